@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trees of rows: cutting, building, reading, comparing, proving. Design section 3."""

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From an ordered stream of lines to the one tree of a table, bottom-up, in bounded memory. Pure but for the sink.
+
+Holds one open page and one open node per level. Whether rows really ascend is the caller's business
+(`evidence.rows.line.check_order`); counts, cuts and hashes are this module's. Source: design section 3.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from evidence import batch
+from evidence.digest import EMPTY_ROOT, ObjectId, Sha256, leaf_hash, tree_head
+from evidence.tree.cut import find_page_ends, is_node_end
+from evidence.tree.nodes import Entry, Tree, TreeSink, encode_node
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class TreeBuilder:
+    """Build one tree. Not thread-safe.
+
+    `hint_of` gives what a node says of a page's first line (`KeySpec.hint_of`). `vectorised` False: by the reference
+    loops alone, as the verifier does.
+    """
+
+    def __init__(self, sink: TreeSink, hint_of: Callable[[bytes], bytes], *, vectorised: bool = True) -> None:
+        self._vectorised = vectorised
+        self._sink = sink
+        self._hint_of = hint_of
+        self._open_lines = b""
+        self._open_hashes = b""
+        self._rows = 0
+        self._bytes = 0
+        self._levels: list[_Level] = []
+
+    def add(self, block: bytes, ends: "Sequence[int] | NDArray[np.int64]", hashes: bytes) -> None:
+        """Take a block of whole lines, each ended by LF, with what `commit_lines` says of it."""
+        cuts = find_page_ends(ends, hashes, len(self._open_lines))
+        self._rows += len(ends)
+        self._bytes += len(block)
+        if not cuts:
+            self._open_lines += block
+            self._open_hashes += hashes
+            return
+        before = len(self._open_hashes) // 32
+        shift = len(self._open_lines)
+        lines, leaves = self._open_lines + block, self._open_hashes + hashes
+        bounds = [0, *(int(ends[cut]) + shift for cut in cuts)]
+        rows = [0, *(cut + 1 + before for cut in cuts)]
+        counts = [b - a for a, b in pairwise(rows)]
+        for (start, end), count, root in zip(pairwise(bounds), counts, self._page_roots(leaves, counts), strict=True):
+            self._add_page(lines[start : end - 1], count, root)
+        self._open_lines = lines[bounds[-1] :]
+        self._open_hashes = leaves[32 * rows[-1] :]
+
+    def finish(self) -> Tree:
+        """Close what is open and give the tree; the builder is done then."""
+        if self._open_lines:
+            count = len(self._open_hashes) // 32
+            self._add_page(self._open_lines[:-1], count, self._page_roots(self._open_hashes, [count])[0])
+            self._open_lines = self._open_hashes = b""
+        height = 0
+        while height < len(self._levels):
+            level = self._levels[height]
+            if level.total == 1:
+                top = level.entries[0]
+                return Tree(top.child, top.root, height, top.items, self._rows, self._bytes)
+            if level.entries:
+                self._close_node(height)
+            height += 1
+        return Tree(None, EMPTY_ROOT, 0, 0, 0, 0)
+
+    def _page_roots(self, hashes: bytes, counts: Sequence[int]) -> list[Sha256]:
+        return page_roots(hashes, counts, vectorised=self._vectorised)
+
+    def _add_page(self, body: bytes, count: int, root: Sha256) -> None:
+        hint = self._hint_of(body.partition(b"\n")[0])
+        self._add_entry(0, Entry(count, count, root, self._sink.put_page(body), hint))
+
+    def _add_entry(self, child_level: int, entry: Entry) -> None:
+        if child_level == len(self._levels):
+            self._levels.append(_Level())
+        level = self._levels[child_level]
+        leaf = leaf_hash(entry.leaf_data(child_level))
+        level.entries.append(entry)
+        level.leaves.append(leaf)
+        level.total += 1
+        # The one item of a level is the top itself: a node over it is made only when a second item comes.
+        if is_node_end(len(level.entries), leaf):
+            self._close_node(child_level)
+
+    def _close_node(self, child_level: int) -> None:
+        level = self._levels[child_level]
+        entries, root = level.entries, tree_head(level.leaves)
+        level.entries, level.leaves = [], []
+        child = self._sink.put_node(encode_node(child_level, entries))
+        rows = sum(e.rows for e in entries)
+        self._add_entry(child_level + 1, Entry(len(entries), rows, root, child, entries[0].hint))
+
+
+class _Level:
+    """The open node over children of one level, and how many children the level has had."""
+
+    __slots__ = ("entries", "leaves", "total")
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.leaves: list[Sha256] = []
+        self.total = 0
+
+
+def page_roots(hashes: bytes, counts: Sequence[int], *, vectorised: bool = True) -> list[Sha256]:
+    """Give the roots of consecutive pages of `counts[i]` leaves each; `hashes` may go on behind them."""
+    total = sum(counts)
+    if vectorised and total >= batch.WORTHWHILE and batch.is_available():
+        import numpy as np
+
+        leaves = np.frombuffer(hashes, np.uint8, 32 * total).reshape(-1, 32)
+        heads = batch.tree_heads(leaves, np.array(counts, np.int64)).tobytes()
+        return [Sha256(heads[i : i + 32]) for i in range(0, len(heads), 32)]
+    roots: list[Sha256] = []
+    start = 0
+    for count in counts:
+        roots.append(tree_head([hashes[32 * i : 32 * i + 32] for i in range(start, start + count)]))
+        start += count
+    return roots
+
+
+class CountingSink:
+    """A sink that keeps nothing: for computing a root alone. Ids are all zero."""
+
+    def put_page(self, body: bytes) -> ObjectId:  # noqa: ARG002
+        """Forget a page."""
+        return ObjectId(bytes(32))
+
+    def put_node(self, body: bytes) -> ObjectId:  # noqa: ARG002
+        """Forget a node."""
+        return ObjectId(bytes(32))

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reports as data, text and HTML, in both languages; what was read cannot break out of them."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from evidence.encode import encode_json
+from evidence.rows.schema import Column, Schema
+from evidence.rows.values import Kind
+from evidence.verify.report import Message, Outcome, Report, Step, render_html, render_text
+from evidence.verify.verify import verify_bundle
+from tests.builders.bundles import MadeSnapshot, make_bundle, policy
+
+
+def report_on(raw: bytes) -> Report:
+    return verify_bundle(raw, policy(), lambda *_: None)
+
+
+REPORT = report_on(make_bundle().encode())
+STEP = Step(1, Message("一", "one"), Outcome.HOLDS, Message("", ""))
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "verdict", "exit_code"),
+    [
+        ([Outcome.HOLDS], Outcome.HOLDS, 0),
+        ([Outcome.HOLDS, Outcome.SKIPPED], Outcome.HOLDS, 0),
+        ([Outcome.HOLDS, Outcome.UNKNOWN], Outcome.UNKNOWN, 2),
+        ([Outcome.UNKNOWN, Outcome.FAILS, Outcome.HOLDS], Outcome.FAILS, 1),
+        ([], Outcome.UNKNOWN, 2),
+    ],
+)
+def test_worst_step_is_the_verdict(outcomes: list[Outcome], verdict: Outcome, exit_code: int) -> None:
+    report = Report("bundle", tuple(replace(STEP, outcome=o) for o in outcomes), (), (), (), ())
+
+    assert (report.verdict, report.exit_code) == (verdict, exit_code)
+
+
+def test_json_has_everything_in_both_languages() -> None:
+    value = json.loads(encode_json(REPORT.to_json()))
+
+    assert (value["verdict"], value["exit_code"], value["subject"]) == ("holds", 0, "bundle")
+    assert value["facts"]["unit"] == "X013" and value["facts"]["index"] == 5
+    assert value["rows"][0] == {"cells": {"code": "B02", "price": "20.00"}, "table": "public.drug"}
+    assert [step["number"] for step in value["steps"]] == list(range(1, 13))
+    for step in value["steps"]:
+        assert step["title"]["zh"] and step["title"]["en"]
+
+
+@pytest.mark.parametrize(("language", "verdict"), [("zh", "结论：成立"), ("en", "Verdict: it holds")])
+def test_text_and_html_tell_verdict_steps_rows_and_limits(language: str, verdict: str) -> None:
+    for rendered in (render_text(REPORT, language), render_html(REPORT, language)):
+        assert verdict in rendered
+        for text in (*REPORT.proven, *REPORT.not_proven, *(step.title for step in REPORT.steps)):
+            assert text.into(language).replace("'", "&#x27;") in rendered or text.into(language) in rendered
+        assert "患者" in rendered
+
+
+def test_failed_step_is_named_and_no_row_is_shown() -> None:
+    report = report_on(make_bundle().encode().replace(b"public.drug", b"public.frug"))
+
+    assert report.exit_code == 1 and report.rows == () and report.proven == ()
+    assert "DOES NOT HOLD" in render_text(report, "en")
+    assert "不成立" in render_html(report, "zh")
+    assert "JS-1001" in report.steps[-1].finding.en
+
+
+def test_what_was_read_cannot_write_html_or_move_the_cursor() -> None:
+    hostile = "<script>alert(1)</script>\x1b[2J\u202e"
+    schema = Schema(f"t{hostile}", (Column(f"c{hostile}", Kind.TEXT, True, "text"),))
+    line = hostile.encode()
+    report = report_on(make_bundle(MadeSnapshot(contents={schema: [line]}), [(schema.name, line)]).encode())
+
+    assert report.exit_code == 0
+    assert "<script>" not in render_html(report, "en")
+    for rendered in (render_html(report, "en"), render_text(report, "zh")):
+        assert "\x1b" not in rendered and "\u202e" not in rendered

@@ -1,0 +1,392 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The evidence log as the rest of the center sees it: append, prove, listen to those who have seen its checkpoints.
+
+Everything that is read comes from the published files alone; everything that is written goes through `Sequencer`, or
+through the `WriterLock` here. Thread-safe; several processes on one machine may open one ledger, each with the log's
+key: the lock lets one of them write at a time. Source: design section 5, C2SP tlog-tiles, tlog-checkpoint, tlog-proof.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from center.errors import NotFoundError, RefusedError, StoreError
+from center.ledger.edge import EMPTY_EDGE
+from center.ledger.gate import Gate, ahead_hold, contradiction_hold, held_error
+from center.ledger.lock import HoldKind, LedgerLock, WriterLock
+from center.ledger.publish import LedgerFiles
+from center.ledger.sequence import MAX_BATCH, Sealed, Sequencer, Step
+from evidence.digest import Sha256, leaf_hash, root_from_path
+from evidence.disk import make_folder
+from evidence.errors import EvidenceError, SignatureError
+from evidence.keys.key import VerificationKey
+from evidence.keys.signer import Signer
+from evidence.log.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint, verify_checkpoint
+from evidence.log.merkle import TileTree
+from evidence.log.tiles import TILE_WIDTH, Tile, parse_tile_path, tile_width
+from evidence.log.tlog_proof import TlogProof
+from evidence.manifest.entry import Entry, Level
+from evidence.manifest.receipt import Receipt
+from evidence.note.cosign import verify_cosignature
+from evidence.note.signed import MAX_SIGNATURES, Note, SignatureLine, parse_note
+
+_TRIED_CHECKPOINTS: Final = 64
+_KNOWN_TEXTS: Final = 1024
+log = logging.getLogger(__name__)
+
+
+def _go_on(_step: Step) -> None:
+    """Do nothing between the steps of a round."""
+
+
+class Ledger:
+    """One evidence log. A context manager; close it, so that what waits is finished."""
+
+    def __init__(
+        self,
+        folder: Path,
+        signer: Signer,
+        clock: Callable[[], datetime],
+        step: Callable[[Step], None] = _go_on,
+    ) -> None:
+        """Open the ledger in `folder` and repair what a crash has left; sign nothing.
+
+        `signer` is the log's key, named as its origin. `step` is told of every step of a round (tests cut it there).
+
+        Raises: StoreError if the ledger is missing, damaged, or of another key.
+        """
+        self._signer = signer
+        self._clock = clock
+        self._known_texts: dict[bytes, None] = {}
+        with ExitStack() as opened:
+            self._lock = opened.enter_context(closing(LedgerLock(folder / "ledger.sqlite")))
+            _check_key(self._lock.standing().note, signer.key, folder)
+            self._writer_lock = opened.enter_context(closing(WriterLock(folder / "writer.lock")))
+            self._gate = opened.enter_context(closing(Gate(self._lock, folder / "confirmed.lock")))
+            self._files = LedgerFiles(folder)
+            self._sequencer = Sequencer(self._lock, self._writer_lock, self._gate, self._files, signer, clock, step)
+            self._sequencer.start()
+            opened.callback(self._sequencer.stop)
+            self._opened = opened.pop_all()
+
+    @staticmethod
+    def create(folder: Path, signer: Signer) -> None:
+        """Make an empty ledger in `folder`, with a signed checkpoint of size 0. Raises: StoreError if one is there."""
+        make_folder(folder)
+        empty = Checkpoint(signer.key.name, 0, EMPTY_EDGE.root)
+        note = sign_checkpoint(empty, signer).encode()
+        LedgerLock.create(folder / "ledger.sqlite", note)
+        LedgerFiles(folder).write_checkpoint(note)
+
+    def __enter__(self) -> "Ledger":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Finish what waits, and let go of the folder."""
+        self._opened.close()
+
+    # Appending
+
+    def append(self, kind: str, level: Level, note: bytes) -> Sealed:
+        """Append one entry and give its place, once it is under a published checkpoint.
+
+        Raises:
+            HeldError: the ledger signs nothing now; the message says why.
+            FullError: no space. The same entry, appended again later, gets one place, not two.
+            StoreError: the ledger is damaged, or its disk fails.
+            FormatError, LimitError: this cannot be an entry.
+        """
+        return self.append_all([(kind, level, note)])[0]
+
+    def append_all(self, drafts: Iterable[tuple[str, Level, bytes]]) -> list[Sealed]:
+        """Append entries in order, in as few rounds as possible. Raises: as `append`; earlier rounds then stand."""
+        entries = [Entry(kind, level, self._clock(), note) for kind, level, note in drafts]
+        for entry in entries:
+            entry.encode()
+        sealed: list[Sealed] = []
+        for i in range(0, len(entries), MAX_BATCH):
+            sealed += self._sequencer.submit(entries[i : i + MAX_BATCH]).result()
+        return sealed
+
+    def finish(self) -> None:
+        """Seal and publish what a crash or a failure has left staged; nothing, as a rule.
+
+        Raises: HeldError if the ledger signs nothing now, also if nothing is staged; else as `append`.
+        """
+        self._sequencer.submit([]).result()
+
+    # Reading: from the published files alone
+
+    @property
+    def log_key(self) -> VerificationKey:
+        """The key that verifies this log's checkpoints; its name is the origin."""
+        return self._signer.key
+
+    @property
+    def size(self) -> int:
+        """The number of entries under the newest published checkpoint."""
+        return self._published().size
+
+    def checkpoint(self) -> bytes:
+        """Give the newest published checkpoint, with the cosignatures that it has got."""
+        return self._files.read_checkpoint()
+
+    def tile(self, path: str) -> bytes:
+        """Give a tile or entry bundle by its C2SP path (`tile/…`). Raises: FormatError, NotFoundError."""
+        tile = parse_tile_path(path)
+        if tile.width > tile_width(self.size, tile.level or 0, tile.index):
+            raise NotFoundError(
+                f"the log of {self.size} entries has no {path}", hint="ask for tiles of a size that a checkpoint names"
+            )
+        return self._files.read_tile(tile)
+
+    def entry(self, index: int) -> bytes:
+        """Give the entry at `index`. Raises: NotFoundError."""
+        size = self.size
+        if not 0 <= index < size:
+            raise _no_entry(index, size)
+        return self._files.read_bundle(_bundle_of(index, size))[index % TILE_WIDTH]
+
+    def entries(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """Give the entries from `start` up to `stop`, or to the end as of now."""
+        size = self.size
+        yield from read_entries(self._files, size, start, size if stop is None else min(stop, size))
+
+    def receipt(self, index: int, checkpoint: bytes | None = None) -> Receipt:
+        """Prove the entry at `index` under the newest checkpoint, or under the one given (from `find_checkpoints`).
+
+        Raises:
+            NotFoundError: there is no such entry under that checkpoint.
+            StoreError: the files do not prove it: they are damaged.
+        """
+        raw = self.checkpoint() if checkpoint is None else checkpoint
+        claim = parse_checkpoint(parse_note(raw).text)
+        if not 0 <= index < claim.size:
+            raise _no_entry(index, claim.size)
+        entry = self.entry(index)
+        path = self._tree().inclusion(index, claim.size)
+        if root_from_path(leaf_hash(entry), index, claim.size, path) != claim.root:
+            raise StoreError(
+                f"the ledger's files do not prove entry {index} under its checkpoint of {claim.size} entries",
+                hint="run `jinsuo-center audit` to find the damaged file, and restore it from a mirror or a backup",
+            )
+        return Receipt(entry, TlogProof(index, tuple(path), raw))
+
+    def consistency(self, old_size: int, new_size: int) -> list[Sha256]:
+        """Prove that the first `new_size` entries continue the first `old_size`. Raises: ProofError beyond the log."""
+        return self._tree().consistency(old_size, new_size)
+
+    def find_checkpoints(self, above: int = -1, cosigned_only: bool = False, most: int = 1000) -> list[bytes]:
+        """Give kept checkpoints of more than `above` entries, the newest first: those that cover entry `above`."""
+        return self._lock.notes(above, cosigned_only, most)
+
+    # What others have seen and signed
+
+    @property
+    def held(self) -> str | None:
+        """Why nothing is signed, as a sentence; None if the ledger signs."""
+        with self._writer_lock:
+            return self._gate.find_reason()
+
+    @property
+    def lacking(self) -> range:
+        """The indexes of the entries that are lacking up to a checkpoint of ours that was shown; empty, as a rule."""
+        with self._writer_lock:
+            hold = self._lock.hold()
+            size = self._lock.standing().size
+        return range(size, hold.size if hold is not None and hold.kind is HoldKind.AHEAD else size)
+
+    def require_confirmation(self, required: bool) -> None:
+        """Sign nothing until `observe` has seen a checkpoint that we hold; or, with False, go on at once."""
+        self._gate.require_confirmation(required)
+
+    def confirm(self) -> None:
+        """Sign by an operator's word, where no agent is left that could confirm us; a hold stands all the same."""
+        with self._writer_lock:
+            self._gate.confirm()
+
+    def observe(self, checkpoint_note: bytes) -> None:
+        """Take notice of the newest checkpoint of ours that somebody has seen.
+
+        If we hold its tree, that confirms us. If it is ahead of ours, or of another history, signing stops, for this
+        and later processes, and `held` says why; whoever called may go on reading.
+
+        Raises: FormatError, SignatureError, UnknownSignerError if this is no checkpoint of ours.
+        """
+        note = parse_note(checkpoint_note)
+        if note.text in self._known_texts:
+            self._gate.confirm()
+            return
+        seen = verify_checkpoint(note, self._signer.key)
+        with self._writer_lock:
+            own_size = self._lock.standing().size
+            if seen.size > own_size:
+                hold = ahead_hold(checkpoint_note, seen.size, own_size)
+            elif read_root(self._files, self._sequencer.catch_up().size, seen.size) != seen.root:
+                hold = contradiction_hold(checkpoint_note, seen.size)
+            else:
+                self._gate.confirm()
+                self._remember_text(note.text)
+                return
+            log.error("the ledger stops signing", extra={"reason": hold.reason})
+            self._lock.add_hold(hold, self._clock())
+
+    def import_tail(self, entries: Iterable[bytes]) -> int:
+        """Take back the entries that are missing up to the checkpoint that we are held for; give their number.
+
+        They are admitted if they lead to the root of that checkpoint, which this log has signed before; nothing is
+        signed. The hold stands until `release`.
+
+        Raises:
+            RefusedError: the ledger lacks nothing, or these entries do not lead there.
+        """
+        with self._writer_lock:
+            hold = self._lock.hold()
+            edge = self._sequencer.catch_up()
+            if hold is None or hold.kind is not HoldKind.AHEAD or hold.size <= edge.size:
+                raise RefusedError(
+                    "the ledger lacks no entries that it knows of", hint="import only when `held` says that it does"
+                )
+            tail = list(entries)
+            wanted = verify_checkpoint(parse_note(hold.note), self._signer.key)
+            grown = edge
+            for i in range(0, len(tail), MAX_BATCH):
+                grown = grown.grow(tail[i : i + MAX_BATCH]).edge
+            if (grown.size, grown.root) != (wanted.size, wanted.root):
+                raise RefusedError(
+                    f"{len(tail)} entries after the first {edge.size} do not lead to the checkpoint of {wanted.size}"
+                    " entries that was shown",
+                    hint=f"import exactly the entries {edge.size} to {wanted.size - 1}, in order, as the log had them",
+                )
+            self._sequencer.adopt(hold.note, tail)
+            return len(tail)
+
+    def import_from(self, folder: Path) -> int:
+        """Take the lacking entries from another copy of this log; give their number.
+
+        Raises: RefusedError if nothing is lacking, or the copy is of another log, shorter, or damaged.
+        """
+        files, lacking = LedgerFiles(folder), self.lacking
+        published = files.find_published(self._signer.key)
+        if published is None or published.size < lacking.stop:
+            has = "no checkpoint of this log" if published is None else f"{published.size} entries"
+            raise RefusedError(
+                f"{folder} has {has}, not the {lacking.stop} entries up to the checkpoint that was shown",
+                hint="name the folder of a copy that holds `checkpoint` and `tile/`: a mirror, or a newer backup",
+            )
+        return self.import_tail(read_entries(files, published.size, lacking.start, lacking.stop))
+
+    def release(self, reason: str) -> bool:
+        """Sign again after a hold; the operator's `reason` is kept on record. False: nothing was held.
+
+        Raises: HeldError if entries are still missing, or there are two histories: then this log cannot go on.
+        """
+        with self._writer_lock:
+            hold = self._lock.hold()
+            if hold is None:
+                return False
+            if hold.kind is HoldKind.CONTRADICTION or self._lock.standing().size < hold.size:
+                raise held_error(hold)
+            self._lock.release(reason, self._clock())
+            self._gate.confirm()
+        log.warning("the ledger signs again", extra={"reason": reason})
+        return True
+
+    def add_cosignature(self, line: SignatureLine, key: VerificationKey, size: int | None = None) -> bool:
+        """Keep a cosignature on one of our recent checkpoints (of `size`, if known); tell whether it is new.
+
+        A key's second cosignature on one checkpoint is not kept: the first says the earlier time.
+
+        Raises:
+            SignatureError: it verifies against none of the checkpoints that are kept.
+        """
+        with self._writer_lock:
+            self._sequencer.catch_up()
+            found = self._find_cosigned(line, key, size)
+            signers = {(known.name, known.key_id) for known in found.signatures}
+            if (line.name, line.key_id) in signers or len(found.signatures) >= MAX_SIGNATURES:
+                return False
+            grown = found.with_signatures([line]).encode()
+            of = parse_checkpoint(found.text).size
+            self._lock.replace_note(of, found.encode(), grown)
+            if of == self._lock.standing().size:
+                self._files.write_checkpoint(grown)
+            return True
+
+    def _find_cosigned(self, line: SignatureLine, key: VerificationKey, size: int | None) -> Note:
+        if size is None:
+            candidates = self._lock.notes(-1, cosigned_only=False, most=_TRIED_CHECKPOINTS)
+        else:
+            kept = self._lock.find_note(size)
+            candidates = [] if kept is None else [kept]
+        failure = SignatureError(f"the cosignature by {key.name} is on none of the checkpoints that are kept")
+        for raw in candidates:
+            note = parse_note(raw)
+            try:
+                verify_cosignature(note.text, line, key)
+            except SignatureError as err:
+                failure = err
+            else:
+                return note
+        raise failure
+
+    def _published(self) -> Checkpoint:
+        try:
+            return parse_checkpoint(parse_note(self.checkpoint()).text)
+        except EvidenceError as err:
+            raise StoreError(
+                f"{self._files.checkpoint_path} is damaged: {err}",
+                hint="start the center again: it is written anew from ledger.sqlite",
+            ) from err
+
+    def _tree(self) -> TileTree:
+        return TileTree(self._files.read_tile, self.size)
+
+    def _remember_text(self, text: bytes) -> None:
+        self._known_texts[text] = None
+        if len(self._known_texts) > _KNOWN_TEXTS:
+            self._known_texts.pop(next(iter(self._known_texts)))
+
+
+def read_entries(files: LedgerFiles, size: int, start: int, stop: int) -> Iterator[bytes]:
+    """Give the entries start ≤ i < stop from the bundles of a log of `size` entries."""
+    while start < stop:
+        entries = files.read_bundle(_bundle_of(start, size))
+        take = entries[start % TILE_WIDTH :][: stop - start]
+        yield from take
+        start += len(take)
+
+
+def read_root(files: LedgerFiles, size: int, of: int) -> Sha256:
+    """Compute the root of the first `of` entries from the tiles of a log of `size` entries."""
+    return TileTree(files.read_tile, size).root(of)
+
+
+def _bundle_of(index: int, size: int) -> Tile:
+    number = index // TILE_WIDTH
+    return Tile(None, number, tile_width(size, 0, number))
+
+
+def _check_key(note: bytes, key: VerificationKey, folder: Path) -> None:
+    try:
+        verify_checkpoint(parse_note(note), key)
+    except EvidenceError as err:
+        raise StoreError(
+            f"the newest checkpoint of the ledger in {folder} is not signed by {key.vkey}: {err}",
+            hint="open the ledger with the log key that it was made with; the key's file is named in center.yaml",
+        ) from err
+
+
+def _no_entry(index: int, size: int) -> NotFoundError:
+    return NotFoundError(
+        f"the log has no entry {index} under its checkpoint of {size} entries", hint="check the number"
+    )

@@ -1,0 +1,474 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The catalog: where objects stand, what was computed of them, which statements there are. An index, never a source.
+
+Everything in it follows from the store and the ledger, so the file may be dropped: `rebuild` makes an equal one. It is
+one SQLite file in WAL mode (`synchronous=FULL`: what `missing` leaves out after an answer is not sent again). Safe for
+many threads and several processes: writers take turns, readers never wait.
+Which place of an object counts does not depend on the order in which packs came: one without a base is better than one
+with, then the lesser name of the pack. So a base never comes to have a base, and rebuilt catalogs are equal.
+"""
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert
+
+from center.errors import ConflictError, NotFoundError, StoreError
+from center.registry.catalog_file import REBUILD, CatalogLock, open_engine, translated
+from center.registry.catalog_tables import (
+    ADD_FACT,
+    ADD_OBJECT,
+    APPLICATION,
+    BLOB_SPEC,
+    BLOBS_SPEC,
+    FACTS,
+    FIND_FACTS,
+    FIND_PLACES,
+    FIND_PRESENT,
+    FIND_STATEMENTS,
+    IDS,
+    IS_MANIFEST,
+    MANIFEST_SPEC,
+    MANIFEST_SPEC_ID,
+    META,
+    OBJECTS,
+    PACKS,
+    SOURCES,
+    SPECS,
+    STATEMENTS,
+    TOKENS_SPEC,
+    VERSION,
+    Fact,
+    ObjectPlace,
+    StatementRow,
+    read_fact,
+    read_place,
+    read_statement,
+    statement_values,
+)
+from evidence.digest import ObjectId, Sha256
+from evidence.encode import encode_time
+from evidence.manifest.entry import Level
+
+__all__ = [
+    "BLOBS_SPEC",
+    "BLOB_SPEC",
+    "MANIFEST_SPEC",
+    "TOKENS_SPEC",
+    "Catalog",
+    "CatalogLock",
+    "Fact",
+    "ObjectPlace",
+    "StatementRow",
+]
+
+_MOST_IDS: Final = 4_000
+
+
+class Catalog:
+    """The catalog of one center. Thread-safe; `close` it."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the catalog.
+
+        Raises: StoreError if it is not there, is damaged, or is of another version: `rebuild` mends all three.
+        """
+        if not path.is_file():
+            raise StoreError(f"there is no catalog {path}", hint=REBUILD)
+        self.path = path
+        self._in_use = CatalogLock(path)
+        self._engine = open_engine(path)
+        self._write = threading.Lock()
+        self._sources: dict[tuple[str, str], int] = {}
+        try:
+            with self._reading() as connection:
+                application = connection.exec_driver_sql("PRAGMA application_id").scalar()
+                version = connection.exec_driver_sql("PRAGMA user_version").scalar()
+        except StoreError:
+            self.close()
+            raise
+        if (application, version) != (APPLICATION, VERSION):
+            self.close()
+            raise StoreError(
+                f"the catalog {path} is of version {version}, this program reads version {VERSION}", hint=REBUILD
+            )
+
+    @classmethod
+    def create(cls, path: Path) -> "Catalog":
+        """Make an empty catalog and open it. Raises: StoreError if there is one."""
+        if path.exists():
+            raise StoreError(f"there is a catalog {path} already", hint="open it, or remove it to make a new one")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        engine = open_engine(path)
+        try:
+            with translated(path), engine.begin() as connection:
+                META.create_all(connection)
+                connection.execute(SPECS.insert(), {"id": MANIFEST_SPEC_ID, "name": MANIFEST_SPEC})
+                connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION}")
+                connection.exec_driver_sql(f"PRAGMA user_version={VERSION}")
+        finally:
+            engine.dispose()
+        return cls(path)
+
+    def close(self) -> None:
+        """Close all connections. Call when no thread uses the catalog any more."""
+        self._engine.dispose()
+        self._in_use.close()
+
+    def __enter__(self) -> "Catalog":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Objects and facts
+
+    def find_places(self, unit: str, source: str, ids: Iterable[ObjectId]) -> dict[ObjectId, ObjectPlace]:
+        """Find where objects stand; those that the source does not have are left out."""
+        query = FIND_PLACES.where(OBJECTS.c.source == sa.bindparam("src"), OBJECTS.c.id.in_(IDS))
+        return {ObjectId(row[0]): read_place(row) for row in self._by_ids(query, unit, source, ids)}
+
+    def absent(self, unit: str, source: str, ids: Iterable[ObjectId]) -> list[ObjectId]:
+        """Give those of `ids` that the source does not have, each once, in the order given."""
+        asked = list(dict.fromkeys(ids))
+        present = {row[0] for row in self._by_ids(FIND_PRESENT, unit, source, asked)}
+        return [name for name in asked if name not in present]
+
+    def has_pack(self, unit: str, source: str, name: str) -> bool:
+        """Tell whether the pack was added."""
+        query = sa.select(PACKS.c.id).where(
+            PACKS.c.source == self._source_id(unit, source), PACKS.c.name == bytes.fromhex(name)
+        )
+        with self._reading() as connection:
+            return connection.execute(query).first() is not None
+
+    def add_pack(
+        self,
+        unit: str,
+        source: str,
+        name: str,
+        places: Sequence[tuple[ObjectId, ObjectPlace]],
+        facts: Sequence[tuple[ObjectId, str, Fact]] = (),
+    ) -> None:
+        """Add a pack with its objects' places, and facts (id, name of the spec, fact), in one transaction.
+
+        Repeating it changes nothing. An object that stands elsewhere too keeps its better place (module docstring).
+        Raises: FullError; nothing was added then.
+        """
+        with self._writing() as connection:
+            source_id = self._make_source(connection, unit, source)
+            pack = {"source": source_id, "name": bytes.fromhex(name)}
+            connection.execute(insert(PACKS).on_conflict_do_nothing(), pack)
+            pack_id = connection.execute(
+                sa.select(PACKS.c.id).where(PACKS.c.source == source_id, PACKS.c.name == pack["name"])
+            ).scalar_one()
+            rows = [
+                (source_id, object_id, pack_id, p.offset, p.stored, p.raw, int(p.kind), p.codec, p.base)
+                for object_id, p in sorted(places, key=lambda item: item[0])
+            ]
+            if rows:
+                connection.exec_driver_sql(ADD_OBJECT, rows)
+            _put_facts(connection, source_id, facts)
+
+    def find_facts(self, unit: str, source: str, spec: str, ids: Iterable[ObjectId]) -> dict[ObjectId, Fact]:
+        """Find what was computed of objects under the order `spec`; those never computed are left out."""
+        query = sa.select(SPECS.c.id).where(SPECS.c.name == spec)
+        with self._reading() as connection:
+            spec_id = connection.execute(query).scalar()
+        if spec_id is None:
+            return {}
+        return {ObjectId(row[0]): read_fact(row) for row in self._by_ids(FIND_FACTS, unit, source, ids, spec=spec_id)}
+
+    def add_facts(self, unit: str, source: str, facts: Sequence[tuple[ObjectId, str, Fact]]) -> None:
+        """Keep facts (id, name of the spec, fact) in one transaction; those already kept stay as they are."""
+        with self._writing() as connection:
+            _put_facts(connection, self._make_source(connection, unit, source), facts)
+
+    def find_manifest(self, unit: str, source: str, digest: Sha256) -> ObjectId | None:
+        """Find the manifest whose body has the SHA-256 `digest`, among those added with a fact of `MANIFEST_SPEC`."""
+        query = sa.select(FACTS.c.id).where(
+            FACTS.c.source == self._source_id(unit, source), IS_MANIFEST, FACTS.c.root == digest
+        )
+        with self._reading() as connection:
+            found = connection.execute(query).scalar()
+        return None if found is None else ObjectId(found)
+
+    def forget_objects(self, unit: str, source: str, ids: Iterable[ObjectId]) -> None:
+        """Forget places and facts of objects that are damaged in the store, so that `absent` asks for them again."""
+        source_id = self._source_id(unit, source)
+        names = [{"obj": object_id} for object_id in ids]
+        if not names:
+            return
+        with self._writing() as connection:
+            for table in (OBJECTS, FACTS):
+                query = sa.delete(table).where(table.c.source == source_id, table.c.id == sa.bindparam("obj"))
+                connection.execute(query, names)
+
+    def sources(self) -> list[tuple[str, str]]:
+        """Give (unit, source) of all that the catalog knows anything of."""
+        query = sa.select(SOURCES.c.unit, SOURCES.c.source).order_by(SOURCES.c.unit, SOURCES.c.source)
+        with self._reading() as connection:
+            return [(row[0], row[1]) for row in connection.execute(query)]
+
+    def packs(self, unit: str, source: str) -> list[str]:
+        """Give the names of a source's packs, ascending."""
+        query = sa.select(PACKS.c.name).where(PACKS.c.source == self._source_id(unit, source))
+        with self._reading() as connection:
+            return [row[0].hex() for row in connection.execute(query.order_by(PACKS.c.name))]
+
+    def pack_places(self, unit: str, source: str, name: str) -> list[tuple[ObjectId, ObjectPlace]]:
+        """Give the objects whose place is in a pack, in the order in which they stand."""
+        query = FIND_PLACES.where(
+            PACKS.c.source == self._source_id(unit, source), PACKS.c.name == bytes.fromhex(name)
+        ).order_by(OBJECTS.c.offset)
+        with self._reading() as connection:
+            return [(ObjectId(row[0]), read_place(row)) for row in connection.execute(query)]
+
+    def walk_places(self, unit: str, source: str) -> Iterator[tuple[ObjectId, ObjectPlace]]:
+        """Yield all of a source's objects with their places, ascending by id."""
+        query = FIND_PLACES.where(OBJECTS.c.source == self._source_id(unit, source)).order_by(OBJECTS.c.id)
+        with self._reading() as connection:
+            for row in connection.execution_options(yield_per=_MOST_IDS).execute(query):
+                yield ObjectId(row[0]), read_place(row)
+
+    def count_objects(self, unit: str, source: str) -> int:
+        """Give the number of a source's objects."""
+        query = sa.select(sa.func.count()).where(OBJECTS.c.source == self._source_id(unit, source))
+        with self._reading() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def objects_of_kind(self, unit: str, source: str, kind: int) -> list[ObjectId]:
+        """Give a source's objects of one kind; looks at all of its objects."""
+        query = sa.select(OBJECTS.c.id).where(
+            OBJECTS.c.source == self._source_id(unit, source), OBJECTS.c.kind == int(kind)
+        )
+        with self._reading() as connection:
+            return [ObjectId(row[0]) for row in connection.execute(query)]
+
+    # Statements
+
+    def add_statement(self, row: StatementRow) -> None:
+        """Add a statement. The same again changes nothing.
+
+        Raises: ConflictError if the source has another statement under this sequence.
+        """
+        with self._writing() as connection:
+            source_id = self._make_source(connection, row.unit, row.source)
+            there = connection.execute(
+                sa.select(STATEMENTS.c.digest).where(
+                    STATEMENTS.c.source == source_id, STATEMENTS.c.sequence == row.sequence
+                )
+            ).scalar()
+            if there is None:
+                connection.execute(STATEMENTS.insert(), statement_values(source_id, row))
+            elif there != row.digest:
+                raise ConflictError(
+                    f"{row.source}#{row.sequence} of {row.unit} is statement {there.hex()[:16]}…, not"
+                    f" {row.digest.hex()[:16]}…",
+                    hint="the first statement admitted under a sequence wins; the agent must go on from it",
+                )
+
+    def set_stored(
+        self,
+        unit: str,
+        source: str,
+        sequence: int,
+        stored_index: int,
+        manifest_object: ObjectId | None,
+        flags: Sequence[str] | None = None,
+    ) -> None:
+        """Say that a registered statement's content is stored, by the leaf `stored_index`; `flags` replace the old."""
+        values: dict[str, Any] = {"level": Level.STORED.value, "stored_index": stored_index}  # Any: column values
+        values["manifest_object"] = manifest_object
+        if flags is not None:
+            values["flags"] = " ".join(flags)
+        query = sa.update(STATEMENTS).where(
+            STATEMENTS.c.source == self._source_id(unit, source), STATEMENTS.c.sequence == sequence
+        )
+        with self._writing() as connection:
+            if connection.execute(query.values(values)).rowcount == 0:
+                raise _no_statement(unit, source, sequence)
+
+    def statement(self, unit: str, source: str, sequence: int | None = None) -> StatementRow:
+        """Give a statement; `sequence` None: the latest stored snapshot. Raises: NotFoundError."""
+        if sequence is None:
+            found = self._find(unit, source, _is_stored_snapshot(), newest=True)
+        else:
+            found = self._find(unit, source, STATEMENTS.c.sequence == sequence)
+        if found is None:
+            raise _no_statement(unit, source, sequence)
+        return found
+
+    def statements(self, unit: str | None = None, source: str | None = None) -> list[StatementRow]:
+        """Give the statements (of a unit, of a source), ascending by unit, source and sequence."""
+        query = FIND_STATEMENTS
+        if unit is not None:
+            query = query.where(SOURCES.c.unit == unit)
+        if source is not None:
+            query = query.where(SOURCES.c.source == source)
+        query = query.order_by(SOURCES.c.unit, SOURCES.c.source, STATEMENTS.c.sequence)
+        with self._reading() as connection:
+            return [read_statement(row) for row in connection.execute(query)]
+
+    def by_digest(self, digest: Sha256) -> StatementRow | None:
+        """Find a statement by the digest of its text."""
+        with self._reading() as connection:
+            row = connection.execute(FIND_STATEMENTS.where(STATEMENTS.c.digest == digest)).first()
+        return None if row is None else read_statement(row)
+
+    def latest(self, unit: str, source: str) -> StatementRow | None:
+        """Find the statement with the highest sequence, of any kind and level."""
+        return self._find(unit, source, newest=True)
+
+    def stored_before(self, unit: str, source: str, sequence: int) -> StatementRow | None:
+        """Find the latest stored snapshot with a lesser sequence."""
+        return self._find(unit, source, _is_stored_snapshot(), STATEMENTS.c.sequence < sequence, newest=True)
+
+    def at_time(self, unit: str, source: str, when: datetime) -> StatementRow:
+        """Give the latest stored snapshot that shows the source as it was at `when` or before.
+
+        A consistent snapshot shows the moment it began; another one shows no single moment, so it must have ended.
+        Raises: NotFoundError if the first one is later.
+        """
+        shown = sa.case((STATEMENTS.c.consistency == "consistent", STATEMENTS.c.began), else_=STATEMENTS.c.ended)
+        found = self._find(unit, source, _is_stored_snapshot(), shown <= encode_time(when), newest=True)
+        if found is None:
+            raise NotFoundError(
+                f"no stored snapshot of {unit}/{source} is as old as {encode_time(when)}",
+                hint="`jinsuo-center snapshots` lists what there is, with times",
+            )
+        return found
+
+    def newest_index(self) -> int:
+        """Give the highest log index that the catalog knows of, -1 if none."""
+        query = sa.select(sa.func.max(STATEMENTS.c.log_index), sa.func.max(STATEMENTS.c.stored_index))
+        with self._reading() as connection:
+            row = connection.execute(query).one()
+        return max((value for value in row if value is not None), default=-1)
+
+    # The catalog as a whole
+
+    def check(self) -> list[str]:
+        """Give what SQLite finds wrong with the file, one sentence each; nothing: it is sound."""
+        try:
+            with self._reading() as connection:
+                found = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check")]
+        except StoreError as err:
+            return [str(err)]
+        return [] if found == ["ok"] else found
+
+    def settle(self) -> None:
+        """Bring all that was committed into the one file, so that it can be moved."""
+        with translated(self.path), self._engine.connect() as connection:
+            raw = connection.connection.driver_connection
+            assert raw is not None
+            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def dump(self) -> Iterator[str]:
+        """Yield the whole content, a line per row, in an order that depends on the content alone."""
+        names = {"source": "(SELECT unit || '/' || source FROM sources WHERE id = t.source)"}
+        names["pack"] = "(SELECT hex(name) FROM packs WHERE id = t.pack)"
+        names["spec"] = "(SELECT name FROM specs WHERE id = t.spec)"
+        with self._reading() as connection:
+            for table in (PACKS, OBJECTS, FACTS, STATEMENTS):
+                columns = [c for c in table.columns if not (table is PACKS and c.name == "id")]
+                parts = [
+                    names.get(c.name) or (f"hex({c.name})" if isinstance(c.type, sa.LargeBinary) else f'"{c.name}"')
+                    for c in columns
+                ]
+                order = ", ".join(str(i + 1) for i in range(len(parts)))
+                query = f"SELECT {', '.join(parts)} FROM {table.name} AS t ORDER BY {order}"  # noqa: S608 - names of ours
+                for row in connection.exec_driver_sql(query):
+                    yield f"{table.name}\t" + "\t".join("-" if value is None else str(value) for value in row)
+
+    # Inside
+
+    def _find(
+        self, unit: str, source: str, *where: sa.ColumnElement[bool], newest: bool = False
+    ) -> StatementRow | None:
+        query = FIND_STATEMENTS.where(STATEMENTS.c.source == self._source_id(unit, source), *where)
+        if newest:
+            query = query.order_by(STATEMENTS.c.sequence.desc()).limit(1)
+        with self._reading() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else read_statement(row)
+
+    def _by_ids(
+        self, query: sa.Select[Any], unit: str, source: str, ids: Iterable[ObjectId], **values: int
+    ) -> Iterator[Sequence[Any]]:  # Any: columns of any type
+        asked = list(ids)
+        if not asked:
+            return
+        source_id = self._source_id(unit, source)
+        with self._reading() as connection:
+            for start in range(0, len(asked), _MOST_IDS):
+                parameters = {"src": source_id, "ids": asked[start : start + _MOST_IDS], **values}
+                yield from connection.execute(query, parameters).all()
+
+    def _source_id(self, unit: str, source: str) -> int:
+        """Give a source's number, 0 (which none has) if the catalog does not know it."""
+        known = self._sources.get((unit, source))
+        if known is None:
+            with self._reading() as connection:
+                known = connection.execute(_source_query(unit, source)).scalar()
+            if known is None:
+                return 0
+            self._sources[unit, source] = known  # a reader sees only what was committed, so this stays true
+        return known
+
+    def _make_source(self, connection: sa.Connection, unit: str, source: str) -> int:
+        known = self._sources.get((unit, source)) or connection.execute(_source_query(unit, source)).scalar()
+        if known is None:
+            connection.execute(SOURCES.insert(), {"unit": unit, "source": source})
+            known = int(connection.execute(_source_query(unit, source)).scalar_one())
+        return known
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        with translated(self.path), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        """Take turns: threads by the lock, processes by BEGIN IMMEDIATE."""
+        with self._write, translated(self.path), self._engine.connect() as connection:
+            connection.execution_options(jinsuo_write=True)
+            with connection.begin():
+                yield connection
+
+
+def _put_facts(connection: sa.Connection, source_id: int, facts: Sequence[tuple[ObjectId, str, Fact]]) -> None:
+    if not facts:
+        return
+    specs: dict[str, int] = {}
+    for name in {spec for _, spec, _ in facts}:
+        connection.execute(insert(SPECS).on_conflict_do_nothing(), {"name": name})
+        specs[name] = connection.execute(sa.select(SPECS.c.id).where(SPECS.c.name == name)).scalar_one()
+    rows = [
+        (
+            source_id, object_id, specs[spec], f.root, f.level, f.items, f.rows, f.bytes_, f.first_key, f.last_key,
+            int(f.ended),
+        )
+        for object_id, spec, f in sorted(facts, key=lambda item: item[0])
+    ]  # fmt: skip
+    connection.exec_driver_sql(ADD_FACT, rows)
+
+
+def _is_stored_snapshot() -> sa.ColumnElement[bool]:
+    return sa.and_(STATEMENTS.c.kind == "snapshot", STATEMENTS.c.level == Level.STORED.value)
+
+
+def _source_query(unit: str, source: str) -> sa.Select[Any]:  # Any: typed otherwise in SQLAlchemy 2.0 and 2.1
+    return sa.select(SOURCES.c.id).where(SOURCES.c.unit == unit, SOURCES.c.source == source)
+
+
+def _no_statement(unit: str, source: str, sequence: int | None) -> NotFoundError:
+    what = "stored snapshot of {0}/{1}" if sequence is None else "statement {1}#{2} of {0}"
+    return NotFoundError(
+        "there is no " + what.format(unit, source, sequence), hint="`jinsuo-center snapshots` lists what there is"
+    )

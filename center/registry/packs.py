@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stored packs, read whole: what `rebuild` and `audit` learn of them without the catalog.
+
+A pack whose bytes have its name holds what was admitted; of one that does not, only the frames that can still be told
+apart are given, and each must be checked by its reader. Memory: one pack, at most 16 MiB. Reads the store, writes
+nothing. Source: design section 4.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from center.errors import CenterError
+from center.registry.catalog import ObjectPlace
+from center.registry.objects import SourceObjects
+from center.store.base import Store
+from evidence.digest import ObjectId, pack_name
+from evidence.errors import EvidenceError, FormatError
+from evidence.objects.object import check_object
+from evidence.objects.pack import Frame, decode_frame, read_frames
+
+PREFIX: Final = "packs/"
+_PATH = re.compile(
+    r"packs/([A-Za-z0-9._-]{1,64})/([A-Za-z0-9._-]{1,64})/([0-9a-f]{2})/(\3[0-9a-f]{62})\.pack", re.ASCII
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PackFile:
+    """Where a pack lies in the store."""
+
+    unit: str
+    source: str
+    name: str
+
+    @property
+    def path(self) -> str:
+        """Give its name in the store."""
+        return f"{PREFIX}{self.unit}/{self.source}/{self.name[:2]}/{self.name}.pack"
+
+
+@dataclass(frozen=True, slots=True)
+class PackReading:
+    """A pack as it was read: `damage` says what is wrong with it, empty if its bytes have its name."""
+
+    file: PackFile
+    size: int
+    frames: tuple[Frame, ...]
+    damage: str = ""
+
+    @property
+    def places(self) -> list[tuple[ObjectId, ObjectPlace]]:
+        """Give where each frame's object stands."""
+        return [(frame.object_id, place_of(self.file.name, frame)) for frame in self.frames]
+
+
+def place_of(pack: str, frame: Frame) -> ObjectPlace:
+    """Give the place of a frame of `pack`."""
+    return ObjectPlace(pack, frame.offset, len(frame.data), frame.raw, int(frame.kind), frame.codec, frame.base)
+
+
+def list_packs(store: Store) -> Iterator[PackFile | str]:
+    """Yield the packs of all sources, ascending; a name that is not a pack's as text."""
+    for path in store.names(PREFIX):
+        match = _PATH.fullmatch(path)
+        yield path if match is None else PackFile(match[1], match[2], match[4])
+
+
+def read_pack(store: Store, file: PackFile) -> PackReading:
+    """Read a pack and give its frames. Never raises for damage: that is in the reading."""
+    try:
+        raw = store.read(file.path)
+    except CenterError as err:
+        return PackReading(file, 0, (), str(err))
+    found = pack_name([raw])
+    damage = "" if found == file.name else f"its bytes give the name {found[:16]}…, so they are not what was admitted"
+    frames: list[Frame] = []
+    try:
+        frames.extend(read_frames([raw]))
+    except FormatError as err:
+        damage = f"{damage}; {err}" if damage else str(err)
+    return PackReading(file, len(raw), tuple(frames), damage)
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedFrame:
+    """A frame, and the body that it really holds; None if it cannot be decoded or has not its id: `reason` says why."""
+
+    frame: Frame
+    body: bytes | None
+    reason: str = ""
+
+
+def judge_frames(objects: SourceObjects, storage_key: bytes, frames: Iterable[Frame]) -> Iterator[JudgedFrame]:
+    """Decode frames and check their ids; bases are read through `objects`. Never raises for damage."""
+    for frame in frames:
+        try:
+            body = decode_frame(frame, partial(objects.read_base, kind=frame.kind))
+            check_object(storage_key, frame.kind, frame.object_id, body)
+        except (CenterError, EvidenceError) as err:
+            yield JudgedFrame(frame, None, str(err))
+        else:
+            yield JudgedFrame(frame, body)

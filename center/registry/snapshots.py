@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One stored snapshot, opened for reading: its statement, manifest, tables, rows, blobs and documents.
+
+Everything read is checked against ids on the way. What the archivist's side (compare, restore, certify, audit) needs,
+and nothing of how it is presented. Not thread-safe.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from center.errors import NotFoundError, StoreError
+from center.registry.catalog import StatementRow
+from center.registry.objects import SourceObjects
+from center.registry.units import SourceSecrets
+from evidence.digest import ObjectId, sha256
+from evidence.manifest.blobtable import ORDERING as BLOBS
+from evidence.manifest.blobtable import parse_blob_line
+from evidence.manifest.claim import Claim
+from evidence.manifest.manifest import Manifest, parse_manifest
+from evidence.manifest.statement import SnapshotStatement
+from evidence.objects.blobs import read_blob
+from evidence.objects.object import ObjectKind
+from evidence.rows.commit import row_key
+from evidence.rows.line import KeySpec, Token
+from evidence.rows.schema import Schema, parse_schema
+from evidence.tree.diff import TreeTop
+from evidence.tree.read import find_line, walk_lines
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotTable:
+    """A table of a snapshot. `top` None: it has no rows."""
+
+    claim: Claim
+    schema: Schema
+    top: ObjectId | None
+    read_at: tuple[datetime, datetime]
+    carried_from: int | None
+
+    @property
+    def name(self) -> str:
+        """Give the table's name."""
+        return self.claim.name
+
+    @property
+    def ordering(self) -> KeySpec:
+        """Give how its rows are ordered."""
+        return KeySpec.of(self.schema)
+
+
+class Snapshot:
+    """A stored snapshot of one source."""
+
+    def __init__(
+        self, statement: SnapshotStatement, row: StatementRow, objects: SourceObjects, secrets: SourceSecrets
+    ) -> None:
+        if row.manifest_object is None:
+            raise NotFoundError(
+                f"{row.source}#{row.sequence} of {row.unit} is registered, but its content has not come yet",
+                hint="ask the unit when the content will be sent, or name a stored snapshot",
+            )
+        self.statement = statement
+        self.row = row
+        self.objects = objects
+        self.secrets = secrets
+        self.row_key = row_key(secrets.row_secret)
+        raw = objects.read(ObjectId(row.manifest_object), ObjectKind.MANIFEST)
+        if sha256(raw) != statement.manifest_sha256:
+            raise StoreError(
+                f"the manifest of {row.source}#{row.sequence} is not the one that its statement names",
+                hint="run `jinsuo-center audit`",
+            )
+        self.manifest: Manifest = parse_manifest(raw)
+
+    @cached_property
+    def _tables(self) -> dict[str, SnapshotTable]:
+        tables: dict[str, SnapshotTable] = {}
+        for entry in self.manifest.tables:
+            document = self.manifest.schema_document(entry.claim.name)
+            raw = self.objects.read(document.object, ObjectKind.DOCUMENT)
+            schema = parse_schema(raw)
+            if schema.digest != entry.claim.schema:
+                raise StoreError(
+                    f"the schema of table {entry.claim.name!r} is not the one that its claim names",
+                    hint="run `jinsuo-center audit`",
+                )
+            tables[entry.claim.name] = SnapshotTable(entry.claim, schema, entry.top, entry.read_at, entry.carried_from)
+        return tables
+
+    def tables(self) -> Sequence[SnapshotTable]:
+        """Give the tables in the order of their names' bytes."""
+        return list(self._tables.values())
+
+    def has_table(self, name: str) -> bool:
+        """Tell whether the snapshot has a table `name`."""
+        return name in self._tables
+
+    def table(self, name: str) -> SnapshotTable:
+        """Give a table. Raises: NotFoundError, which names the tables that there are."""
+        table = self._tables.get(name)
+        if table is None:
+            known = ", ".join(list(self._tables)[:20])
+            raise NotFoundError(
+                f"{self.row.source}#{self.row.sequence} has no table {name!r}", hint=f"its tables are: {known}"
+            )
+        return table
+
+    def tree(self, table: SnapshotTable) -> TreeTop:
+        """Give where a table's tree is read from."""
+        return TreeTop(self.objects, table.top, table.claim.height, table.claim.root)
+
+    def lines(self, table: SnapshotTable) -> Iterator[bytes]:
+        """Yield a table's lines in order, without LF."""
+        return walk_lines(self.objects, table.top, table.claim.height)
+
+    def find(self, table: SnapshotTable, key: bytes) -> bytes | None:
+        """Give the line that has `key` (what `KeySpec.key_of` gives), or None."""
+        return find_line(self.objects, table.ordering, table.top, table.claim.height, key)
+
+    def blob(self, token: Token) -> Iterator[bytes]:
+        """Yield the bytes that a token stands for, and check at the end that they are those.
+
+        Raises: NotFoundError if the snapshot has no such blob; StoreError if the bytes are others.
+        """
+        digest = token.sha256.hex().encode()
+        top = self.manifest.blobs
+        line = None if top is None else find_line(self.objects, BLOBS, top, self.objects.height_of(top), digest)
+        if line is None:
+            raise NotFoundError(
+                f"{self.row.source}#{self.row.sequence} has no content {token.sha256.hex()[:16]}…",
+                hint="run `jinsuo-center audit`",
+            )
+        _, size, chunks = parse_blob_line(line)
+        state, read = hashlib.sha256(), 0
+        for chunk in read_blob(self.objects, chunks):
+            state.update(chunk)
+            read += len(chunk)
+            yield chunk
+        if not size == token.size == read or state.digest() != token.sha256:
+            raise StoreError(
+                f"the content {token.sha256.hex()[:16]}… of {self.row.source}#{self.row.sequence} is not what its token says",
+                hint="run `jinsuo-center audit`",
+            )
+
+    def document(self, name: str) -> bytes:
+        """Give a document of the manifest, such as `ddl.sql`. Raises: NotFoundError."""
+        for document in self.manifest.documents:
+            if document.name == name:
+                return self.objects.read(document.object, ObjectKind.DOCUMENT)
+        raise NotFoundError(
+            f"{self.row.source}#{self.row.sequence} has no document {name!r}",
+            hint="its documents are: " + ", ".join(d.name for d in self.manifest.documents[:20]),
+        )

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A store in a folder of a local file system: one file per blob.
+
+A blob is written to `<root>/.incoming/`, synced, linked to its name (which fails if the name exists, so nothing is ever
+replaced), and the folder is synced. A crash leaves at most a file in `.incoming`. Threads and processes may write at
+once. Needs hard links: ext4, xfs, zfs, NTFS have them, FAT has not. Source: `evidence.disk`.
+"""
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from center.errors import CenterError, FullError, StoreError
+from center.store.base import NewBlob, check_blob_name
+from evidence.disk import NewFile, make_folder, remove_leftovers, sync_folder
+
+_INCOMING: Final = ".incoming"
+_DAMAGED: Final = "run `jinsuo-center audit` to see what is missing; restore it from a mirror or a backup"
+
+
+class FolderStore:
+    """Blobs as files below `root`. Keeps the promises of `Store`."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._durable: set[Path] = set()
+
+    def create(self, name: str) -> "NewFileBlob":
+        """Start a blob."""
+        check_blob_name(name)
+        return NewFileBlob(self, self._root / _INCOMING, self._root / name)
+
+    def make_durable(self, folder: Path) -> None:
+        """Make `folder` below the root so that it survives power loss, whoever made it.
+
+        A folder that another thread has just made may not be synced yet, so each process syncs the way down to each
+        folder once itself.
+        """
+        if folder in self._durable and folder.is_dir():
+            return
+        make_folder(folder)
+        level = folder
+        while level != self._root:
+            sync_folder(level.parent)
+            level = level.parent
+        self._durable.add(folder)
+
+    def read(self, name: str, offset: int = 0, size: int | None = None) -> bytes:
+        """Give `size` bytes from `offset`, or all from there."""
+        check_blob_name(name)
+        path = self._root / name
+        try:
+            with path.open("rb") as file:
+                stands = os.fstat(file.fileno()).st_size
+                wanted = max(0, stands - offset) if size is None else size
+                if offset > stands or offset + wanted > stands:
+                    raise StoreError(
+                        f"{name} has {stands} bytes in the store, {offset + wanted} were expected", hint=_DAMAGED
+                    )
+                file.seek(offset)
+                data = file.read(wanted)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as err:
+            raise StoreError(f"{name} is not in the store at {self._root}", hint=_DAMAGED) from err
+        except OSError as err:
+            raise explain_os_error(err, path) from err
+        if len(data) != wanted:
+            raise StoreError(f"{name} gave {len(data)} bytes from {offset}, {wanted} were expected", hint=_DAMAGED)
+        return data
+
+    def size(self, name: str) -> int | None:
+        """Give the number of bytes, or None if there is no such blob."""
+        check_blob_name(name)
+        path = self._root / name
+        try:
+            return path.stat().st_size if path.is_file() else None
+        except FileNotFoundError:
+            return None
+        except OSError as err:
+            raise explain_os_error(err, path) from err
+
+    def names(self, prefix: str) -> Iterator[str]:
+        """Give the names that start with `prefix`, ascending by folder."""
+        yield from self._names_below(self._root, "", prefix)
+
+    def remove_leftovers(self) -> int:
+        """Remove what a crash left half written; give their number. Only while nobody else writes to this store."""
+        return remove_leftovers(self._root / _INCOMING)
+
+    def _names_below(self, folder: Path, stem: str, prefix: str) -> Iterator[str]:
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except FileNotFoundError:
+            return
+        except OSError as err:
+            raise explain_os_error(err, folder) from err
+        for entry in entries:
+            name = stem + entry.name
+            if not stem and entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                below = name + "/"
+                if below.startswith(prefix) or prefix.startswith(below):
+                    yield from self._names_below(folder / entry.name, below, prefix)
+            elif name.startswith(prefix):
+                yield name
+
+
+class NewFileBlob:
+    """A `NewBlob` in a folder; also the context that makes it."""
+
+    def __init__(self, store: FolderStore, incoming: Path, path: Path) -> None:
+        self._store = store
+        self._incoming = incoming
+        self._path = path
+        self._file: NewFile | None = None
+
+    def __enter__(self) -> NewBlob:
+        try:
+            self._file = NewFile(self._incoming, f"{os.getpid()}.{os.urandom(8).hex()}")
+        except OSError as err:
+            raise explain_os_error(err, self._path) from err
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._file is not None
+        self._file.__exit__(kind, err, trace)
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append `data`."""
+        assert self._file is not None
+        try:
+            self._file.write(data)
+        except OSError as err:
+            raise explain_os_error(err, self._path) from err
+
+    def commit(self) -> bool:
+        """Give the blob its name, durably, unless the name is taken."""
+        assert self._file is not None
+        try:
+            self._store.make_durable(self._path.parent)
+            is_new = self._file.commit_new(self._path)
+            if not is_new:
+                # Whoever was first may not have synced the name yet; this caller may promise it all the same.
+                sync_folder(self._path.parent)
+            return is_new
+        except OSError as err:
+            raise explain_os_error(err, self._path) from err
+
+
+def explain_os_error(err: OSError, path: Path) -> CenterError:
+    """Give the error to raise for `err` at `path`: FullError if there is no space, else StoreError."""
+    if err.errno in (errno.ENOSPC, errno.EDQUOT):
+        return FullError(
+            f"there is no space left to write {path}: {err.strerror}",
+            hint="make room or enlarge the disk, then try again; nothing was admitted and nothing is lost",
+        )
+    return StoreError(
+        f"{path} cannot be read or written: {err.strerror or err}",
+        hint="check the disk and the rights of the center's account on this folder",
+    )

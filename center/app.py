@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The center's wiring: one folder, opened; the only place that names concrete classes.
+
+center.yaml    settings                 units/       units, keys, wrapped secrets
+keys/          log, operator, sealing   store/       packs, put-if-absent
+tls/           certificate and key      ledger/      checkpoint, tiles, ledger.sqlite
+catalog.sqlite an index; `rebuild` makes it anew
+"""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+
+from center.config import CONFIG_NAME, DEFAULT_LISTEN, CenterConfig, load_config, parse_listen, write_config
+from center.errors import ConflictError, NotFoundError
+from center.ledger.ledger import Ledger
+from center.ledger.sequence import Sealed
+from center.receive.admit import Admission
+from center.receive.api import Limits, make_api
+from center.receive.server import Receiver
+from center.receive.tls import TlsFiles, create_tls, read_spki_sha256
+from center.registry.catalog import Catalog
+from center.registry.objects import SourceObjects
+from center.registry.replay import Replay
+from center.registry.seal import SealingKey, create_master_key, create_sealing_key, open_master_key, open_sealing_key
+from center.registry.snapshots import Snapshot
+from center.registry.units import Units
+from center.store.base import Store
+from center.store.folder import FolderStore
+from center.store.reserve import ReservedStore
+from evidence.disk import write_new
+from evidence.keys.key import KeyType
+from evidence.keys.signer import Ed25519Signer, create_key_file, open_signer
+from evidence.manifest.entry import Act, Level
+from evidence.manifest.statement import SnapshotStatement, parse_statement
+from evidence.note.signed import parse_note, sign_note
+from evidence.wire.messages import CenterInfo
+
+CATALOG_NAME = "catalog.sqlite"
+
+
+def utc_now() -> datetime:
+    """Give the center's clock."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Center:
+    """A center, opened. Use as a context manager."""
+
+    folder: Path
+    config: CenterConfig
+    clock: Callable[[], datetime]
+    store: Store
+    ledger: Ledger
+    units: Units
+    catalog: Catalog
+    replay: Replay
+    admission: Admission
+    operator: Ed25519Signer
+    sealing: SealingKey
+    _closing: ExitStack
+
+    @staticmethod
+    def create(
+        folder: Path,
+        origin: str,
+        listen: str = DEFAULT_LISTEN,
+        clock: Callable[[], datetime] = utc_now,
+        passphrase: bytes | None = None,
+    ) -> None:
+        """Make a new center in `folder`: keys, certificate, settings, empty store, ledger and catalog.
+
+        Raises: ConflictError if there is something in the folder. The settings are written last: a center whose making
+        was cut off cannot be opened, and is made anew after the folder has been removed.
+        """
+        if folder.exists() and any(folder.iterdir()):
+            raise ConflictError(
+                f"the folder {folder} is not empty", hint="name a new folder; nothing is ever made over an old center"
+            )
+        keys = folder / "keys"
+        keys.mkdir(parents=True, mode=0o700)
+        for name in ("log.pem", "operator.pem"):
+            create_key_file(keys / name)
+        create_sealing_key(keys / "sealing.key", create_master_key(keys / "master.key", passphrase))
+        create_tls(folder / "tls", parse_listen(listen)[0], clock())
+        for name in ("units", "store"):
+            (folder / name).mkdir()
+        Ledger.create(folder / "ledger", open_signer(f"file:{keys / 'log.pem'}", origin, KeyType.ED25519))
+        Catalog.create(folder / CATALOG_NAME).close()
+        write_new(folder / CONFIG_NAME, write_config(origin, listen).encode())
+
+    @classmethod
+    def open(cls, folder: Path, clock: Callable[[], datetime] = utc_now, passphrase: bytes | None = None) -> "Center":
+        """Open the center in `folder`. Raises: CenterError; the hint says what to do."""
+        if not (folder / CONFIG_NAME).exists():
+            raise NotFoundError(
+                f"there is no center in {folder}",
+                hint="name its folder with -C DIR or JINSUO_CENTER_DIR, or make one with `jinsuo-center init DIR --origin NAME`",
+            )
+        config = load_config(folder / CONFIG_NAME)
+        with ExitStack() as closing:
+            packs = config.find_store(folder)
+            store = ReservedStore(FolderStore(packs), packs, config.disk_reserve)
+            keys = folder / "keys"
+            log = open_signer(f"file:{keys / 'log.pem'}", config.origin, KeyType.ED25519)
+            operator = open_signer(f"file:{keys / 'operator.pem'}", f"{config.origin}/operator", KeyType.ED25519)
+            ledger = closing.enter_context(Ledger(folder / "ledger", log, clock))
+
+            def record(kind: str, act: Act) -> Sealed:
+                return ledger.append(kind, Level.NONE, sign_note(act.encode(), [operator]).encode())
+
+            master = open_master_key(keys / "master.key", passphrase)
+            units = Units(
+                folder / "units", master, clock, record,
+                spki_sha256=read_spki_sha256(TlsFiles.within(folder / "tls").certificate), vkey=log.key.vkey,
+            )  # fmt: skip
+            # A ledger restored from an old copy cannot know that it is old; an agent that has seen more can.
+            ledger.require_confirmation(any(unit.last_checkpoint_size for unit in units.list() if not unit.disabled))
+            catalog = closing.enter_context(Catalog(folder / CATALOG_NAME))
+            replay = Replay(catalog, ledger, store, units)
+            replay.catch_up()
+            return cls(
+                folder=folder,
+                config=config,
+                clock=clock,
+                store=store,
+                ledger=ledger,
+                units=units,
+                catalog=catalog,
+                replay=replay,
+                admission=Admission(store, ledger, catalog, units, replay, operator),
+                operator=operator,
+                sealing=open_sealing_key(keys / "sealing.key", master),
+                _closing=closing.pop_all(),
+            )
+
+    def close(self) -> None:
+        """Close ledger and catalog."""
+        self._closing.close()
+
+    def __enter__(self) -> "Center":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def record(self, kind: str, act: Act) -> Sealed:
+        """Log an act of the center's own, signed by the operator's key."""
+        return self.ledger.append(kind, Level.NONE, sign_note(act.encode(), [self.operator]).encode())
+
+    def confirm(self, by: str, reason: str) -> None:
+        """Sign by an operator's word that the ledger is no old copy, where no agent is left to say so; it is logged.
+
+        Raises: HeldError if a hold stands: then the ledger is known to be an old copy, or forked.
+        """
+        act = Act("confirmation", "ledger", "signs by the operator's word", by, reason)
+        self.ledger.confirm()
+        self.record("decision", act)
+
+    def release(self, by: str, reason: str) -> bool:
+        """Let signing go on after a hold; it is logged. False: nothing was held.
+
+        Raises: HeldError if entries are still lacking, or there are two histories.
+        """
+        act = Act("release", "ledger", "signs again", by, reason)
+        if not self.ledger.release(reason):
+            return False
+        self.record("decision", act)
+        return True
+
+    def receiver(self) -> Receiver:
+        """Give the receiver of this center, ready to run: it alone takes packs in, so what is half taken is of a crash.
+
+        Raises: AddressError, StoreError.
+        """
+        FolderStore(self.config.find_store(self.folder)).remove_leftovers()
+        info = CenterInfo(self.ledger.log_key, self.operator.key, self.sealing.public, f"jinsuo {version('jinsuo')}")
+        bounds = self.config.limits
+        limits = Limits(total_s=bounds.request_timeout, pack_bytes=bounds.pack_bytes)
+        api = make_api(info, self.admission, self.ledger, self.units, self.sealing, self.clock, limits)
+        host, port = self.config.address
+        return Receiver(api, host, port, TlsFiles.within(self.folder / "tls"), bounds.connections)
+
+    def objects(self, unit: str, source: str) -> SourceObjects:
+        """Give a reader of a source's objects. Raises: NotFoundError."""
+        secrets = self.units.secrets(unit, source)
+        return SourceObjects(self.store, self.catalog, unit, source, secrets.storage_key)
+
+    def open_snapshot(self, unit: str, source: str, sequence: int | None = None) -> Snapshot:
+        """Open a stored snapshot; `sequence` None: the latest. Raises: NotFoundError, StoreError."""
+        self.replay.catch_up()
+        row = self.catalog.statement(unit, source, sequence)
+        statement = parse_statement(parse_note(row.note).text)
+        if not isinstance(statement, SnapshotStatement):
+            raise NotFoundError(
+                f"{source}#{row.sequence} of {unit} is a {statement.kind} statement, not a snapshot",
+                hint=f"`jinsuo-center snapshots {unit} {source}` lists the snapshots",
+            )
+        return Snapshot(statement, row, self.objects(unit, source), self.units.secrets(unit, source))

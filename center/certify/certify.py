@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Technical bundles for rows and files of a snapshot, and the policy text that a verifier takes.
+
+A bundle is made from what is stored and logged, and checked as a stranger will check it before it leaves: a center
+whose store is damaged says so instead of handing out a false proof. Not yet an issued certificate: that is an act of
+the archives, this is its technical part. Reads snapshot and ledger; writes only where it is told to (`write_bundle`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from center.errors import NotFoundError, RefusedError, StoreError
+from center.registry.snapshots import Snapshot, SnapshotTable
+from center.registry.units import Unit
+from evidence.digest import audit_path
+from evidence.errors import EvidenceError, FormatError
+from evidence.keys.key import VerificationKey
+from evidence.keys.trust import UnitKey
+from evidence.manifest.claim import claim_salt, snapshot_leaves
+from evidence.manifest.receipt import Receipt, verify_receipt
+from evidence.note.signed import parse_note
+from evidence.rows.commit import commit_page, row_salt
+from evidence.rows.line import Cell, encode_field, encode_line
+from evidence.rows.schema import Schema
+from evidence.rows.values import check_value
+from evidence.tree.proof import prove_row
+from evidence.verify.bundle import Bundle, BundleClaim, BundleRow, BundleTimestamp, parse_bundle
+from evidence.verify.contents import read_row, verify_claims, verify_row, verify_schema
+from evidence.verify.policy import NO_QUORUM, Group, Policy, Witness
+
+NULL_WORD = "\\N"
+"""A value typed as `\\N` is NULL."""
+
+
+class Log(Protocol):
+    """What a bundle needs of the ledger. `center.ledger.ledger.Ledger` is one."""
+
+    @property
+    def log_key(self) -> VerificationKey:
+        """The key that verifies the log's checkpoints."""
+
+    def receipt(self, index: int, checkpoint: bytes | None = None) -> Receipt:
+        """Prove the entry at `index` under the newest checkpoint, or under the one given."""
+
+    def find_checkpoints(self, above: int = -1, cosigned_only: bool = False, most: int = 1000) -> list[bytes]:
+        """Give kept checkpoints that cover entry `above`, the newest first."""
+
+
+def parse_key(schema: Schema, values: Sequence[str]) -> bytes:
+    """Give what finds a row, from its key columns' canonical values (a keyless table: the values of all columns).
+
+    Raises: NotFoundError if there are too few or too many values, or one is not of its column's kind.
+    """
+    names = schema.key or tuple(column.name for column in schema.columns)
+    if len(values) != len(names):
+        raise NotFoundError(
+            f"a row of {schema.name} is named by {len(names)} values, found {len(values)}",
+            hint=f"give the values of {', '.join(names)}, in this order",
+        )
+    cells = [_parse_cell(schema, name, value) for name, value in zip(names, values, strict=True)]
+    if not schema.key:
+        return encode_line(cells)
+    return b"\t".join(encode_field(cell) for cell in cells)
+
+
+def make_bundle(
+    snapshot: Snapshot,
+    ledger: Log,
+    rows: Sequence[tuple[str, bytes]],
+    *,
+    blobs: str = "blobs",
+    later: Sequence[int] = (),
+    timestamps: Sequence[BundleTimestamp] = (),
+) -> bytes:
+    """Make the bundle that proves rows, each given by its table and key (`parse_key`), in any order.
+
+    `blobs` names the folder beside the bundle for large cells, if any; `later` are log indexes of later entries about
+    the statement (withdrawals, acts); that its content was stored later is added from the catalog.
+
+    Raises:
+        NotFoundError: no such table or row.
+        StoreError: what is stored or logged does not prove what was stated.
+    """
+    shown = sorted({_find_row(snapshot, table, key) for table, key in rows}, key=lambda r: (r.table.encode(), r.place))
+    names = list(dict.fromkeys(row.table for row in shown))
+    indexes = sorted({i for i in (snapshot.row.stored_index, *later) if i is not None} - {snapshot.row.index})
+    bundle = Bundle(
+        rows=tuple(shown),
+        claims=_find_claims(snapshot, names),
+        schemas=tuple(snapshot.table(name).schema for name in names),
+        statement=snapshot.row.note,
+        receipt=ledger.receipt(snapshot.row.index, _choose_checkpoint(ledger, snapshot.row.index, snapshot.row.unit)),
+        later=tuple(ledger.receipt(i) for i in indexes),
+        timestamps=tuple(timestamps),
+    )
+    if bundle.tokens():
+        bundle = replace(bundle, blobs=blobs)
+    _check_bundle(bundle, snapshot, ledger)
+    return bundle.encode()
+
+
+def write_bundle(path: Path, raw: bytes, snapshot: Snapshot) -> int:
+    """Write the large cells of the rows into the folder that the bundle names, then the bundle; give their number.
+
+    Raises: RefusedError if `path` is there: evidence is not written over. OSError.
+    """
+    bundle = parse_bundle(raw)
+    tokens = () if bundle.blobs is None else bundle.tokens()
+    for token in tokens:
+        folder = path.parent / str(bundle.blobs)
+        folder.mkdir(exist_ok=True)
+        with (folder / token.sha256.hex()).open("wb") as file:
+            file.writelines(snapshot.blob(token))
+    try:
+        with path.open("xb") as file:
+            file.write(raw)
+    except FileExistsError as err:
+        raise RefusedError(f"{path} exists already", hint="name another file: evidence is not written over") from err
+    return len(tokens)
+
+
+def make_policy(log_key: VerificationKey, operator_key: VerificationKey, units: Sequence[Unit]) -> str:
+    """Write the policy that this center suggests: its log, its operator, its units, and any other unit as witness.
+
+    A verifier should compare the keys with what the archives have published elsewhere: a policy from the center's own
+    hands proves no more than that they all agree.
+    """
+    unit_keys: list[UnitKey] = []
+    witnesses: list[Witness] = []
+    for unit in units:
+        for i, pair in enumerate(unit.keys):
+            until = unit.keys[i + 1].since if i + 1 < len(unit.keys) else None
+            # Cosignatures tell whole seconds: one of the second in which the key began must not seem to be before it.
+            unit_keys.append(UnitKey(pair.statement, pair.since.replace(microsecond=0), until))
+            witnesses.append(Witness(f"{unit.unit}/{i + 1}", pair.cosigner))
+    groups = (Group("units", 1, tuple(w.name for w in witnesses)),) if witnesses else ()
+    policy = Policy(
+        logs=(log_key,),
+        operators=(operator_key,),
+        witnesses=tuple(witnesses),
+        groups=groups,
+        quorum="units" if witnesses else NO_QUORUM,
+        units=tuple(unit_keys),
+    )
+    return _POLICY_HEAD + policy.encode()
+
+
+_POLICY_HEAD = """\
+# 金锁验证策略：验证者相信谁。请与档案部门另行公布的密钥核对后使用。
+# Whom a verifier of Jinsuo bundles believes. Compare the keys with those that the archives publish elsewhere.
+# A unit's own cosignature never counts for its own statements. Format: docs/format.md
+"""
+
+
+def _parse_cell(schema: Schema, name: str, text: str) -> Cell:
+    column = schema.column(name)
+    if text == NULL_WORD and not schema.key:
+        return None
+    value = text.encode("utf-8", "surrogateescape")
+    try:
+        check_value(column.kind, column.scale, value, raw_text=schema.is_raw_text(name))
+    except FormatError as err:
+        raise NotFoundError(
+            f"{text!r:.80} is not a value of column {name} of {schema.name}",
+            hint=f"write it as the snapshot does; the column is of kind {column.kind}",
+        ) from err
+    return value
+
+
+def _find_row(snapshot: Snapshot, name: str, key: bytes) -> BundleRow:
+    table = snapshot.table(name)
+    proof = prove_row(
+        snapshot.objects,
+        table.ordering,
+        lambda body: commit_page(snapshot.row_key, body),
+        table.top,
+        table.claim.height,
+        key,
+    )
+    if proof is None:
+        raise _no_row(snapshot, table, key)
+    return BundleRow(name, proof.line, row_salt(snapshot.row_key, proof.line), proof.steps)
+
+
+def _no_row(snapshot: Snapshot, table: SnapshotTable, key: bytes) -> NotFoundError:
+    row = snapshot.row
+    columns = ", ".join(table.schema.key) or "all columns"
+    return NotFoundError(
+        f"table {table.name} of {row.source}#{row.sequence} has no row with {columns} = {key[:120]!r}",
+        hint=f"`jinsuo-center find {row.unit} {row.source} {row.sequence} {table.name} --where …` looks by any column",
+    )
+
+
+def _find_claims(snapshot: Snapshot, names: Sequence[str]) -> tuple[BundleClaim, ...]:
+    secret = snapshot.secrets.row_secret
+    claims = [table.claim for table in snapshot.tables()]
+    leaves = snapshot_leaves(claims, secret)
+    places = {claim.name: i for i, claim in enumerate(claims)}
+    return tuple(
+        BundleClaim(
+            claims[places[name]], claim_salt(secret, claims[places[name]]), places[name],
+            tuple(audit_path(leaves, places[name])),
+        )
+        for name in names
+    )  # fmt: skip
+
+
+def _choose_checkpoint(ledger: Log, index: int, unit: str) -> bytes | None:
+    """Give the kept checkpoint over the entry that most others than the unit have cosigned, of equals the oldest.
+
+    None: nobody has, and the newest will do.
+    """
+    best: bytes | None = None
+    most = 0
+    for raw in ledger.find_checkpoints(above=index, cosigned_only=True):
+        others = {line.name for line in parse_note(raw).signatures} - {unit, ledger.log_key.name}
+        if others and len(others) >= most:
+            best, most = raw, len(others)
+    return best
+
+
+def _check_bundle(bundle: Bundle, snapshot: Snapshot, ledger: Log) -> None:
+    """Raises: StoreError unless a stranger will find that rows, claims and entries hold."""
+    try:
+        verify_claims(bundle.claims, snapshot.statement)
+        claims = {claim.claim.name: claim for claim in bundle.claims}
+        for claim, schema in zip(bundle.claims, bundle.schemas, strict=True):
+            verify_schema(claim, schema)
+        for row in bundle.rows:
+            verify_row(row, claims[row.table])
+            read_row(row, bundle.schema_of(row.table))
+        for receipt in (bundle.receipt, *bundle.later):
+            verify_receipt(receipt, ledger.log_key)
+        if not bundle.receipt.entry.endswith(b"\n\n" + bundle.statement):
+            raise FormatError(f"log entry {bundle.receipt.proof.index} does not hold the statement")
+    except EvidenceError as err:
+        raise StoreError(
+            f"{snapshot.row.source}#{snapshot.row.sequence} of {snapshot.row.unit} cannot be certified: {err}",
+            hint="run `jinsuo-center audit` to find what is damaged",
+        ) from err

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An agent for tests of the commands: keeps the promises of `agent.cli.facade.Facade`, and fails on command."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+from agent.errors import SourceError
+from agent.finding import Finding, Severity
+from agent.outcome import (
+    AgentStatus,
+    Comparison,
+    Enrolment,
+    Outcome,
+    Plan,
+    SourceStatus,
+    Stage,
+    TableComparison,
+    TablePlan,
+    Verdict,
+)
+from agent.snapshot.progress import Progress
+
+_T = TypeVar("_T")
+NOW = datetime(2025, 7, 1, 1, 2, 3, tzinfo=UTC)
+
+
+def make_outcome(source: str = "his", sequence: int = 412, **changes: object) -> Outcome:
+    """Give a stored snapshot, but for `changes`."""
+    facts: dict[str, object] = {
+        "source": source,
+        "sequence": sequence,
+        "stage": Stage.STORED,
+        "tables": 2,
+        "rows": 5094311,
+        "bytes_": 812345678,
+        "sent_bytes": 1 << 20,
+        "taken_at": NOW,
+        "took": timedelta(seconds=12.5),
+        "consistency": "consistent",
+        "root": "ab" * 32,
+        "log_index": 90211,
+        "receipt_path": Path("receipts/his/412.json"),
+    }
+    return Outcome(**(facts | changes))  # type: ignore[arg-type]  # the test states what it changes
+
+
+@dataclass
+class FakeAgent:
+    """What the test gives is what the commands get; an exception is raised instead."""
+
+    names: tuple[str, ...] = ("his", "lis")
+    snapshots: dict[str, Outcome | Exception] = field(default_factory=dict)
+    waiting: list[list[Outcome] | Exception] = field(default_factory=list)
+    comparison: Comparison | None = None
+    findings: Sequence[Finding] = (Finding(Severity.OK, "settings", "fine"),)
+    asked: list[tuple[object, ...]] = field(default_factory=list)
+    opened: int = 0
+    open_error: Exception | None = None
+
+    @contextmanager
+    def open(self, folder: Path) -> Iterator["FakeAgent"]:
+        self.asked.append(("open", folder))
+        if self.open_error is not None:
+            raise self.open_error
+        self.opened += 1
+        try:
+            yield self
+        finally:
+            self.opened -= 1
+
+    def source_names(self) -> Sequence[str]:
+        return self.names
+
+    def enroll(self, url: str, code: str) -> Enrolment:
+        self.asked.append(("enroll", url, code))
+        return Enrolment("X013", "市第一医院", url, "archives.example/jinsuo", "vkey", ("his",))
+
+    def snapshot(self, source: str, progress: Progress, *, send: bool = True) -> Outcome:
+        self.asked.append(("snapshot", source, send))
+        progress.begin("public.visit", 10)
+        progress.advance(10, 1000)
+        progress.sent(500)
+        return _give(self.snapshots.get(source, make_outcome(source)))
+
+    def send(self, progress: Progress) -> Sequence[Outcome]:
+        self.asked.append(("send",))
+        progress.sent(500)
+        return _give(self.waiting.pop(0)) if self.waiting else []
+
+    def compare(self, source: str, sequence: int | None, progress: Progress) -> Comparison:
+        self.asked.append(("compare", source, sequence))
+        return self.comparison or make_comparison(Verdict.EQUAL)
+
+    def status(self) -> AgentStatus:
+        his = SourceStatus(
+            "his", "postgresql", 412, Stage.SPOOLED, NOW, 411, NOW - timedelta(days=1, hours=2), 90211, 5, 1, 1 << 20
+        )
+        lis = SourceStatus("lis", "sqlite", None, None, None, None, None, None, None, 0, 0, last_error="no rights")
+        return AgentStatus(Path("folder"), "X013", "https://c:1", (his, lis), 1 << 20, 20 << 30, 5 << 30)
+
+    def check(self, *, as_service: bool = False) -> Sequence[Finding]:
+        self.asked.append(("check", as_service))
+        return self.findings
+
+    def plan(self, source: str) -> Plan:
+        tables = (TablePlan("a", 5, True, False), TablePlan("b", None, False, True), TablePlan("c", 7, True, False))
+        return Plan(source, "consistent", tables, None if source == "lis" else make_outcome(), 5 << 30)
+
+    def grants(self, source: str) -> str:
+        if source not in self.names:
+            raise SourceError(f"agent.yaml has no source {source!r}", hint="see agent.yaml")
+        return f"GRANT SELECT ON {source};\n"
+
+
+def make_comparison(*verdicts: Verdict) -> Comparison:
+    """Give a comparison with one table of each verdict."""
+    tables = tuple(TableComparison(f"t{i}", verdict, 3, 4, "why") for i, verdict in enumerate(verdicts))
+    return Comparison("his", 412, NOW, tables, "ab" * 32, None if Verdict.NOT_READ in verdicts else "cd" * 32)
+
+
+def stop_after(rounds: int, during: Callable[[int], None] = lambda _: None) -> Callable[[float], bool]:
+    """Give a wait that does not, and says stop after so many rounds; `during` is told of each."""
+    count = 0
+
+    def wait(seconds: float) -> bool:
+        nonlocal count
+        count += 1
+        during(count)
+        return count >= rounds
+
+    return wait
+
+
+def _give(value: _T | Exception) -> _T:
+    if isinstance(value, Exception):
+        raise value
+    return value

@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bundles that the center makes: with a real ledger, verified by the stranger's verifier."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from center.certify.certify import make_bundle, make_policy, parse_key, write_bundle
+from center.errors import NotFoundError, RefusedError, StoreError
+from center.ledger.ledger import Ledger
+from center.registry.snapshots import Snapshot
+from center.registry.units import KeyPair, Unit
+from evidence.digest import Sha256
+from evidence.manifest.entry import Level, StoredAct
+from evidence.manifest.statement import WithdrawalStatement
+from evidence.note.cosign import cosign
+from evidence.note.signed import parse_note, sign_note
+from evidence.objects.object import ObjectKind
+from evidence.rows.line import Token
+from evidence.rows.schema import Column, Schema
+from evidence.rows.values import Kind
+from evidence.verify.bundle import parse_bundle
+from evidence.verify.command import main
+from evidence.verify.policy import parse_policy
+from evidence.verify.report import Report
+from evidence.verify.verify import verify_bundle
+from tests.builders.bundles import (
+    COSIGNER,
+    LOG,
+    OPERATOR,
+    OTHER_COSIGNER,
+    OTHER_UNIT,
+    RECEIVED,
+    UNIT,
+    VISIT,
+    WITNESS,
+    policy,
+    visit_lines,
+)
+from tests.fakes.snapshot import SourceHistory, TableContent
+
+PAIR = Schema(
+    "public.pair",
+    (
+        Column("no", Kind.INT, False, "int"),
+        Column("code", Kind.TEXT, False, "text"),
+        Column("v", Kind.TEXT, True, "text"),
+    ),
+    ("code", "no"),
+)
+KEYLESS = Schema("public.keyless", (Column("a", Kind.TEXT, True, "text"), Column("b", Kind.INT, True, "int")))
+FILES = Schema(
+    "@files", (Column("path", Kind.TEXT, False, "path"), Column("content", Kind.TEXT, True, "content")), ("path",)
+)
+SCAN = b"%PDF-1.7 " * 20_000
+TOKEN = Token(hashlib.sha256(SCAN).digest(), len(SCAN))
+
+
+class Clock:
+    """Gives times a second apart."""
+
+    def __init__(self) -> None:
+        self.now = RECEIVED
+
+    def __call__(self) -> datetime:
+        self.now += timedelta(seconds=1)
+        return self.now
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    Ledger.create(tmp_path / "ledger", LOG)
+    with Ledger(tmp_path / "ledger", LOG, Clock()) as opened:
+        for number in range(3):
+            opened.append("check", Level.NONE, sign_note(b"an older act %d\n" % number, [OPERATOR]).encode())
+        yield opened
+
+
+def make_snapshot(ledger: Ledger, level: Level = Level.STORED) -> Snapshot:
+    """Take a snapshot and log its statement, signed; the row says where it stands."""
+    taken = SourceHistory().take(
+        TableContent(VISIT, visit_lines(1000)),
+        TableContent(PAIR, [b"7\ta\\tb\tx", b"8\ta\\tb", b"-1\tz\ty"]),
+        TableContent(KEYLESS, [b"x\t1", b"x\t1", b"\\N\t2"]),
+        TableContent(FILES, [b"scan.pdf\t" + TOKEN.encode(), b"empty"], blobs=[SCAN]),
+    )
+    note = sign_note(taken.statement.encode(), [UNIT.renamed("X013/his")]).encode()
+    sealed = ledger.append("statement", level, note)
+    stored = sealed.index if level is Level.STORED else _log_stored(ledger, taken)
+    row = replace(taken.row, note=note, index=sealed.index, stored_index=stored, level=level)
+    return Snapshot(taken.statement, row, taken.objects, taken.secrets)
+
+
+def _log_stored(ledger: Ledger, taken: Snapshot) -> int:
+    act = StoredAct("X013", "his", 1, Sha256(taken.row.digest))
+    return ledger.append("stored", Level.STORED, sign_note(act.encode(), [OPERATOR]).encode()).index
+
+
+def cosign_newest(ledger: Ledger, *signers: Any, after: int = 60) -> None:
+    text = parse_note(ledger.checkpoint()).text
+    for signer in signers:
+        line = cosign(text, signer, int(RECEIVED.timestamp()) + after)
+        assert ledger.add_cosignature(line, signer.key)
+
+
+def verify(raw: bytes) -> Report:
+    return verify_bundle(raw, policy(), lambda *_: None)
+
+
+def key(snapshot: Snapshot, table: str, *values: str) -> tuple[str, bytes]:
+    return table, parse_key(snapshot.table(table).schema, values)
+
+
+def test_stranger_verifies_rows_of_any_tables_given_in_any_order(ledger: Ledger) -> None:
+    snapshot = make_snapshot(ledger)
+    cosign_newest(ledger, OTHER_COSIGNER)
+    rows = [
+        key(snapshot, "public.visit", "987"),
+        key(snapshot, "public.pair", "a\tb", "8"),
+        key(snapshot, "public.visit", "3"),
+        key(snapshot, "public.keyless", "\\N", "2"),
+        key(snapshot, "public.visit", "3"),
+    ]
+    report = verify(make_bundle(snapshot, ledger, rows))
+
+    assert report.exit_code == 0
+    assert [(row.table, row.cells[0][1]) for row in report.rows] == [
+        ("public.keyless", None), ("public.pair", "8"), ("public.visit", "3"), ("public.visit", "987"),
+    ]  # fmt: skip
+
+
+def test_bundle_is_the_same_whatever_the_order_of_asking(ledger: Ledger) -> None:
+    snapshot = make_snapshot(ledger)
+    rows = [key(snapshot, "public.visit", str(i)) for i in (500, 3, 1000, 999)]
+
+    assert make_bundle(snapshot, ledger, rows) == make_bundle(snapshot, ledger, rows[::-1])
+
+
+def test_file_is_certified_with_its_content_beside_the_bundle(ledger: Ledger, tmp_path: Path) -> None:
+    snapshot = make_snapshot(ledger)
+    cosign_newest(ledger, OTHER_COSIGNER)
+    raw = make_bundle(snapshot, ledger, [key(snapshot, "@files", "scan.pdf")])
+
+    assert write_bundle(tmp_path / "F.jinsuo", raw, snapshot) == 1
+    assert (tmp_path / "blobs" / TOKEN.sha256.hex()).read_bytes() == SCAN
+    (tmp_path / "trust.policy").write_text(make_policy(LOG.key, OPERATOR.key, units()), encoding="utf-8")
+    assert main([str(tmp_path / "F.jinsuo"), "--policy", str(tmp_path / "trust.policy"), "--json"]) == 0
+
+
+def test_bundle_is_not_written_over_another(ledger: Ledger, tmp_path: Path) -> None:
+    snapshot = make_snapshot(ledger)
+    raw = make_bundle(snapshot, ledger, [key(snapshot, "@files", "empty")])
+    assert write_bundle(tmp_path / "F.jinsuo", raw, snapshot) == 0
+
+    with pytest.raises(RefusedError, match="exists already"):
+        write_bundle(tmp_path / "F.jinsuo", raw, snapshot)
+
+
+def test_checkpoint_that_most_others_cosigned_is_chosen_of_equals_the_oldest(ledger: Ledger) -> None:
+    snapshot = make_snapshot(ledger)
+    cosign_newest(ledger, COSIGNER, after=10)
+    sizes = []
+    for signers in ([OTHER_COSIGNER], [OTHER_COSIGNER, WITNESS], [WITNESS, OTHER_COSIGNER], []):
+        ledger.append("check", Level.NONE, sign_note(b"one more act\n", [OPERATOR]).encode())
+        cosign_newest(ledger, *signers)
+        sizes.append(ledger.size)
+    raw = make_bundle(snapshot, ledger, [key(snapshot, "public.visit", "1")])
+
+    text = parse_note(parse_bundle(raw).receipt.proof.checkpoint).text
+    assert int(text.split(b"\n")[1]) == sizes[1]
+
+
+def test_without_cosignatures_of_others_the_newest_checkpoint_will_do(ledger: Ledger) -> None:
+    snapshot = make_snapshot(ledger)
+    cosign_newest(ledger, COSIGNER)
+    raw = make_bundle(snapshot, ledger, [key(snapshot, "public.visit", "1")])
+
+    assert parse_bundle(raw).receipt.proof.checkpoint == ledger.checkpoint()
+    assert verify(raw).exit_code == 2
+
+
+def test_content_that_came_later_is_proven_by_a_later_entry(ledger: Ledger) -> None:
+    snapshot = make_snapshot(ledger, Level.REGISTERED)
+    cosign_newest(ledger, OTHER_COSIGNER)
+    raw = make_bundle(snapshot, ledger, [key(snapshot, "public.visit", "1")])
+
+    facts = {fact.name: fact.value for fact in verify(raw).facts}
+    assert verify(raw).exit_code == 0
+    assert facts["level"] == "stored"
+
+
+def test_later_entries_that_are_named_come_along(ledger: Ledger) -> None:
+    snapshot = make_snapshot(ledger)
+    cosign_newest(ledger, OTHER_COSIGNER)
+    withdrawal = WithdrawalStatement(
+        "X013", "his", 2, Sha256(snapshot.row.digest), RECEIVED, Sha256(snapshot.row.digest), "wrong database"
+    )
+    sealed = ledger.append("statement", Level.NONE, sign_note(withdrawal.encode(), [UNIT.renamed("X013/his")]).encode())
+    report = verify(make_bundle(snapshot, ledger, [key(snapshot, "public.visit", "1")], later=[sealed.index]))
+
+    assert report.exit_code == 0
+    assert "withdrawn" in report.steps[6].finding.en
+
+
+@pytest.mark.parametrize(
+    ("table", "values", "complaint"),
+    [
+        ("public.visit", ["1001"], "has no row with id = b'1001'"),
+        ("public.visit", ["007"], "is not a value of column id"),
+        ("public.visit", [], "named by 1 values, found 0"),
+        ("public.visit", ["1", "2"], "named by 1 values, found 2"),
+        ("public.pair", ["8", "a\tb"], "is not a value of column no"),
+        ("public.keyless", ["x", "7"], "has no row with all columns"),
+        ("public.none", ["1"], "has no table"),
+    ],
+)
+def test_row_that_is_not_there_is_said_with_a_hint(
+    ledger: Ledger, table: str, values: list[str], complaint: str
+) -> None:
+    snapshot = make_snapshot(ledger)
+    with pytest.raises(NotFoundError, match=complaint) as err:
+        make_bundle(snapshot, ledger, [key(snapshot, table, *values)])
+    assert err.value.hint
+
+
+def test_keyless_rows_are_named_by_all_values(ledger: Ledger) -> None:
+    snapshot = make_snapshot(ledger)
+
+    assert key(snapshot, "public.keyless", "x", "1")[1] == b"x\t1"
+    assert (
+        parse_bundle(make_bundle(snapshot, ledger, [key(snapshot, "public.keyless", "x", "1")])).rows[0].line == b"x\t1"
+    )
+
+
+def test_damaged_page_is_never_certified(ledger: Ledger) -> None:
+    snapshot = make_snapshot(ledger)
+    bodies: dict[Any, Any] = snapshot.objects.bodies  # type: ignore[attr-defined]  # the fake's dictionary
+    for name, (kind, body) in list(bodies.items()):
+        if kind is ObjectKind.PAGE and b"\n500\t" in body:
+            bodies[name] = (kind, body.replace(b"\n500\t", b"\n500\tx"))
+
+    with pytest.raises(StoreError, match="cannot be certified") as err:
+        make_bundle(snapshot, ledger, [key(snapshot, "public.visit", "500")])
+    assert "audit" in err.value.hint
+
+
+def test_statement_that_the_log_does_not_hold_there_is_never_certified(ledger: Ledger) -> None:
+    snapshot = make_snapshot(ledger)
+    moved = Snapshot(
+        snapshot.statement, replace(snapshot.row, index=0, stored_index=0), snapshot.objects, snapshot.secrets
+    )
+
+    with pytest.raises(StoreError, match="log entry 0 does not hold the statement"):
+        make_bundle(moved, ledger, [key(moved, "public.visit", "1")])
+
+
+# The policy
+
+
+def units() -> list[Unit]:
+    early = datetime(2026, 1, 1, tzinfo=UTC)
+    pairs = {"X013": (UNIT, COSIGNER), "X014": (OTHER_UNIT, OTHER_COSIGNER)}
+    make = partial(Unit, disabled=False, enrolled_at=early, sources=(), last_checkpoint_size=None)
+    return [
+        make(
+            unit=unit,
+            name=f"单位 {unit}",
+            statement_key=s.key,
+            cosigner_key=c.key,
+            keys=(KeyPair(s.key, c.key, early),),
+        )
+        for unit, (s, c) in pairs.items()
+    ]
+
+
+def test_policy_of_the_center_verifies_its_bundles(ledger: Ledger) -> None:
+    snapshot = make_snapshot(ledger)
+    cosign_newest(ledger, OTHER_COSIGNER)
+    raw = make_bundle(snapshot, ledger, [key(snapshot, "public.visit", "1")])
+    believed = parse_policy(make_policy(LOG.key, OPERATOR.key, units()).encode())
+
+    assert verify_bundle(raw, believed, lambda *_: None).exit_code == 0
+
+
+def test_policy_without_units_asks_for_no_quorum() -> None:
+    believed = parse_policy(make_policy(LOG.key, OPERATOR.key, []).encode())
+
+    assert believed.quorum == "none" and believed.logs == (LOG.key,) and believed.operators == (OPERATOR.key,)
+
+
+def test_key_that_was_replaced_ends_when_the_next_begins() -> None:
+    began, ended = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 6, 1, tzinfo=UTC)
+    pairs = (
+        KeyPair(UNIT.key, COSIGNER.key, began),
+        KeyPair(OTHER_UNIT.key.renamed("X013"), OTHER_COSIGNER.key.renamed("X013"), ended),
+    )
+    unit = replace(units()[0], keys=pairs)
+    believed = parse_policy(make_policy(LOG.key, OPERATOR.key, [unit]).encode())
+
+    assert [(k.since, k.until) for k in believed.units] == [(began, ended), (ended, None)]
+    assert len(believed.witnesses) == 2

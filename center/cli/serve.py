@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`jinsuo-center serve`: the receiver daemon, in the foreground, until SIGTERM or Ctrl-C."""
+
+import argparse
+import sys
+
+from center.cli.opening import open_center
+from center.cli.unit import account
+from terminal.command import Examples, Parser
+from terminal.errors import EXIT_OK
+from terminal.language import Text
+from terminal.logs import set_up_logging
+from terminal.printer import Printer
+
+
+class Serve:
+    """Serve agents."""
+
+    name = "serve"
+    help = Text(zh="接收服务", en="the receiver daemon")
+    description = Text(
+        zh="在 center.yaml 的 listen 地址上接收各单位的快照，直到收到终止信号（SIGTERM、Ctrl-C）；\n"
+        "正在处理的请求会做完。日志写到标准错误，一行一件事。由 systemd 等启动时无需其他参数。\n"
+        "启动后，须有一个采集端证实日志不是旧副本，才会签名；采集端全部遗失时用一次 --confirm 理由。",
+        en="Takes snapshots of all units at the address `listen` of center.yaml, until told to stop (SIGTERM,\n"
+        "Ctrl-C); what is being done is finished. It logs to stderr, a line for each thing that happens.\n"
+        "After a start it signs nothing until an agent has shown that the ledger is no old copy; if no agent is left,\n"
+        "start it once with --confirm REASON.",
+    )
+    examples = Examples(sh="jinsuo-center -C /srv/jinsuo serve", powershell=r"jinsuo-center -C D:\Jinsuo\center serve")
+
+    def add_arguments(self, parser: Parser) -> None:
+        """Add --confirm."""
+        parser.add(
+            "--confirm",
+            metavar="REASON",
+            help=Text(
+                zh="没有采集端可以证实日志是最新的：由操作员担保，记入日志",
+                en="no agent is left to confirm that the ledger is the newest: the operator vouches, and it is logged",
+            ),
+        )
+
+    def run(self, args: argparse.Namespace, out: Printer) -> int:
+        """Serve until stopped; the first line (JSON: record) says where, once connections are taken."""
+        set_up_logging(sys.stderr)
+        with open_center(args, out) as center:
+            if args.confirm is not None:
+                center.confirm(account(), args.confirm)
+            held = center.ledger.held
+            if held is not None:
+                out.warn(held)
+
+            def ready(address: str) -> None:
+                out.say(Text(zh=f"正在监听 {address}", en=f"listening on {address}"))
+                out.record({"event": "listening", "address": address, "origin": center.config.origin})
+                sys.stdout.flush()
+
+            center.receiver().run(ready)
+        out.say(Text(zh="已停止", en="stopped"))
+        return EXIT_OK

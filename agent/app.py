@@ -1,0 +1,357 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent's wiring: one folder, opened; the only place that names concrete collectors and transports.
+
+agent.yaml       settings                     keys/, center.json     who this agent is, after enrolment
+journal.sqlite   taken, sent, receipted       spool/SOURCE/          packs that wait for a receipt
+holdings.sqlite  disposable cache             receipts/, manifests/  a file per statement, for people and `compare`
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+
+from agent.collectors.base import Collector
+from agent.config import AgentConfig, FilesSource, PostgresqlSource, SqliteSource, load_config
+from agent.doctor import Circumstances, examine
+from agent.errors import AgentError, CenterDownError, PinError, ReceiptError, SourceError
+from agent.finding import Finding, Severity
+from agent.holdings import Holdings
+from agent.identity import Identity, enroll, is_enrolled
+from agent.journal import Journal, JournalEntry, State
+from agent.lock import RunLock
+from agent.outcome import AgentStatus, Comparison, Enrolment, Left, Outcome, Plan, SourceStatus, Stage, TablePlan
+from agent.secrets import Secrets
+from agent.snapshot.compare import compare_source
+from agent.snapshot.progress import Progress
+from agent.snapshot.run import Desk, SourceRun, manifest_path, receipt_path
+from agent.spool import Spool
+from agent.transport.base import Transport
+from agent.transport.send import Parties
+from evidence.manifest.statement import SnapshotStatement, parse_statement
+from evidence.note.signed import parse_note
+
+JOURNAL_NAME = "journal.sqlite"
+HOLDINGS_NAME = "holdings.sqlite"
+_STAGES = {State.TAKEN: Stage.SPOOLED, State.REGISTERED: Stage.REGISTERED, State.STORED: Stage.STORED}
+_AnySource = SqliteSource | PostgresqlSource | FilesSource
+
+
+def utc_now() -> datetime:
+    """Give the agent's clock."""
+    return datetime.now(UTC)
+
+
+class Agent:
+    """An agent, opened. Use as a context manager; one act at a time."""
+
+    def __init__(
+        self, folder: Path, config: AgentConfig, clock: Callable[[], datetime], environ: Mapping[str, str]
+    ) -> None:
+        self.folder = folder
+        self.config = config
+        self.clock = clock
+        self._environ = environ
+        self._closing = ExitStack()
+        self.journal = Journal(folder / JOURNAL_NAME)
+        self._closing.callback(self.journal.close)
+        self._holdings = Holdings(folder / HOLDINGS_NAME)
+        self._closing.callback(self._holdings.close)
+
+    @classmethod
+    def open(
+        cls, folder: Path, clock: Callable[[], datetime] = utc_now, environ: Mapping[str, str] | None = None
+    ) -> "Agent":
+        """Open the agent in `folder`. Raises: SettingsError, SpoolError."""
+        return cls(folder, load_config(folder), clock, environ or {})
+
+    def close(self) -> None:
+        """Close journal, holdings and lines."""
+        self._closing.close()
+
+    def __enter__(self) -> "Agent":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Acts
+
+    def snapshot(self, name: str, progress: Progress, *, send: bool = True) -> Outcome:
+        """Take a snapshot of a source into the spool; with `send`, wait for its receipt.
+
+        A line that is down does not fail the snapshot: it waits in the spool, and the outcome says so.
+        Raises: SourceError and its kin, SpoolError, EnrolmentError, CenterRefusedError, ReceiptError; CenterDownError
+        if the center must be asked before anything is read, or lacks what it held, so that the snapshot is taken anew.
+        """
+        collector = self.collector(name)
+        with RunLock(self.folder / "locks" / name, name):
+            run = self._run(name)
+            started = time.monotonic()
+            taken = run.take(collector, progress, send=send)
+            trouble: AgentError | None = None
+            if send:
+                try:
+                    run.deliver(progress)
+                except CenterDownError as err:
+                    if all(entry.note != taken.note for entry in self.journal.all_of(name)):
+                        raise  # given up: it does not wait, it must be taken anew
+                    trouble = err
+            outcome = self._outcome(self.journal.get(name, taken.statement.sequence))
+            return replace(
+                outcome,
+                took=timedelta(seconds=time.monotonic() - started),
+                omitted=tuple(Left(o.name, o.reason) for o in taken.omitted),
+                notes=taken.notes,
+                trouble=trouble,
+            )
+
+    def send(self, progress: Progress) -> list[Outcome]:
+        """Drain the spool, source by source, oldest statement first; what cannot be sent yet has `trouble`.
+
+        One source's trouble does not stop the others. Raises: PinError, ReceiptError: whoever answers is not our
+        center, or two-faced, so no other source is shown to it; what was receipted before stays so.
+        """
+        outcomes: list[Outcome] = []
+        for name in dict.fromkeys(entry.source for entry in self.journal.unfinished()):
+            waiting = [entry for entry in self.journal.unfinished() if entry.source == name]
+            trouble: AgentError | None = None
+            try:
+                with RunLock(self.folder / "locks" / name, name):
+                    self._run(name).deliver(progress)
+            except (PinError, ReceiptError):
+                raise
+            except AgentError as err:
+                trouble = err
+            # By digest: where the chain was taken up anew, another statement may have the sequence.
+            kept = {entry.digest: entry for entry in self.journal.all_of(name)}
+            for entry in waiting:
+                outcome = self._outcome(kept.get(entry.digest, entry))
+                outcomes.append(outcome if outcome.stage is Stage.STORED else replace(outcome, trouble=trouble))
+        return outcomes
+
+    def compare(self, name: str, sequence: int | None, progress: Progress) -> Comparison:
+        """Tell whether a source equals what this agent registered as `sequence` (None: the newest snapshot).
+
+        Raises: SourceError if the manifest of that statement is not kept here.
+        """
+        with RunLock(self.folder / "locks" / name, name):
+            return compare_source(
+                name, self.collector(name), self.folder, self.journal, sequence, progress,
+                self.folder / "reading" / name,
+            )  # fmt: skip
+
+    def collector(self, name: str) -> Collector:
+        """Give the collector of a configured source. Raises: SourceError if there is no such source."""
+        source = self.config.find_source(name)
+        if source is None:
+            known = ", ".join(s.name for s in self.config.sources) or "none"
+            raise SourceError(
+                f"agent.yaml has no source {name!r}", hint=f"its sources are: {known}; add one under `sources:`"
+            )
+        return self._make_collector(source)
+
+    def source_names(self) -> Sequence[str]:
+        """Give the names of the configured sources, in the order of the file."""
+        return [source.name for source in self.config.sources]
+
+    def enroll(self, url: str, code: str) -> Enrolment:
+        """Make this agent one of the center's. Raises: EnrolmentError, PinError, CenterDownError, CenterRefusedError."""
+        identity, sources = enroll(self.folder, url, code)
+        address = identity.address
+        return Enrolment(address.unit, address.name, address.url, address.log.name, address.log.vkey, sources)
+
+    def check(self, *, as_service: bool = False) -> Sequence[Finding]:
+        """Examine settings, folder, line and every source."""
+        findings = examine(
+            Circumstances(
+                folder=self.folder,
+                config=self.config,
+                secrets=Secrets(self.folder, self._environ),
+                environ=frozenset(self._environ),
+                ask_center=self._ask_center if is_enrolled(self.folder) else None,
+                clock=self.clock,
+                environ_counts=not as_service,
+            )
+        )
+        for source in self.config.sources:
+            try:
+                findings += self._make_collector(source).check()
+            except AgentError as err:
+                findings.append(Finding(Severity.FAIL, source.name, str(err), err.hint))
+        return findings
+
+    def grants(self, source: str) -> str:
+        """Give the SQL or the words that make the read-only account of the source."""
+        return self.collector(source).grants()
+
+    def plan(self, source: str) -> Plan:
+        """Measure what a snapshot of the source will take. Raises: SourceError and its kin."""
+        with self.collector(source).open_view() as view:
+            tables = tuple(
+                TablePlan(t.schema.name, t.estimated_rows, t.ordered, not t.schema.key) for t in view.tables()
+            )
+            return Plan(source, view.consistency.value, tables, self.last_outcome(source), self.spool_free_bytes())
+
+    def status(self) -> AgentStatus:
+        """Tell where everything stands, without asking the center."""
+        address = Identity.open(self.folder).address if is_enrolled(self.folder) else None
+        sources = tuple(self._status(source.name, source.kind) for source in self.config.sources)
+        return AgentStatus(
+            folder=self.folder,
+            unit=address.unit if address else None,
+            center=address.url if address else None,
+            sources=sources,
+            spool_bytes=sum(source.waiting_bytes for source in sources),
+            spool_limit_bytes=self.config.spool.max_size,
+            spool_free_bytes=self.spool_free_bytes(),
+        )
+
+    def last_outcome(self, name: str) -> Outcome | None:
+        """Give the newest snapshot of a source that was taken here, or None."""
+        entries = [entry for entry in self.journal.all_of(name) if entry.kind == SnapshotStatement.kind]
+        return self._outcome(entries[-1]) if entries else None
+
+    def spool(self, name: str) -> Spool:
+        """Give the spool of a source."""
+        settings = self.config.spool
+        return Spool(
+            settings.folder / name,
+            max_bytes=settings.max_size,
+            min_free_bytes=settings.min_free,
+            level=settings.compression,
+        )
+
+    def spool_free_bytes(self) -> int:
+        """Give the bytes free on the spool's volume."""
+        folder = self.config.spool.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        return shutil.disk_usage(folder).free
+
+    # Inside
+
+    def _run(self, name: str) -> SourceRun:
+        identity = Identity.open(self.folder)
+        desk = Desk(
+            folder=self.folder,
+            journal=self.journal,
+            holdings=self._holdings,
+            spool=self.spool(name),
+            unit=identity.unit,
+            signer=identity.statement,
+            parties=Parties(identity.address.log, identity.address.operator, identity.cosigner),
+            connect=lambda: self._connect(identity),
+            clock=self.clock,
+            version=version("jinsuo"),
+        )
+        return SourceRun(name, desk)
+
+    def _connect(self, identity: Identity) -> Transport:
+        transport = identity.connect(self._seen_checkpoint)
+        self._closing.callback(transport.close)
+        return transport
+
+    def _ask_center(self) -> datetime | None:
+        """Make a request with a token, which a center refuses to a disabled unit; give the center's own time."""
+        with Identity.open(self.folder).connect(self._seen_checkpoint) as road:
+            road.latest(next(iter(self.source_names()), "check"))
+            return road.center_time
+
+    def _seen_checkpoint(self) -> bytes | None:
+        known = self.journal.checkpoint()
+        return None if known is None else known[1]
+
+    def _outcome(self, entry: JournalEntry) -> Outcome:
+        statement = parse_statement(parse_note(entry.note).text)
+        snapshot = statement if isinstance(statement, SnapshotStatement) else None
+        return Outcome(
+            source=entry.source,
+            sequence=entry.sequence,
+            stage=_STAGES[entry.state],
+            tables=entry.tables,
+            rows=entry.rows,
+            bytes_=entry.bytes_,
+            sent_bytes=entry.sent_bytes,
+            taken_at=entry.taken_at,
+            took=timedelta(0),
+            consistency=snapshot.consistency.value if snapshot else "-",
+            root=snapshot.root.hex() if snapshot else "-",
+            log_index=entry.log_index,
+            receipt_path=receipt_path(self.folder, entry.source, entry.sequence) if entry.receipt else None,
+        )
+
+    def _status(self, name: str, kind: str) -> SourceStatus:
+        entries = self.journal.all_of(name)
+        newest = entries[-1] if entries else None
+        stored = next((e for e in reversed(entries) if e.state is State.STORED and e.kind == "snapshot"), None)
+        return SourceStatus(
+            source=name,
+            kind=kind,
+            sequence=newest.sequence if newest else None,
+            stage=_STAGES[newest.state] if newest else None,
+            taken_at=newest.taken_at if newest else None,
+            stored_sequence=stored.sequence if stored else None,
+            stored_at=stored.taken_at if stored else None,
+            log_index=stored.log_index if stored else None,
+            rows=stored.rows if stored else None,
+            waiting=sum(1 for e in entries if e.state is State.TAKEN),
+            waiting_bytes=sum(pack.size for pack in self.spool(name).unsent()),
+        )
+
+    def _make_collector(self, source: _AnySource) -> Collector:
+        if isinstance(source, SqliteSource):
+            from agent.collectors.sqlite import SqliteCollector, SqliteSettings
+
+            return SqliteCollector(
+                SqliteSettings(
+                    path=source.path,
+                    include=source.include,
+                    exclude=source.exclude,
+                    as_names=dict(source.as_names),
+                    busy_timeout_s=source.lock_timeout,
+                    snapshot_age_limit_s=source.snapshot_age_limit,
+                )
+            )
+        if isinstance(source, FilesSource):
+            from agent.collectors.files import FilesCollector, FilesSettings
+
+            return FilesCollector(FilesSettings(source.path, source.include, source.exclude, source.attempts))
+        return self._make_postgresql(source)
+
+    def _make_postgresql(self, source: PostgresqlSource) -> Collector:
+        from agent.collectors.postgresql import PostgresqlCollector, PostgresqlSettings
+
+        password = Secrets(self.folder, self._environ).find(source.password) if source.password else ""
+        options = {"sslrootcert": str(source.sslrootcert)} if source.sslrootcert else {}
+        return PostgresqlCollector(
+            PostgresqlSettings(
+                host=source.host,
+                port=source.port,
+                database=source.database,
+                user=source.user,
+                password=password,
+                sslmode=source.sslmode,
+                connect_options=options,
+                include=source.include,
+                exclude=source.exclude,
+                as_names=dict(source.as_names),
+                materialized_views=source.materialized_views,
+                large_objects=source.large_objects,
+                lock_timeout_s=source.lock_timeout,
+                statement_timeout_s=source.statement_timeout,
+                snapshot_age_limit_s=source.snapshot_age_limit,
+                connect_timeout_s=source.connect_timeout,
+                give_way_after_s=source.give_way_after,
+                pg_dump=source.pg_dump,
+            )
+        )
+
+
+__all__ = ["Agent", "manifest_path", "utc_now"]

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""agent.yaml as frozen models: what a person sets. No secret stands here, only the name of one.
+
+Which center this agent belongs to is not a setting: enrolment writes it beside the keys. Collectors have settings of
+their own; `agent.app` makes them from these. Invariant: a loaded configuration has absolute paths, and no two sources
+whose names differ at most in case (a Windows folder could not keep their spools apart).
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from terminal.language import Language, Text
+from terminal.settings import Seconds, Settings, SizeBytes, mistake, read_settings
+
+CONFIG_NAME = "agent.yaml"
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_SECRET = re.compile(r"secret:[A-Za-z0-9._-]{1,64}|env:[A-Za-z_][A-Za-z0-9_]{0,127}|file:.+")
+
+
+def is_name(text: str) -> bool:
+    """Tell whether `text` can name a source or a secret; `.` and `..` cannot, for folders are named after sources."""
+    return _NAME.fullmatch(text) is not None and text.strip(".") != ""
+
+
+def _check_name(name: str) -> str:
+    if not is_name(name):
+        raise mistake(Text(zh="1 至 64 个字母、数字或 . _ -", en="1 to 64 of the letters A-Z a-z, digits and . _ -"))
+    return name
+
+
+def _check_reference(value: object) -> object:
+    if not isinstance(value, str) or not _SECRET.fullmatch(value):
+        raise mistake(
+            Text(
+                zh=" secret:名称（口令用 `jinsuo-agent secret set 名称` 存入）、env:变量 或 file:路径，不写口令本身",
+                en="secret:NAME (keep the password with `jinsuo-agent secret set NAME`), env:VARIABLE or file:PATH, "
+                "never the password itself",
+            ),
+            hidden=True,
+        )
+    return value
+
+
+Name = Annotated[str, AfterValidator(_check_name)]
+SecretReference = Annotated[str, BeforeValidator(_check_reference)]
+"""Where a password is: `secret:NAME`, `env:VARIABLE` or `file:PATH`; `agent.secrets` looks it up."""
+Text1 = Annotated[str, Field(min_length=1)]
+
+
+class _Source(Settings):
+    """What every source has."""
+
+    name: Name
+    include: tuple[Text1, ...] = ()
+    exclude: tuple[Text1, ...] = ()
+
+
+class _TableSource(_Source):
+    """What every database has. `as_names`: a table's own name → its logical name in the evidence."""
+
+    as_names: dict[Text1, Text1] = Field(default_factory=dict, alias="as")
+    snapshot_age_limit: Annotated[Seconds, Field(ge=1)] = 3600
+
+
+class SqliteSource(_TableSource):
+    """A SQLite database file."""
+
+    kind: Literal["sqlite"]
+    path: Path
+    lock_timeout: Annotated[Seconds, Field(ge=0)] = 10
+
+
+class PostgresqlSource(_TableSource):
+    """A PostgreSQL database. A host that begins with `/` is the folder of a Unix socket."""
+
+    kind: Literal["postgresql"]
+    host: Text1 = "localhost"
+    port: Annotated[int, Field(ge=1, le=65535)] = 5432
+    database: Text1
+    user: Text1
+    password: SecretReference | None = None
+    sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = "prefer"
+    sslrootcert: Path | None = None
+    materialized_views: bool = False
+    large_objects: bool = True
+    lock_timeout: Annotated[Seconds, Field(ge=1)] = 10
+    give_way_after: Annotated[Seconds, Field(ge=1)] = 15
+    statement_timeout: Annotated[Seconds, Field(ge=1)] | None = None
+    connect_timeout: Annotated[Seconds, Field(ge=1)] = 10
+    snapshot_age_limit: Annotated[Seconds, Field(ge=1)] = 4 * 3600
+    pg_dump: Path | None = None
+
+
+class FilesSource(_Source):
+    """A folder of files. A file that changes while it is read is tried `attempts` times."""
+
+    kind: Literal["files"]
+    path: Path
+    attempts: Annotated[int, Field(ge=1, le=100)] = 3
+
+
+Source = Annotated[SqliteSource | PostgresqlSource | FilesSource, Field(discriminator="kind")]
+
+
+class SpoolSettings(Settings):
+    """The durable outbox. `max_size` caps what waits in it; `min_free` is left free on its volume."""
+
+    folder: Path = Path("spool")
+    max_size: Annotated[SizeBytes, Field(ge=64 << 20)] = 20 << 30
+    min_free: Annotated[SizeBytes, Field(ge=0)] = 1 << 30
+    compression: Annotated[int, Field(ge=1, le=19)] = 1
+
+
+def _check_sources(sources: tuple[Source, ...]) -> tuple[Source, ...]:
+    seen: dict[str, str] = {}
+    for index, source in enumerate(sources):
+        other = seen.setdefault(source.name.casefold(), source.name)
+        if index and len(seen) <= index:
+            raise mistake(
+                Text(
+                    zh=f"不同的名称：{source.name} 与另一个来源 {other} 同名（大小写不算不同）",
+                    en=f"a name of its own: {source.name} is the name of another source, {other}, but for case",
+                ),
+                at=(index, "name"),
+            )
+    return sources
+
+
+class AgentConfig(Settings):
+    """The whole file. Times are in seconds, sizes in bytes."""
+
+    language: Language | None = None
+    spool: SpoolSettings = SpoolSettings()
+    sources: Annotated[tuple[Source, ...], AfterValidator(_check_sources)] = ()
+
+    def find_source(self, name: str) -> SqliteSource | PostgresqlSource | FilesSource | None:
+        """Give the source of this name, or None."""
+        return next((source for source in self.sources if source.name == name), None)
+
+    def with_folder(self, folder: Path) -> Self:
+        """Give the same with every relative path taken from `folder`."""
+        base = folder.absolute()
+        spool = self.spool.model_copy(update={"folder": base / self.spool.folder})
+        sources = tuple(_absolute(source, base) for source in self.sources)
+        return self.model_copy(update={"spool": spool, "sources": sources})
+
+
+def load_config(folder: Path) -> AgentConfig:
+    """Read agent.yaml in `folder`. Raises: SettingsError."""
+    return read_settings(folder / CONFIG_NAME, AgentConfig).with_folder(folder)
+
+
+def _absolute(source: Source, base: Path) -> Source:
+    if isinstance(source, PostgresqlSource):
+        paths = {"sslrootcert": source.sslrootcert, "pg_dump": source.pg_dump}
+        return source.model_copy(update={name: base / path for name, path in paths.items() if path is not None})
+    return source.model_copy(update={"path": base / source.path})

@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The doctor of settings: folder, secrets, spool, enrolment, line, clock. Sources are examined by their collectors.
+
+Nothing here raises for what it finds, writes anything, or knows a transport: asking the center comes in as a function.
+Whatever could not be examined is said to be so; silence would read as health.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from agent.config import AgentConfig, FilesSource, PostgresqlSource, SqliteSource
+from agent.errors import AgentError, CenterDownError, SecretError
+from agent.finding import Finding, Severity
+from agent.secrets import Secrets, variable_of
+from terminal.language import Language, Text
+
+CLOCK_WARN = timedelta(minutes=5)
+CLOCK_FAIL = timedelta(days=1)
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What the doctor examines.
+
+    `ask_center` gives the center's time (None: it told none), or raises AgentError; itself None: not enrolled.
+
+    `environ_counts` is False when a service will run the agent: what this shell's environment holds, it will not have.
+    """
+
+    folder: Path
+    config: AgentConfig
+    secrets: Secrets
+    environ: frozenset[str]
+    ask_center: Callable[[], datetime | None] | None
+    clock: Callable[[], datetime]
+    environ_counts: bool = True
+
+
+def examine(of: Circumstances) -> list[Finding]:
+    """Examine what is not a source's own; give the findings in the order in which a person would mend them."""
+    return [
+        _examine_sources(of.config),
+        *_examine_folder(of.folder),
+        *_examine_secrets(of),
+        *_examine_spool(of.config),
+        *_examine_volumes(of),
+        *_examine_center(of),
+    ]
+
+
+def _examine_sources(config: AgentConfig) -> Finding:
+    subject = "settings"
+    if not config.sources:
+        return Finding(
+            Severity.WARN,
+            subject,
+            Text(zh="没有配置来源", en="there are no sources"),
+            Text(zh="在 agent.yaml 的 sources 下加入业务系统", en="add the live systems under sources in agent.yaml"),
+        )
+    names = ", ".join(source.name for source in config.sources)
+    return Finding(Severity.OK, subject, Text(zh=f"来源：{names}", en=f"sources: {names}"))
+
+
+def _examine_folder(folder: Path) -> Iterator[Finding]:
+    subject = "folder"
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        yield Finding(
+            Severity.FAIL,
+            subject,
+            Text(zh=f"本账户不能读写 {folder}", en=f"this account cannot read and write {folder}"),
+            Text(
+                zh="用运行采集端的账户执行，或改目录的属主",
+                en="run as the agent's account, or change the folder's owner",
+            ),
+        )
+        return
+    if os.name == "nt":  # pragma: no cover - what counts there is the folder's ACL
+        yield Finding(
+            Severity.NOT_EXAMINED,
+            subject,
+            Text(zh=f"未检查 {folder} 的访问控制列表", en=f"the access control list of {folder}"),
+            Text(zh="只允许采集端的账户与管理员访问", en="allow only the agent's account and administrators"),
+        )
+        return
+    state = folder.stat()
+    if state.st_mode & 0o077:
+        yield Finding(
+            Severity.WARN,
+            subject,
+            Text(
+                zh=f"{folder} 的权限是 {state.st_mode & 0o777:04o}，其他账户也能进入",
+                en=f"{folder} has mode {state.st_mode & 0o777:04o}, so other accounts can enter it",
+            ),
+            Text(zh=f"运行 `chmod 700 {folder}`", en=f"run `chmod 700 {folder}`"),
+        )
+    elif state.st_uid != os.geteuid():
+        yield Finding(
+            Severity.WARN,
+            subject,
+            Text(zh=f"{folder} 属于另一个账户（uid {state.st_uid}）", en=f"{folder} belongs to uid {state.st_uid}"),
+            Text(
+                zh="以该账户运行，否则它将读不了本账户写的文件",
+                en="run as that account, or it will not be able to read what this one writes",
+            ),
+        )
+    else:
+        yield Finding(Severity.OK, subject, Text(zh=f"{folder} 只有本账户可用", en=f"{folder} is this account's only"))
+
+
+def _examine_secrets(of: Circumstances) -> Iterator[Finding]:
+    for source in of.config.sources:
+        if isinstance(source, PostgresqlSource) and source.password is not None:
+            yield _examine_secret(of, source.name, source.password)
+
+
+def _examine_secret(of: Circumstances, source: str, reference: str) -> Finding:
+    subject = f"{source}: password"
+    scheme, _, name = reference.partition(":")
+    variable = name if scheme == "env" else variable_of(name)
+    try:
+        of.secrets.find(reference)
+    except SecretError as err:
+        message = Text(zh=err.sentence(Language.ZH), en=err.sentence(Language.EN))
+        hint = Text(zh=err.advice(Language.ZH), en=err.advice(Language.EN))
+        return Finding(Severity.FAIL, subject, message, hint)
+    if not of.environ_counts and scheme != "file" and variable in of.environ:
+        return Finding(
+            Severity.WARN,
+            subject,
+            Text(
+                zh=f"口令来自本终端的环境变量 {variable}，服务未必有它",
+                en=f"it comes from {variable} in this shell's environment, which a service may not have",
+            ),
+            Text(
+                zh="用 `jinsuo-agent secret set` 存入，或在服务定义中设置该变量",
+                en="keep it with `jinsuo-agent secret set`, or set the variable in the service's definition",
+            ),
+        )
+    return Finding(Severity.OK, subject, Text(zh=f"有（{reference}）", en=f"there ({reference})"))
+
+
+def _examine_spool(config: AgentConfig) -> Iterator[Finding]:
+    subject, spool = "spool", config.spool
+    try:
+        free = shutil.disk_usage(_nearest(spool.folder)).free
+        used = sum(path.stat().st_size for path in spool.folder.rglob("*.pack"))
+    except OSError as err:
+        yield Finding(
+            Severity.FAIL,
+            subject,
+            Text(zh=f"读不了 {spool.folder}：{err.strerror}", en=f"{spool.folder} cannot be read: {err.strerror}"),
+            Text(zh="检查 spool.folder 与权限", en="check spool.folder and its rights"),
+        )
+        return
+    facts = Text(
+        zh=f"{spool.folder}：已用 {used // _MIB} / {spool.max_size // _MIB} MiB，卷上空闲 {free // _MIB} MiB",
+        en=f"{spool.folder}: {used // _MIB} of {spool.max_size // _MIB} MiB used, {free // _MIB} MiB free there",
+    )
+    more = Text(
+        zh="腾出空间，运行 `jinsuo-agent send`，或把 spool.folder 移到别的卷",
+        en="make room, run `jinsuo-agent send`, or move spool.folder to another volume",
+    )
+    if free < spool.min_free or used > spool.max_size:
+        yield Finding(Severity.FAIL, subject, facts, more)
+    elif free < 2 * spool.min_free or used > spool.max_size * 4 // 5:
+        yield Finding(Severity.WARN, subject, facts, more)
+    else:
+        yield Finding(Severity.OK, subject, facts)
+
+
+def _examine_volumes(of: Circumstances) -> Iterator[Finding]:
+    """Tell of sources that the spool could harm: on the same volume, or with the spool among what is read."""
+    spool = of.config.spool.folder
+    for source in of.config.sources:
+        subject = f"{source.name}: volume"
+        if isinstance(source, PostgresqlSource):
+            if _is_local(source.host):
+                yield Finding(
+                    Severity.NOT_EXAMINED,
+                    subject,
+                    Text(
+                        zh="数据库就在本机，未检查其数据卷", en="the database is on this machine; its volume is unknown"
+                    ),
+                    Text(
+                        zh=f"确认其数据目录与 {spool} 不在同一个卷",
+                        en=f"see to it that its data directory and {spool} are on different volumes",
+                    ),
+                )
+            continue
+        yield _examine_volume(source, subject, spool, of.folder)
+
+
+def _examine_volume(source: SqliteSource | FilesSource, subject: str, spool: Path, folder: Path) -> Finding:
+    if isinstance(source, FilesSource):
+        inside = next((each for each in (spool, folder) if _is_below(each, source.path)), None)
+        if inside is not None:
+            return Finding(
+                Severity.FAIL,
+                subject,
+                Text(zh=f"{inside} 在来源 {source.path} 之内", en=f"{inside} lies within the source {source.path}"),
+                Text(zh="移走它，否则采集端会备份自己", en="move it, or the agent would back up itself"),
+            )
+    try:
+        shared = _nearest(spool).stat().st_dev == source.path.stat().st_dev
+    except OSError as err:
+        return Finding(
+            Severity.NOT_EXAMINED,
+            subject,
+            Text(zh=f"读不了 {source.path}：{err.strerror}", en=f"{source.path} cannot be read: {err.strerror}"),
+            Text(zh="检查 path 与权限", en="check its path, and that this account may read it"),
+        )
+    if shared:
+        return Finding(
+            Severity.WARN,
+            subject,
+            Text(zh=f"发件箱与 {source.path} 在同一个卷上", en=f"the spool is on the volume of {source.path}"),
+            Text(
+                zh="把 spool.folder 移到别的卷；spool.min_free 会保护业务系统",
+                en="move spool.folder to another volume; meanwhile spool.min_free protects the live system",
+            ),
+        )
+    return Finding(Severity.OK, subject, Text(zh="发件箱在另一个卷上", en="the spool is on another volume"))
+
+
+def _examine_center(of: Circumstances) -> Iterator[Finding]:
+    if of.ask_center is None:
+        yield Finding(
+            Severity.FAIL,
+            "enrolment",
+            Text(zh="尚未在中心登记", en="this agent is not enrolled"),
+            Text(
+                zh="向档案馆索取登记码，运行 `jinsuo-agent enroll`",
+                en="ask the archives for a code; run `jinsuo-agent enroll`",
+            ),
+        )
+        unexamined = Text(zh="登记后才能检查", en="cannot be examined before enrolment")
+        yield Finding(Severity.NOT_EXAMINED, "center", unexamined)
+        yield Finding(Severity.NOT_EXAMINED, "clock", unexamined)
+        return
+    yield Finding(Severity.OK, "enrolment", Text(zh="已登记", en="enrolled"))
+    before = of.clock()
+    try:
+        center_time = of.ask_center()
+    except AgentError as err:
+        severity = Severity.WARN if isinstance(err, CenterDownError) else Severity.FAIL
+        message = Text(zh=err.sentence(Language.ZH), en=err.sentence(Language.EN))
+        yield Finding(severity, "center", message, Text(zh=err.advice(Language.ZH), en=err.advice(Language.EN)))
+        yield _no_time()
+        return
+    yield Finding(Severity.OK, "center", Text(zh="已应答，密钥相符", en="answers, with the pinned key"))
+    yield _examine_clock(before, of.clock(), center_time) if center_time else _no_time()
+
+
+def _no_time() -> Finding:
+    text = Text(zh="没有中心的时间可比", en="there is no time of the center to compare with")
+    return Finding(Severity.NOT_EXAMINED, "clock", text)
+
+
+def _examine_clock(before: datetime, after: datetime, center_time: datetime) -> Finding:
+    """Compare with the middle of asking; the center's time has whole seconds."""
+    offset = before + (after - before) / 2 - center_time.astimezone(UTC)
+    seconds = round(offset.total_seconds())
+    message = Text(zh=f"与中心相差 {seconds:+d} 秒", en=f"{seconds:+d} s from the center's")
+    hint = Text(
+        zh="校正本机时间（NTP）：快照的起止时间以它为准；凭证时间以中心与见证者为准",
+        en="set this machine's clock (NTP): it dates the beginning and end of snapshots; what is proven goes by others",
+    )
+    if abs(offset) > CLOCK_FAIL:
+        return Finding(Severity.FAIL, "clock", message, hint)
+    if abs(offset) > CLOCK_WARN:
+        return Finding(Severity.WARN, "clock", message, hint)
+    return Finding(Severity.OK, "clock", message)
+
+
+def _nearest(path: Path) -> Path:
+    """Give `path`, or the nearest folder above it that is there."""
+    return next((each for each in (path, *path.parents) if each.exists()), path)
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
+
+
+def _is_local(host: str) -> bool:
+    return host.startswith("/") or host in ("localhost", "127.0.0.1", "::1")

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The settings file that `init` writes: every key with its default, commented in both languages.
+
+The same text stands in config/agent.example.yaml for those who read before they install (a test compares the two, and
+the keys with the models). It is here because an installed package has no config folder.
+"""
+
+from pathlib import Path
+
+from agent.config import CONFIG_NAME
+from terminal.errors import UsageError
+from terminal.language import Text
+
+EXAMPLE = r"""# 金锁采集端配置。每个键都写在这里，值为默认值；去掉不需要的行即可。
+# Settings of the Jinsuo agent. Every key stands here with its default; drop the lines you do not need.
+#
+# 大小写作 512 MiB、20 GiB，时长写作 30 s、10 min、6 h、14 d；相对路径从本文件所在目录算起。
+# Sizes are written 512 MiB, 20 GiB; times 30 s, 10 min, 6 h, 14 d; relative paths start at this file's folder.
+# 中心的地址不在此处：`jinsuo-agent enroll` 把它与密钥存在一起。
+# The center's address is not here: `jinsuo-agent enroll` keeps it beside the keys.
+
+# 给人看的文字：zh 或 en；null 随系统。 Language of messages: zh or en; null: the system's.
+language: null
+
+# 发件箱：等待中心回执的数据。 The spool: what waits for the center's receipt.
+spool:
+  # 不要与业务数据库放在同一个卷上。 Not on the volume of a live database.
+  folder: spool
+  # 超过后拒绝新的快照，不影响业务系统。 Beyond this, snapshots are refused; the live system is not harmed.
+  max_size: 20 GiB
+  # 该卷上始终留出的空间。 What is always left free on that volume.
+  min_free: 1 GiB
+  # zstd 压缩级别，1 至 19；3 级只小 1%，慢一半。 Level of zstd, 1 to 19; 3 is half as fast for 1 % less.
+  compression: 1
+
+# 来源：要登记备份的业务系统。 The sources: the live systems to register and back up.
+sources:
+  # 一个 PostgreSQL 数据库。 A PostgreSQL database.
+  - # 名称，登记后不可更改。 Its name; never changed once registered.
+    name: his
+    kind: postgresql
+    # 主机；以 / 开头则为 Unix 套接字目录。 Host; one that begins with / is the folder of a Unix socket.
+    host: localhost
+    port: 5432
+    database: hospital
+    # 只读账户；`jinsuo-agent grants his` 给出其 SQL。 The read-only account; `jinsuo-agent grants his` prints its SQL.
+    user: jinsuo
+    # secret:名称（用 `jinsuo-agent secret set 名称` 存入）、env:变量 或 file:路径；null 为不用口令。
+    # secret:NAME (kept with `jinsuo-agent secret set NAME`), env:VARIABLE or file:PATH; null: no password.
+    password: secret:his
+    # disable、allow、prefer、require、verify-ca 或 verify-full。 As in libpq.
+    sslmode: prefer
+    # 服务器证书的签发者（PEM 文件）；null 随系统。 Who signed the server's certificate (PEM); null: the system's.
+    sslrootcert: null
+    # 只取这些表；空为全部。可用 * ? […]。 Only these tables; none: all. Patterns: * ? […].
+    include: []
+    # 不取这些表；清单里会写明。 Not these tables; the manifest says so.
+    exclude: []
+    # 表的逻辑名：改名或更换数据库后证据仍连贯。 Logical names, which survive a rename or a change of database.
+    as: {}
+    # 是否收物化视图。 Whether materialized views are taken.
+    materialized_views: false
+    # 是否收大对象。 Whether large objects are taken.
+    large_objects: true
+    # 等锁的上限，避免挡住业务的 DDL。 How long to wait for a lock, so that we never stand in the way of DDL.
+    lock_timeout: 10 s
+    # 别人等我们正在读的表多久，我们就让开。 How long others may wait for the table that we read before we give way.
+    give_way_after: 15 s
+    # 一条查询的上限；null 随服务器。 How long one query may run; null: the server's own limit.
+    statement_timeout: null
+    # 连接的上限。 How long connecting may take.
+    connect_timeout: 10 s
+    # 快照（事务）年龄的上限，超过即放弃。 How old the snapshot's transaction may get; beyond it we give up.
+    snapshot_age_limit: 4 h
+    # pg_dump 程序，用来取 DDL；null 自动寻找。 The pg_dump that gives the DDL; null: a fitting one that is found.
+    pg_dump: null
+
+  # 一个 SQLite 文件。 A SQLite file.
+  - name: lis
+    kind: sqlite
+    path: lis.db
+    include: []
+    exclude: []
+    as: {}
+    lock_timeout: 10 s
+    snapshot_age_limit: 1 h
+
+  # 一个文件目录。模式中 * 不跨 /，** 跨。 A folder of files. In patterns * stops at /, ** does not.
+  - name: scans
+    kind: files
+    path: scans
+    include: []
+    exclude: []
+    # 读时变化的文件重读的次数。 How often a file that changes while it is read is tried.
+    attempts: 3
+"""
+
+
+_INSTEAD = "# 把上一行换成下面的样子。 Put what you need of this in place of the line above."
+
+
+def first_settings() -> str:
+    """Give what `init` writes: the example with its sources commented out, for they are not the reader's."""
+    head, _, sources = EXAMPLE.partition("\nsources:\n")
+    lines = [f"# {line}".rstrip() if line else "" for line in sources.split("\n")]
+    return "\n".join((head, "sources: []", _INSTEAD, "# sources:", *lines))
+
+
+def make_folder(folder: Path) -> Path:
+    """Make an agent's folder, for its owner only, with its first settings; give their path.
+
+    Raises: UsageError if there are settings already; OSError.
+    """
+    path = folder / CONFIG_NAME
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        with path.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(first_settings())
+    except FileExistsError as err:
+        raise UsageError(
+            Text(zh=f"{path} 已经存在", en=f"{path} is there already"),
+            hint=Text(zh="直接编辑它，或另选一个目录", en="edit it, or choose another folder"),
+        ) from err
+    return path

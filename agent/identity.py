@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who this agent is: its keys, the unit that the center enrolled it as, and which center that is.
+
+    keys/statement.pem   Ed25519, signs statements and tokens, named UNIT or UNIT/SOURCE
+    keys/cosigner.pem    Ed25519, cosigns checkpoints, named UNIT
+    center.json          JCS, written once enrolment is done: url, pin, log, operator, sealing key, unit
+
+The private keys never leave the folder. Enrolment may be repeated with the same code until its answer arrives: the keys
+are made first and kept, and the center gives the same agent the same answer. Order: pin, then the log's key against the
+code, then the secret; a stranger learns nothing. Source: design section 6.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from agent.errors import CenterRefusedError, EnrolmentError, PinError
+from agent.transport.base import SeenCheckpoint
+from agent.transport.client import Bytes, Client
+from agent.transport.https import HttpsTransport
+from evidence.digest import Sha256
+from evidence.disk import write_new
+from evidence.encode import encode_base64, encode_json, expect_text, parse_base64, parse_hex, parse_json, parse_members
+from evidence.errors import EvidenceError, FormatError
+from evidence.keys.key import KeyType, VerificationKey, parse_vkey
+from evidence.keys.signer import Ed25519Signer, create_key_file, open_signer
+from evidence.manifest.grammar import check_unit_name
+from evidence.wire import messages
+from evidence.wire.enrolment import EnrolmentCode, parse_code, pin_of_vkey
+from evidence.wire.token import NOBODY, Request
+
+FILE_NAME: Final = "center.json"
+FORMAT: Final = "jinsuo/identity@v1"
+_STATEMENT_KEY: Final = "keys/statement.pem"
+_COSIGNER_KEY: Final = "keys/cosigner.pem"
+_NOT_ENROLLED = "run: jinsuo-agent enroll --center URL --code CODE"
+
+
+@dataclass(frozen=True, slots=True)
+class CenterAddress:
+    """Which center an agent belongs to, and as whom: what `center.json` holds."""
+
+    url: str
+    pin: Sha256
+    log: VerificationKey
+    operator: VerificationKey
+    sealing_key: bytes
+    unit: str
+    name: str
+
+    def __post_init__(self) -> None:
+        check_unit_name(self.unit)
+
+    def encode(self) -> bytes:
+        """Write center.json."""
+        return encode_json(
+            {
+                "format": FORMAT,
+                "name": self.name,
+                "operator": self.operator.vkey,
+                "origin": self.log.name,
+                "sealing": encode_base64(self.sealing_key),
+                "spki_sha256": self.pin.hex(),
+                "unit": self.unit,
+                "url": self.url,
+                "vkey": self.log.vkey,
+            }
+        )
+
+
+def parse_address(raw: bytes) -> CenterAddress:
+    """Read center.json. Raises: FormatError."""
+    names = {"format", "name", "operator", "origin", "sealing", "spki_sha256", "unit", "url", "vkey"}
+    members = parse_members(parse_json(raw, FILE_NAME), FILE_NAME, names)
+    values = {name: expect_text(value, f"{name} in {FILE_NAME}") for name, value in members.items()}
+    address = CenterAddress(
+        values["url"],
+        Sha256(parse_hex(values["spki_sha256"], "spki_sha256", 32)),
+        parse_vkey(values["vkey"]),
+        parse_vkey(values["operator"]),
+        parse_base64(values["sealing"], "sealing", 32),
+        values["unit"],
+        values["name"],
+    )
+    if values["format"] != FORMAT or values["origin"] != address.log.name:
+        raise FormatError(
+            f"{FILE_NAME} has the format {values['format']!r:.60} and the origin {values['origin']!r:.80}"
+        )
+    return address
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """An enrolled agent. `statement` is named UNIT (rename it to UNIT/SOURCE to sign statements), `cosigner` UNIT."""
+
+    address: CenterAddress
+    statement: Ed25519Signer
+    cosigner: Ed25519Signer
+
+    @property
+    def unit(self) -> str:
+        """Give the unit's name."""
+        return self.address.unit
+
+    @classmethod
+    def open(cls, folder: Path) -> "Identity":
+        """Open the identity in an agent's folder. Raises: EnrolmentError if it has none, or it is damaged."""
+        path = folder / FILE_NAME
+        try:
+            address = parse_address(path.read_bytes())
+            statement = open_signer(f"file:{folder / _STATEMENT_KEY}", address.unit, KeyType.ED25519)
+            cosigner = open_signer(f"file:{folder / _COSIGNER_KEY}", address.unit, KeyType.COSIGNATURE)
+        except FileNotFoundError as err:
+            raise EnrolmentError(f"the agent in {folder} is not enrolled at a center", hint=_NOT_ENROLLED) from err
+        except EvidenceError as err:
+            raise EnrolmentError(
+                f"the identity in {folder} is damaged: {err}",
+                hint="restore the folder from its backup, or ask the archives for a new code and enrol a new folder",
+            ) from err
+        return cls(address, statement, cosigner)
+
+    def connect(self, seen_checkpoint: SeenCheckpoint) -> HttpsTransport:
+        """Give the road to the center; the line is opened with the first request."""
+        address = self.address
+        return HttpsTransport(
+            address.url, address.pin, address.log.name, address.sealing_key, self.unit, self.statement, seen_checkpoint
+        )
+
+
+def is_enrolled(folder: Path) -> bool:
+    """Tell whether the agent in `folder` has been enrolled."""
+    return (folder / FILE_NAME).exists()
+
+
+def enroll(folder: Path, url: str, code_text: str) -> tuple[Identity, tuple[str, ...]]:
+    """Enrol the agent in `folder`; give its identity, and the sources that its unit has had at the center before.
+
+    Raises:
+        EnrolmentError: the code is mistyped, the address is none, or the agent is enrolled already.
+        PinError: the other end is not the center of the code; the secret was not sent.
+        CenterRefusedError: the code is used, late or unknown there.
+        CenterDownError: nobody answers; the same code may be tried again.
+    """
+    if is_enrolled(folder):
+        raise EnrolmentError(
+            f"the agent in {folder} is enrolled already, as unit {Identity.open(folder).unit}",
+            hint="for another unit or center make another folder with `jinsuo-agent init`",
+        )
+    code = _read_code(code_text)
+    url = _check_url(url)
+    statement, cosigner = _open_keys(folder)
+    client = Client(url, code.spki_pin, "", lambda: None)
+    try:
+        info = client.parsed(messages.parse_center_info, client.get_public(messages.PATH_CENTER))
+        _check_log(info, code)
+        answer = _introduce(client, info, code, statement, cosigner)
+        pin = client.context.peer
+    finally:
+        client.close()
+    assert pin is not None
+    address = CenterAddress(url, pin, info.log_key, info.operator_key, info.sealing_key, answer.unit, answer.name)
+    write_new(folder / FILE_NAME, address.encode())
+    return Identity.open(folder), answer.sources
+
+
+def _introduce(
+    client: Client, info: messages.CenterInfo, code: EnrolmentCode, statement: Ed25519Signer, cosigner: Ed25519Signer
+) -> messages.EnrolAnswer:
+    keys = (statement.key.public, cosigner.key.public)
+    proof = cosigner.sign(messages.cosigner_proof_text(info.origin, *keys))
+    body = messages.EnrolRequest(code.secret, *keys, proof).encode()
+    request = Request.of("POST", messages.PATH_ENROLL, body)
+    raw = client.call(request, Bytes(body), NOBODY, statement, origin=info.origin)
+    return client.parsed(messages.parse_enrol_answer, raw)
+
+
+def _check_log(info: messages.CenterInfo, code: EnrolmentCode) -> None:
+    found = pin_of_vkey(info.log_key.vkey)
+    if found != code.vkey_pin:
+        raise PinError(
+            f"the center keeps the log {info.origin} under a key with the mark {found.hex()}, but the enrolment code "
+            f"names {code.vkey_pin.hex()}; the code's secret was not sent",
+            hint="do not go on, call the archives",
+        )
+    if "v1" not in info.versions:
+        raise CenterRefusedError(
+            f"the center speaks versions {', '.join(info.versions)} of the protocol, this agent v1",
+            hint="update the agent",
+        )
+
+
+def _open_keys(folder: Path) -> tuple[Ed25519Signer, Ed25519Signer]:
+    signers: list[Ed25519Signer] = []
+    for name, kind in ((_STATEMENT_KEY, KeyType.ED25519), (_COSIGNER_KEY, KeyType.COSIGNATURE)):
+        path = folder / name
+        try:
+            if not path.exists():
+                create_key_file(path)
+            signers.append(open_signer(f"file:{path}", NOBODY, kind))
+        except EvidenceError as err:
+            raise EnrolmentError(
+                f"the key {path} cannot be used: {err}", hint="move the folder `keys` away and enrol again"
+            ) from err
+    return signers[0], signers[1]
+
+
+def _read_code(text: str) -> EnrolmentCode:
+    try:
+        return parse_code(text)
+    except EvidenceError as err:
+        raise EnrolmentError(
+            f"the enrolment code cannot be used: {err}", hint="type it again, or use the file that came with the letter"
+        ) from err
+
+
+def _check_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        is_usable = parts.scheme == "https" and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        is_usable = False
+        parts = urlsplit("")
+    if not is_usable or parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
+        raise EnrolmentError(
+            f"the address {url!r:.120} is not one of a center", hint="it looks like https://archives.example:8443"
+        )
+    return f"https://{parts.netloc}"

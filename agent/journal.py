@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The journal: what this agent has taken, sent and had receipted, per source; and each source's secrets.
+
+One SQLite file in the agent's folder, `synchronous=FULL`: what a call has written survives kill -9 and power loss. The
+newest checkpoint that was verified stands here too, so that it can only move forward. Thread-safe.
+States of a statement: taken (signed, in the spool) → registered → stored. Clock: times come in as arguments.
+"""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+
+from agent.errors import SpoolError
+from evidence.digest import Sha256
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS source (
+    name TEXT PRIMARY KEY, row_secret BLOB NOT NULL, storage_key BLOB NOT NULL, deposited INTEGER NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS statement (
+    source TEXT NOT NULL, sequence INTEGER NOT NULL, kind TEXT NOT NULL, digest BLOB NOT NULL, note BLOB NOT NULL,
+    state TEXT NOT NULL, taken_at INTEGER NOT NULL, tables INTEGER NOT NULL, rows INTEGER NOT NULL,
+    bytes INTEGER NOT NULL, sent_bytes INTEGER NOT NULL DEFAULT 0, log_index INTEGER, receipt BLOB,
+    omitted TEXT NOT NULL DEFAULT '', PRIMARY KEY (source, sequence)
+) STRICT;
+CREATE TABLE IF NOT EXISTS checkpoint (id INTEGER PRIMARY KEY CHECK (id = 1), size INTEGER NOT NULL, note BLOB NOT NULL)
+STRICT;
+"""
+
+
+class State(StrEnum):
+    """How far a statement has come."""
+
+    TAKEN = "taken"
+    REGISTERED = "registered"
+    STORED = "stored"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceKeys:
+    """A source's secrets: `row_secret[32]` salts rows, `storage_key[32]` names objects. Never logged."""
+
+    row_secret: bytes
+    storage_key: bytes
+    deposited: bool
+
+    def __repr__(self) -> str:
+        return f"SourceKeys(deposited={self.deposited})"
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One statement of this agent. `receipt` is JCS, as verified; `omitted` counts nothing: it lists names, LF-joined."""
+
+    source: str
+    sequence: int
+    kind: str
+    digest: Sha256
+    note: bytes
+    state: State
+    taken_at: datetime
+    tables: int
+    rows: int
+    bytes_: int
+    sent_bytes: int
+    log_index: int | None
+    receipt: bytes | None
+    omitted: str
+
+
+class Journal:
+    """The agent's durable memory."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            path.touch(mode=0o600)
+        try:
+            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.executescript(_SCHEMA)
+        except sqlite3.OperationalError as err:
+            raise SpoolError(
+                f"the agent's journal {path} cannot be opened: {err}",
+                hint="make room on the volume of the agent's folder, or look at its rights; nothing is lost",
+            ) from err
+        except sqlite3.DatabaseError as err:
+            raise SpoolError(
+                f"the agent's journal {path} cannot be opened: {err}",
+                hint="move the file aside and run again: the agent goes on from what the center holds, and states a gap",
+            ) from err
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    def keys(self, source: str) -> SourceKeys | None:
+        """Give a source's secrets, or None if it has none yet."""
+        row = self._one("SELECT row_secret, storage_key, deposited FROM source WHERE name = ?", source)
+        return None if row is None else SourceKeys(row[0], row[1], bool(row[2]))
+
+    def make_keys(self, source: str) -> SourceKeys:
+        """Make and keep the secrets of a new source; not deposited yet."""
+        self.put_keys(source, SourceKeys(os.urandom(32), os.urandom(32), False))
+        keys = self.keys(source)
+        assert keys is not None
+        return keys
+
+    def put_keys(self, source: str, keys: SourceKeys) -> None:
+        """Keep the secrets of a source; those that are there stay."""
+        with self._change() as db:
+            db.execute(
+                "INSERT INTO source VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (source, keys.row_secret, keys.storage_key, int(keys.deposited)),
+            )
+
+    def mark_deposited(self, source: str) -> None:
+        """Note that the center holds the secrets."""
+        with self._change() as db:
+            db.execute("UPDATE source SET deposited = 1 WHERE name = ?", (source,))
+
+    def add(self, entry: JournalEntry) -> None:
+        """Note a statement that is signed and whole in the spool. One that was never admitted is replaced."""
+        with self._change() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO statement VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    entry.source, entry.sequence, entry.kind, entry.digest, entry.note, entry.state.value,
+                    _micros(entry.taken_at), entry.tables, entry.rows, entry.bytes_, entry.sent_bytes,
+                    entry.log_index, entry.receipt, entry.omitted,
+                ),
+            )  # fmt: skip
+
+    def mark_receipted(
+        self, source: str, sequence: int, state: State, log_index: int, receipt: bytes, sent_bytes: int
+    ) -> None:
+        """Note a verified receipt."""
+        with self._change() as db:
+            db.execute(
+                "UPDATE statement SET state = ?, log_index = ?, receipt = ?, sent_bytes = ? WHERE source = ? AND sequence = ?",
+                (state.value, log_index, receipt, sent_bytes, source, sequence),
+            )
+
+    def remove(self, source: str, sequence: int) -> None:
+        """Forget a statement that the center never admitted and whose content must be taken anew."""
+        with self._change() as db:
+            db.execute(
+                "DELETE FROM statement WHERE source = ? AND sequence = ? AND state = 'taken'", (source, sequence)
+            )
+
+    def latest(self, source: str, state: State | None = None) -> JournalEntry | None:
+        """Give the statement of the highest sequence, of `state` if given."""
+        return next(
+            iter(self._entries("source = ? AND (? IS NULL OR state = ?)", source, state, state, last=True)), None
+        )
+
+    def unfinished(self) -> list[JournalEntry]:
+        """Give all statements that are not final at the center yet, oldest first, source by source."""
+        return self._entries("state <> 'stored' AND NOT (kind <> 'snapshot' AND state = 'registered')")
+
+    def all_of(self, source: str) -> list[JournalEntry]:
+        """Give all statements of a source, oldest first."""
+        return self._entries("source = ?", source)
+
+    def get(self, source: str, sequence: int) -> JournalEntry:
+        """Give a statement. Raises: KeyError."""
+        for entry in self._entries("source = ? AND sequence = ?", source, sequence):
+            return entry
+        raise KeyError(f"{source}#{sequence}")
+
+    def checkpoint(self) -> tuple[int, bytes] | None:
+        """Give size and note of the newest checkpoint that was verified."""
+        row = self._one("SELECT size, note FROM checkpoint WHERE id = 1")
+        return None if row is None else (int(row[0]), bytes(row[1]))
+
+    def advance_checkpoint(self, before: bytes | None, size: int, note: bytes) -> bool:
+        """Keep a verified checkpoint that continues `before`; tell whether that was still the one kept.
+
+        False: another thread or process has kept another one meanwhile, so this one must be held against that.
+        """
+        with self._change() as db:
+            if before is None:
+                changed = db.execute("INSERT INTO checkpoint VALUES (1, ?, ?) ON CONFLICT DO NOTHING", (size, note))
+            else:
+                changed = db.execute(
+                    "UPDATE checkpoint SET size = ?, note = ? WHERE note = ? AND size < ?", (size, note, before, size)
+                )
+            return changed.rowcount == 1
+
+    def _entries(self, where: str, *values: object, last: bool = False) -> list[JournalEntry]:
+        # `where` is one of the constants above, never input.
+        order = "sequence DESC LIMIT 1" if last else "source, sequence"
+        with self._lock:
+            rows = self._db.execute(f"SELECT * FROM statement WHERE {where} ORDER BY {order}", values).fetchall()  # noqa: S608
+        return [
+            JournalEntry(r[0], r[1], r[2], Sha256(r[3]), r[4], State(r[5]), _from_micros(r[6]), *r[7:]) for r in rows
+        ]
+
+    def _one(self, sql: str, *values: object) -> tuple[bytes, ...] | None:
+        with self._lock:
+            row: tuple[bytes, ...] | None = self._db.execute(sql, values).fetchone()
+        return row
+
+    @contextmanager
+    def _change(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                yield self._db
+                self._db.execute("COMMIT")
+            except sqlite3.OperationalError as err:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise SpoolError(
+                    f"the agent's journal could not be written: {err}",
+                    hint="make room on the volume of the agent's folder, then run `jinsuo-agent send`; nothing is lost",
+                ) from err
+
+
+def _micros(moment: datetime) -> int:
+    delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def _from_micros(micros: int) -> datetime:
+    return datetime.fromtimestamp(micros // 1_000_000, UTC).replace(microsecond=micros % 1_000_000)

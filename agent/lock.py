@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One run per source at a time, across threads and processes. The system lets go when a process dies.
+
+An open file's lock (flock, LockFileEx) is the lease: a killed agent leaves nothing stale behind.
+"""
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+from agent.errors import BusyError
+
+
+class RunLock:
+    """Hold the run of a source. A context manager. Raises: BusyError if another run holds it."""
+
+    def __init__(self, path: Path, source: str) -> None:
+        self._path = path
+        self._source = source
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> "RunLock":
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._path.open("ab")
+        try:
+            _lock(self._file)
+        except OSError as err:
+            self._file.close()
+            raise BusyError(
+                f"another run of source {self._source} is under way",
+                hint="wait until it ends; `jinsuo-agent status` tells how the source stands",
+            ) from err
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._file is not None
+        self._file.close()
+
+
+def _lock(file: BinaryIO) -> None:
+    if os.name == "nt":  # pragma: no cover - Windows
+        import msvcrt
+
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]  # only there on Windows
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

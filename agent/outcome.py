@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the agent's acts end in, as data: snapshots, comparisons, plans, status. No I/O; the commands print these.
+
+Times are aware UTC. `label` writes numbers with their kind, so that nobody takes a sequence for a log index.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+
+from agent.errors import AgentError
+
+
+class Stage(StrEnum):
+    """How far a statement has come. The center's levels, before them the agent's spool."""
+
+    SPOOLED = "spooled"
+    REGISTERED = "registered"
+    STORED = "stored"
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A table that is not in the snapshot, and why, in one line."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One snapshot after `snapshot` or `send`.
+
+    `stage` is STORED only if the receipt was verified; then `log_index` is there. `sent_bytes` counts what this act
+    sent, not what the snapshot holds. `trouble` is why a whole snapshot did not get further: the line is down, say.
+    """
+
+    source: str
+    sequence: int
+    stage: Stage
+    tables: int
+    rows: int
+    bytes_: int
+    sent_bytes: int
+    taken_at: datetime
+    took: timedelta
+    consistency: str
+    root: str
+    log_index: int | None = None
+    receipt_path: Path | None = None
+    omitted: tuple[Left, ...] = ()
+    notes: tuple[str, ...] = ()
+    trouble: AgentError | None = None
+
+    @property
+    def label(self) -> str:
+        """Give `his#412`."""
+        return f"{self.source}#{self.sequence}"
+
+
+class Verdict(StrEnum):
+    """How one table of the live source stands to the one that was registered."""
+
+    EQUAL = "equal"
+    DIFFERENT = "different"
+    SCHEMA_DIFFERS = "schema differs"
+    ONLY_REGISTERED = "only registered"
+    ONLY_LIVE = "only in the source"
+    NOT_READ = "not read"
+
+
+@dataclass(frozen=True, slots=True)
+class TableComparison:
+    """One table: its verdict, the rows on both sides (None: the table is not there), and why it was not read."""
+
+    name: str
+    verdict: Verdict
+    rows_registered: int | None
+    rows_live: int | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The live source against statement `sequence`. `registered_root` and `live_root` are hex."""
+
+    source: str
+    sequence: int
+    registered_at: datetime
+    tables: tuple[TableComparison, ...]
+    registered_root: str
+    live_root: str | None
+
+    @property
+    def is_equal(self) -> bool:
+        """Tell whether every table is equal and none was left unread."""
+        return all(table.verdict is Verdict.EQUAL for table in self.tables)
+
+    @property
+    def is_certain(self) -> bool:
+        """Tell whether every table was read, so that `is_equal` is an answer."""
+        return all(table.verdict is not Verdict.NOT_READ for table in self.tables)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """One source for `status`. `sequence` is the newest statement's, of whatever stage; None: nothing was taken yet."""
+
+    source: str
+    kind: str
+    sequence: int | None
+    stage: Stage | None
+    taken_at: datetime | None
+    stored_sequence: int | None
+    stored_at: datetime | None
+    log_index: int | None
+    rows: int | None
+    waiting: int
+    waiting_bytes: int
+    last_error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStatus:
+    """The whole agent for `status`. `unit` and `center` are None until it is enrolled."""
+
+    folder: Path
+    unit: str | None
+    center: str | None
+    sources: tuple[SourceStatus, ...]
+    spool_bytes: int
+    spool_limit_bytes: int
+    spool_free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class TablePlan:
+    """One table for `plan`. `rows` is the database's own estimate, None if it has none."""
+
+    name: str
+    rows: int | None
+    ordered: bool
+    keyless: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a snapshot of a source will take: the tables as they are, and what the last one measured (None: none)."""
+
+    source: str
+    consistency: str
+    tables: tuple[TablePlan, ...]
+    last: Outcome | None
+    spool_free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """What `enroll` ended in. `sources`: those that the unit has had at the center before."""
+
+    unit: str
+    name: str
+    center: str
+    origin: str
+    log_vkey: str
+    sources: tuple[str, ...] = ()

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Passwords of sources: kept in one file of the agent's folder that only its owner may read, or in the environment.
+
+    secrets.json    {"his": "…"}; mode 0600, checked before every reading; replaced in one durable step
+
+`JINSUO_SECRET_HIS` in the environment goes before the file (`.` and `-` in a name become `_`, letters capitals).
+Invariant: no password in an error, a log or a listing. Not encrypted: whoever reads the owner's files can also read
+the owner's memory; what protects the source is the read-only account. On Windows the folder's ACL guards the file.
+"""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from agent.config import is_name
+from agent.errors import SecretError
+from evidence.disk import write_over
+from terminal.language import Text
+
+SECRETS_NAME = "secrets.json"
+MAX_SECRET_BYTES = 4096
+
+
+class Secrets:
+    """The secrets of one agent."""
+
+    def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
+        self._path = folder / SECRETS_NAME
+        self._environ = environ
+
+    def set(self, name: str, value: str) -> None:
+        """Keep `value` under `name`, durably, over what was there. Raises: SecretError, OSError."""
+        self.check_name(name)
+        if not value or len(value.encode()) > MAX_SECRET_BYTES or "\0" in value:
+            raise SecretError(
+                Text(zh=f"{name} 的内容为空、过长或含 NUL", en=f"the value of {name} is empty, too long or has a NUL"),
+                hint=Text(zh="重新输入", en="enter it again"),
+            )
+        if not self._path.parent.is_dir():
+            raise SecretError(
+                Text(zh=f"没有目录 {self._path.parent}", en=f"there is no folder {self._path.parent}"),
+                hint=Text(
+                    zh="用 -C 指明目录，或先运行 init", en="name the right folder with -C, or make one with `init`"
+                ),
+            )
+        kept = self._read() | {name: value}
+        old_mask = os.umask(0o077)
+        try:
+            write_over(self._path, json.dumps(kept, ensure_ascii=False, indent=1, sort_keys=True).encode())
+        finally:
+            os.umask(old_mask)
+
+    def check_name(self, name: str) -> None:
+        """Raises: SecretError unless `name` can name a secret."""
+        if not is_name(name):
+            raise SecretError(
+                Text(zh=f"{name!r} 不能作为名称", en=f"{name!r} cannot name a secret"),
+                hint=Text(zh="用 1 至 64 个字母、数字或 . _ -", en="use 1 to 64 letters, digits and . _ -"),
+            )
+
+    def names(self) -> list[str]:
+        """Give the names kept in the file, in order; never the values. Raises: SecretError."""
+        return sorted(self._read())
+
+    def find(self, reference: str) -> str:
+        """Give the password that `secret:NAME`, `env:VARIABLE` or `file:PATH` stands for. Raises: SecretError."""
+        scheme, _, name = reference.partition(":")
+        if scheme == "env":
+            return self._from_environment(name)
+        if scheme == "file":
+            return _from_file(Path(name))
+        value = self._environ.get(variable_of(name)) or self._read().get(name)
+        if value is None:
+            raise SecretError(
+                Text(zh=f"没有名为 {name} 的口令", en=f"there is no secret {name}"),
+                hint=Text(
+                    zh=f"运行 `jinsuo-agent secret set {name}`，或设环境变量 {variable_of(name)}",
+                    en=f"run `jinsuo-agent secret set {name}`, or set {variable_of(name)} in the environment",
+                ),
+            )
+        return value
+
+    def _from_environment(self, variable: str) -> str:
+        value = self._environ.get(variable)
+        if not value:
+            raise SecretError(
+                Text(zh=f"环境变量 {variable} 没有设置", en=f"the environment has no {variable}"),
+                hint=Text(zh="为本程序的账户或服务设置它", en="set it for the account or service that runs this"),
+            )
+        return value
+
+    def _read(self) -> dict[str, str]:
+        try:
+            check_private(self._path)
+            kept = json.loads(self._path.read_bytes())
+        except FileNotFoundError:
+            return {}
+        except ValueError as err:
+            raise self._damaged() from err
+        if not isinstance(kept, dict) or not all(isinstance(value, str) for value in kept.values()):
+            raise self._damaged()
+        return kept
+
+    def _damaged(self) -> SecretError:
+        return SecretError(
+            Text(zh=f"{self._path} 已损坏", en=f"{self._path} is damaged"),
+            hint=Text(
+                zh="删去该文件，再用 `jinsuo-agent secret set` 重新存入口令",
+                en="remove it and keep the passwords again with `jinsuo-agent secret set`",
+            ),
+        )
+
+
+def variable_of(name: str) -> str:
+    """Give the environment variable that goes before the secret `name`: `his-2` → `JINSUO_SECRET_HIS_2`."""
+    return "JINSUO_SECRET_" + re.sub(r"[.-]", "_", name).upper()
+
+
+def check_private(path: Path) -> None:
+    """Raises: SecretError if others than the owner may read or write the file; FileNotFoundError."""
+    if os.name == "nt":  # pragma: no cover - ACLs are inherited from the folder
+        return
+    state = path.stat()
+    if state.st_mode & 0o077 or state.st_uid not in (os.geteuid(), 0):
+        raise SecretError(
+            Text(
+                zh=f"{path} 的权限是 {state.st_mode & 0o777:04o}，其他账户也能读写",
+                en=f"{path} has mode {state.st_mode & 0o777:04o}, so other accounts can use it",
+            ),
+            hint=Text(
+                zh=f"运行 `chmod 600 {path}`，并更换其中的口令",
+                en=f"run `chmod 600 {path}` and change the passwords in it",
+            ),
+        )
+
+
+def _from_file(path: Path) -> str:
+    try:
+        check_private(path)
+        value = path.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as err:
+        why = err.strerror if isinstance(err, OSError) else "not UTF-8"
+        raise SecretError(
+            Text(zh=f"读不了口令文件 {path}：{why}", en=f"the password file {path} cannot be read: {why}"),
+            hint=Text(zh="检查路径和权限", en="check the path, and that this account may read it"),
+        ) from err
+    if not value:
+        raise SecretError(
+            Text(zh=f"口令文件 {path} 是空的", en=f"the password file {path} is empty"),
+            hint=Text(zh="写入口令", en="write the password into it"),
+        )
+    return value

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One request and its answer over HTTPS: tokens, nonces, bounds, and what a failure means to the agent.
+
+A nonce comes with every answer and is used for the next request; where none is at hand, the center is asked for one. An
+answer 401 is tried once more with the nonce that it brings (the center was started anew, or ours grew old); a second
+one is a refusal. What is read of an answer is bounded before it is kept. Thread-safe. Knows nothing of what the
+requests mean. Source: design section 6; RFC 9110.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Final, Protocol, TypeVar
+
+import httpx
+
+from agent.errors import CenterDownError, CenterRefusedError, SpoolError
+from agent.transport.base import SeenCheckpoint
+from agent.transport.pinned import PinnedContext
+from evidence.encode import encode_base64
+from evidence.errors import EvidenceError
+from evidence.keys.signer import Signer
+from evidence.note.signed import Note, parse_note
+from evidence.wire.messages import (
+    HEADER_CHECKPOINT,
+    HEADER_NONCE,
+    MAX_JSON_BYTES,
+    PATH_NONCE,
+    Refusal,
+    parse_nonce_answer,
+    parse_refusal,
+)
+from evidence.wire.token import Nonce, Request, Token, encode_authorization, parse_nonce
+
+_T = TypeVar("_T")
+CONNECT_TIMEOUT_S: Final = 10.0
+ANSWER_TIMEOUT_S: Final = 120.0
+STATEMENT_TIMEOUT_S: Final = 900.0
+"""A center re-hashes what a statement claims before it answers."""
+
+_NONCE_LIFE_S: Final = 120.0
+_MOST_NONCES: Final = 64
+_CHUNK: Final = 128 << 10
+_BUSY: Final = frozenset({429, 500, 502, 503, 504, 507})
+_WAIT = "nothing is lost; it is tried again later"
+
+
+class Body(Protocol):
+    """What a request carries."""
+
+    @property
+    def length(self) -> int:
+        """Give the number of bytes."""
+
+    def open(self) -> bytes | Iterator[bytes]:
+        """Give the bytes, from the start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bytes:
+    """A body in memory."""
+
+    data: bytes = b""
+
+    @property
+    def length(self) -> int:
+        """Give the number of bytes."""
+        return len(self.data)
+
+    def open(self) -> bytes:
+        """Give the bytes."""
+        return self.data
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A body in a file, `length` bytes of it."""
+
+    path: Path
+    length: int
+
+    def open(self) -> Iterator[bytes]:
+        """Give the bytes in parts. Raises: OSError."""
+        with self.path.open("rb", buffering=0) as file:
+            while part := file.read(_CHUNK):
+                yield part
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    body: bytes
+
+
+class Client:
+    """Ask one center.
+
+    Attributes: `context`, the TLS context, which knows the peer's key; `answered_at`, the center's own time (whole
+    seconds) of the newest answer, or None: for a person who checks clocks, never for evidence.
+    """
+
+    def __init__(self, url: str, pin: bytes, origin: str, seen_checkpoint: SeenCheckpoint) -> None:
+        self.context = PinnedContext(pin)
+        self.answered_at: datetime | None = None
+        self._origin = origin
+        self._seen_checkpoint = seen_checkpoint
+        self._nonces: deque[tuple[float, Nonce]] = deque(maxlen=_MOST_NONCES)
+        self._seen: tuple[bytes, str] | None = None
+        self._lock = threading.Lock()
+        self._http = httpx.Client(
+            base_url=url,
+            verify=self.context,
+            trust_env=False,
+            follow_redirects=False,
+            timeout=httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+            headers={"Accept-Encoding": "identity"},
+        )
+        self._where = self._http.base_url.netloc.decode("ascii", "replace")
+
+    def close(self) -> None:
+        """Let go of the line."""
+        self._http.close()
+
+    def get_public(self, path: str, most: int = MAX_JSON_BYTES) -> bytes:
+        """Get what needs no token. Raises: CenterDownError, CenterRefusedError, PinError."""
+        return self._checked(self._exchange("GET", path, Bytes(), {}, most, ANSWER_TIMEOUT_S)).body
+
+    def call(
+        self,
+        request: Request,
+        body: Body,
+        unit: str,
+        signer: Signer,
+        *,
+        timeout_s: float = ANSWER_TIMEOUT_S,
+        most: int = MAX_JSON_BYTES,
+        origin: str | None = None,
+    ) -> bytes:
+        """Make a request with a token of `unit`, signed by `signer`, and give the answer's body.
+
+        `origin`: of the log, where the client was made before that was known.
+        Raises: CenterDownError, CenterRefusedError, PinError.
+        """
+        for is_last in (False, True):
+            token = Token(origin or self._origin, unit, request, self._take_nonce(fresh=is_last))
+            headers = {"Authorization": encode_authorization(token, signer), **self._checkpoint_header()}
+            answer = self._exchange(request.method, request.path, body, headers, most, timeout_s)
+            if answer.status != 401 or is_last:
+                return self._checked(answer).body
+        raise AssertionError("a loop of two rounds ends in its second")
+
+    def _take_nonce(self, fresh: bool) -> Nonce:
+        """Give a nonce; `fresh`: only the newest will do, the older ones were refused."""
+        with self._lock:
+            while self._nonces:
+                received, nonce = self._nonces.pop()
+                if fresh:
+                    self._nonces.clear()
+                if time.monotonic() - received < _NONCE_LIFE_S:
+                    return nonce
+        return self.parsed(parse_nonce_answer, self.get_public(PATH_NONCE)).nonce
+
+    def _checkpoint_header(self) -> dict[str, str]:
+        """Give the header that shows the newest checkpoint seen, with the log's own signature alone."""
+        seen = self._seen_checkpoint()
+        if seen is None:
+            return {}
+        if self._seen is None or self._seen[0] != seen:
+            note = parse_note(seen)
+            own = Note(note.text, tuple(line for line in note.signatures if line.name == self._origin))
+            self._seen = (seen, encode_base64(own.encode()))
+        return {HEADER_CHECKPOINT: self._seen[1]}
+
+    def _exchange(
+        self, method: str, path: str, body: Body, headers: dict[str, str], most: int, timeout_s: float
+    ) -> Answer:
+        headers["Content-Length"] = str(body.length)
+        try:
+            request = self._http.build_request(
+                method,
+                path,
+                content=body.open(),
+                headers=headers,
+                timeout=httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
+            )
+            response = self._http.send(request, stream=True)
+            try:
+                answer = Answer(response.status_code, _read(response, most, self._where))
+            finally:
+                response.close()
+        except httpx.HTTPError as err:
+            raise CenterDownError(
+                f"the center at {self._where} does not answer: {err or type(err).__name__}",
+                hint=f"check the line and the address; {_WAIT}",
+            ) from err
+        except OSError as err:
+            raise SpoolError(
+                f"what was to be sent cannot be read: {err}", hint="check the disk of the agent's folder"
+            ) from err
+        self._keep_nonce(response.headers.get(HEADER_NONCE))
+        self.answered_at = _read_date(response.headers.get("Date"))
+        return answer
+
+    def _keep_nonce(self, text: str | None) -> None:
+        if text is None:
+            return
+        try:
+            nonce = parse_nonce(text)
+        except EvidenceError:
+            return  # a header in another form is of another version; the center is asked for a nonce instead
+        with self._lock:
+            self._nonces.append((time.monotonic(), nonce))
+
+    def _checked(self, answer: Answer) -> Answer:
+        """Raises: CenterDownError or CenterRefusedError unless the answer says that it was done."""
+        if 200 <= answer.status < 300:
+            return answer
+        refusal = self._find_refusal(answer)
+        if answer.status in _BUSY:
+            raise CenterDownError(
+                f"the center at {self._where} cannot do this now: {refusal.message} ({refusal.code})", hint=_WAIT
+            )
+        raise CenterRefusedError(
+            f"the center at {self._where} refused: {refusal.message} ({refusal.code})",
+            hint=refusal.hint,
+            refusal=refusal.code,
+        )
+
+    def _find_refusal(self, answer: Answer) -> Refusal:
+        try:
+            return parse_refusal(answer.body)
+        except EvidenceError:
+            return Refusal("JS-3000", f"status {answer.status}, without a reason", "look into the center's log")
+
+    def parsed(self, parse: Callable[[bytes], _T], raw: bytes) -> _T:
+        """Read an answer's body by `parse`. Raises: CenterRefusedError if it is not what this program can read."""
+        try:
+            return parse(raw)
+        except EvidenceError as err:
+            raise CenterRefusedError(
+                f"the answer of the center at {self._where} cannot be read: {err}",
+                hint="center and agent may be of different versions: update the older one",
+            ) from err
+
+
+def _read_date(text: str | None) -> datetime | None:
+    try:
+        when = parsedate_to_datetime(text or "")
+    except ValueError:
+        return None
+    return when if when.tzinfo is not None else None
+
+
+def _read(response: httpx.Response, most: int, where: str) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    for part in response.iter_raw():
+        size += len(part)
+        if size > most:
+            raise CenterRefusedError(
+                f"the answer of the center at {where} is over the bound of {most} bytes", hint="call the archives"
+            )
+        parts.append(part)
+    return b"".join(parts)

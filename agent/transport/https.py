@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The road over HTTPS: `/v1` of the center, directly, or at the near end of a tunnel.
+
+Puts the transport's calls into requests of `evidence.wire.messages` and back; how one request travels is `client.py`'s.
+Invariant: secrets of sources leave only sealed, to the center's sealing key or from it to a key made for one request.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from agent.errors import CenterRefusedError, SpoolError
+from agent.transport.base import SeenCheckpoint, SubmitAnswer
+from agent.transport.client import STATEMENT_TIMEOUT_S, Bytes, Client, File
+from evidence.digest import ObjectId, Sha256
+from evidence.errors import EvidenceError
+from evidence.keys.signer import Signer
+from evidence.log.merkle import prove_consistency
+from evidence.manifest.receipt import MAX_RECEIPT_BYTES
+from evidence.note.signed import SignatureLine
+from evidence.wire import messages
+from evidence.wire.secrets import Direction, SealedFor, SourceSecrets, open_secrets, seal_secrets
+from evidence.wire.token import Request
+
+IDS_PER_REQUEST: Final = 16_384
+NOT_FOUND: Final = "JS-3106"
+MAX_TILE_BYTES: Final = 256 * 32
+
+
+class HttpsTransport:
+    """A road to one center for one unit."""
+
+    def __init__(
+        self,
+        url: str,
+        pin: bytes,
+        origin: str,
+        sealing_key: bytes,
+        unit: str,
+        signer: Signer,
+        seen_checkpoint: SeenCheckpoint,
+    ) -> None:
+        """Keep who is at the two ends; the line is opened with the first request. `signer`: the statement key."""
+        self._client = Client(url, pin, origin, seen_checkpoint)
+        self._origin = origin
+        self._sealing_key = sealing_key
+        self._unit = unit
+        self._signer = signer
+
+    def __enter__(self) -> "HttpsTransport":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the line."""
+        self._client.close()
+
+    @property
+    def center_time(self) -> datetime | None:
+        """Give the center's own time of its newest answer; None before the first."""
+        return self._client.answered_at
+
+    def missing(self, source: str, ids: Iterable[ObjectId]) -> set[ObjectId]:
+        """Give those of `ids` that the center does not have; one request for each 16,384 of them."""
+        asked = list(ids)
+        absent: set[ObjectId] = set()
+        for start in range(0, len(asked), IDS_PER_REQUEST):
+            body = messages.MissingRequest(source, tuple(asked[start : start + IDS_PER_REQUEST])).encode()
+            answer = self._post(messages.PATH_MISSING, body)
+            absent.update(self._client.parsed(messages.parse_missing_answer, answer).ids)
+        return absent
+
+    def put_pack(self, source: str, name: str, path: Path) -> None:
+        """Send the pack `name` from the file `path`. Raises also: SpoolError if the file cannot be read."""
+        try:
+            length = path.stat().st_size
+        except OSError as err:
+            raise SpoolError(
+                f"the pack {path} cannot be read: {err.strerror}", hint="check the disk of the agent's folder"
+            ) from err
+        request = Request("PUT", messages.path_of_pack(source, name), length, bytes.fromhex(name))
+        answer = self._client.call(request, File(path, length), self._unit, self._signer)
+        self._client.parsed(messages.parse_pack_answer, answer)
+
+    def submit(self, source: str, note: bytes, register_only: bool = False) -> SubmitAnswer:
+        """Submit a statement. The center re-hashes what it claims first, so this may take minutes."""
+        path = messages.path_of_statements(source, register_only)
+        raw = self._post(path, note, STATEMENT_TIMEOUT_S)
+        answer = self._client.parsed(messages.parse_statement_answer, raw)
+        return SubmitAnswer(None if answer.receipt is None else answer.receipt.encode(), answer.missing)
+
+    def latest(self, source: str) -> tuple[bytes, bytes] | None:
+        """Give note and receipt of the newest statement of `source`; None if there is none, or no such source."""
+        try:
+            raw = self._get(messages.path_of_latest(source))
+        except CenterRefusedError as err:
+            if err.refusal == NOT_FOUND:
+                return None
+            raise
+        answer = self._client.parsed(messages.parse_latest_answer, raw)
+        if answer.statement is None or answer.receipt is None:
+            return None
+        return answer.statement, answer.receipt.encode()
+
+    def receipt(self, digest: Sha256) -> bytes:
+        """Give the receipt of the statement with this digest."""
+        return self._get(messages.path_of_receipt(digest), MAX_RECEIPT_BYTES)
+
+    def cosign(self, size: int, line: SignatureLine) -> None:
+        """Hand over a cosignature on the checkpoint of `size`."""
+        answer = self._post(messages.PATH_COSIGNATURES, messages.CosignRequest(size, line).encode())
+        self._client.parsed(messages.parse_cosign_answer, answer)
+
+    def checkpoint(self) -> bytes:
+        """Give the note of the newest checkpoint."""
+        return self._client.get_public(f"{messages.PATH_LOG}checkpoint", messages.MAX_CHECKPOINT_BYTES)
+
+    def tile(self, path: str) -> bytes:
+        """Give a hash tile."""
+        return self._client.get_public(messages.PATH_LOG + path, MAX_TILE_BYTES)
+
+    def consistency(self, old_size: int, new_size: int) -> list[Sha256]:
+        """Give the proof that the log of `new_size` continues that of `old_size`; the caller verifies it."""
+        try:
+            return prove_consistency(lambda tile: self.tile(tile.path), old_size, new_size)
+        except EvidenceError as err:
+            raise CenterRefusedError(
+                f"the center's tiles do not fit a log of {new_size} entries: {err}", hint="call the archives"
+            ) from err
+
+    def deposit(self, source: str, secrets: SourceSecrets) -> None:
+        """Deposit the secrets of a source, sealed to the center."""
+        sealed = seal_secrets(secrets, self._place(Direction.DEPOSIT, source), self._sealing_key)
+        answer = self._post(messages.path_of_source(source), messages.DepositRequest(sealed).encode())
+        self._client.parsed(messages.parse_deposit_answer, answer)
+
+    def recover(self, source: str) -> SourceSecrets | None:
+        """Give back the secrets of `source`, which come sealed to a key that only this call knows."""
+        private = X25519PrivateKey.generate()
+        body = messages.RecoverRequest(private.public_key().public_bytes_raw()).encode()
+        try:
+            raw = self._post(messages.path_of_recovery(source), body)
+        except CenterRefusedError as err:
+            if err.refusal == NOT_FOUND:
+                return None
+            raise
+        sealed = self._client.parsed(messages.parse_recover_answer, raw).sealed
+        return self._client.parsed(
+            lambda box: open_secrets(box, self._place(Direction.RECOVER, source), private), sealed
+        )
+
+    def _place(self, direction: Direction, source: str) -> SealedFor:
+        return SealedFor(direction, self._origin, self._unit, source)
+
+    def _get(self, path: str, most: int = messages.MAX_JSON_BYTES) -> bytes:
+        return self._client.call(Request.of("GET", path), Bytes(), self._unit, self._signer, most=most)
+
+    def _post(self, path: str, body: bytes, timeout_s: float | None = None) -> bytes:
+        request = Request.of("POST", path, body)
+        if timeout_s is None:
+            return self._client.call(request, Bytes(body), self._unit, self._signer)
+        return self._client.call(request, Bytes(body), self._unit, self._signer, timeout_s=timeout_s)

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""agent.yaml: what it may say, what is refused, and that the example shows all of it."""
+
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from agent.config import AgentConfig, FilesSource, PostgresqlSource, SpoolSettings, SqliteSource, load_config
+from agent.example import EXAMPLE, first_settings, make_folder
+from terminal.errors import SettingsError, UsageError
+from terminal.settings import parse_settings
+
+ROOT = Path(__file__).parents[4]
+_KINDS = {"sqlite": SqliteSource, "postgresql": PostgresqlSource, "files": FilesSource}
+
+
+def _parse(text: str) -> AgentConfig:
+    return parse_settings(text.encode(), "agent.yaml", AgentConfig)
+
+
+def _keys_of(model: type[BaseModel]) -> set[str]:
+    return {field.alias or name for name, field in model.model_fields.items()}
+
+
+def test_example_in_config_is_the_one_that_init_writes() -> None:
+    assert (ROOT / "config" / "agent.example.yaml").read_text(encoding="utf-8") == EXAMPLE
+
+
+def test_example_shows_every_key_of_every_model_and_parses() -> None:
+    data = yaml.safe_load(EXAMPLE)
+    assert set(data) == _keys_of(AgentConfig)
+    assert set(data["spool"]) == _keys_of(SpoolSettings)
+    assert {source["kind"] for source in data["sources"]} == set(_KINDS)
+    for source in data["sources"]:
+        assert set(source) == _keys_of(_KINDS[source["kind"]]), source["kind"]
+    assert len(_parse(EXAMPLE).sources) == len(_KINDS)
+
+
+def test_example_shows_the_defaults() -> None:
+    shown = _parse(EXAMPLE)
+    assert shown.spool == SpoolSettings()
+    assert shown.language == AgentConfig().language
+    for source in shown.sources:
+        for name, field in type(source).model_fields.items():
+            if not field.is_required() and name != "password":
+                assert getattr(source, name) == field.get_default(call_default_factory=True), f"{source.kind}: {name}"
+
+
+def test_every_key_of_the_example_that_is_new_has_a_comment_before_it() -> None:
+    seen: set[str] = set()
+    lines = EXAMPLE.splitlines()
+    for before, line in pairwise(lines):
+        match = re.match(r"[ -]*([a-z_]+):", line)
+        if match and match[1] not in seen:
+            seen.add(match[1])
+            plain = {"kind", "port", "database", "path"}
+            assert match[1] in plain or before.lstrip(" -").startswith("#"), f"{match[1]} has no comment"
+    assert {"language", "spool", "sources", "password", "attempts"} <= seen
+
+
+@pytest.mark.parametrize("model", _KINDS.values())
+def test_every_key_of_a_source_is_passed_on_by_the_wiring(model: type[BaseModel]) -> None:
+    wiring = (ROOT / "agent" / "app.py").read_text(encoding="utf-8")
+    assert [name for name in model.model_fields if name != "kind" and f"source.{name}" not in wiring] == []
+
+
+def test_first_settings_have_no_sources_and_become_the_example_by_uncommenting() -> None:
+    text = first_settings()
+    assert _parse(text) == AgentConfig()
+    head, _, tail = text.partition("sources: []\n")
+    uncommented = "\n".join(line[2:] if line.startswith("# ") else line.removeprefix("#") for line in tail.split("\n"))
+    assert _parse(head + uncommented[uncommented.index("sources:") :]).sources == _parse(EXAMPLE).sources
+
+
+def test_init_makes_a_private_folder_and_touches_nothing_that_is_there(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "agent"
+    path = make_folder(folder)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    path.write_text("language: zh\n")
+    with pytest.raises(UsageError, match="is there already"):
+        make_folder(folder)
+    assert path.read_text() == "language: zh\n"
+
+
+def test_relative_paths_start_at_the_agents_folder(tmp_path: Path) -> None:
+    (tmp_path / "agent.yaml").write_text(
+        "sources:\n- {name: a, kind: sqlite, path: x/y.db}\n- {name: b, kind: files, path: /abs}\n"
+        "- {name: c, kind: postgresql, database: d, user: u, sslrootcert: ca.pem}\n"
+    )
+    config = load_config(tmp_path)
+    assert config.spool.folder == tmp_path / "spool"
+    a, b, c = config.sources
+    assert isinstance(a, SqliteSource)
+    assert isinstance(b, FilesSource)
+    assert isinstance(c, PostgresqlSource)
+    assert (a.path, b.path, c.sslrootcert, c.pg_dump) == (tmp_path / "x/y.db", Path("/abs"), tmp_path / "ca.pem", None)
+
+
+def test_source_is_found_by_its_name() -> None:
+    config = _parse(EXAMPLE)
+    assert config.find_source("lis") is config.sources[1]
+    assert config.find_source("LIS") is None
+
+
+@pytest.mark.parametrize(("first", "second"), [("his", "his"), ("his", "HIS"), ("ß", None)])
+def test_two_sources_of_one_name_are_refused(first: str, second: str | None) -> None:
+    if second is None:
+        with pytest.raises(SettingsError, match="1 to 64 of the letters"):
+            _parse(f"sources:\n- {{name: {first}, kind: files, path: a}}\n")
+        return
+    with pytest.raises(SettingsError, match="a name of its own") as caught:
+        _parse(
+            f"sources:\n- {{name: {first}, kind: files, path: a}}\n- {{name: other, kind: files, path: b}}\n"
+            f"- kind: files\n  name: {second}\n  path: c\n"
+        )
+    assert (caught.value.line, caught.value.key) == (5, "sources[2].name")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a b", "医院", "a" * 65, "a\\b", "-\n"])
+def test_name_that_could_not_stand_in_a_statement_or_a_path_is_refused(name: str) -> None:
+    with pytest.raises(SettingsError, match="1 to 64 of the letters"):
+        _parse(yaml.safe_dump({"sources": [{"name": name, "kind": "files", "path": "a"}]}))
+
+
+_PASSWORDS = ["hunter2", "secret:", "secret:a b", "env:", "env:1X", "file:", "SECRET:x", 12345678, True, ["hunter2"]]
+
+
+@pytest.mark.parametrize("password", _PASSWORDS, ids=str)
+def test_password_itself_in_the_settings_is_refused_and_not_repeated(password: object) -> None:
+    source = {"name": "his", "kind": "postgresql", "database": "d", "user": "u", "password": password}
+    with pytest.raises(SettingsError, match="secret set NAME") as caught:
+        _parse(yaml.safe_dump({"sources": [source]}))
+    assert "hunter2" not in str(caught.value) + str(caught.value.__cause__)
+    assert "12345678" not in str(caught.value) + str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("reference", ["secret:his", "secret:a.b-C_9", "env:PGPASSWORD", "file:/run/his", r"file:C:\p"])
+def test_reference_to_a_password_is_taken(reference: str) -> None:
+    source = {"name": "his", "kind": "postgresql", "database": "d", "user": "u", "password": reference}
+    (found,) = _parse(yaml.safe_dump({"sources": [source]})).sources
+    assert isinstance(found, PostgresqlSource)
+    assert found.password == reference
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("center: https://x", "unknown key center"),
+        ("spool: {max_size: 1 MiB}", "at least 67108864"),
+        ("spool: {compression: 20}", "at most 19"),
+        ("sources: [{name: a, kind: mysql, path: b}]", "there is no kind mysql"),
+        ("sources: [{name: a, kind: files, path: b, snapshot_age_limit: 1 h}]", "unknown key snapshot_age_limit"),
+        ("sources: [{name: a, kind: sqlite, path: b, include: x}]", "expected a list"),
+        ("sources: [{name: a, kind: sqlite, path: b, include: ['']}]", "text that is not empty"),
+    ],
+)
+def test_setting_that_makes_no_sense_is_refused(text: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(said)):
+        _parse(text)

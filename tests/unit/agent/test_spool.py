@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The spool and the holdings: whole packs only, nothing twice, nothing gone before its receipt."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from agent.errors import SpoolError
+from agent.holdings import Holdings
+from agent.spool import Spool, SpooledPack
+from evidence.digest import ObjectId, pack_name
+from evidence.objects.object import ObjectKind, name_object
+from evidence.objects.pack import decode_frame, read_frames
+from tests.builders.trees import STORAGE_KEY
+
+MANY = 1 << 40
+
+
+def spool_in(folder: Path, *, max_bytes: int = MANY, min_free: int = 0) -> Spool:
+    return Spool(folder, max_bytes=max_bytes, min_free_bytes=min_free, level=1)
+
+
+def put(spool: Spool, bodies: list[bytes]) -> list[tuple[SpooledPack, list[ObjectId]]]:
+    committed: list[tuple[SpooledPack, list[ObjectId]]] = []
+    with spool.writer(lambda pack, ids: committed.append((pack, ids))) as writer:
+        for body in bodies:
+            writer.add(ObjectKind.CHUNK, name_object(STORAGE_KEY, ObjectKind.CHUNK, body), body)
+    return committed
+
+
+def test_packs_are_whole_named_by_content_and_hold_what_was_put(tmp_path: Path) -> None:
+    bodies = [os.urandom(1 << 20) for _ in range(40)]
+    committed = put(spool_in(tmp_path), bodies)
+    assert len(committed) > 1
+    found = [decode_frame(f) for pack, _ in committed for f in read_frames([pack.path.read_bytes()])]
+    assert found == bodies
+    assert all(spool_in(tmp_path).object_ids(pack) == ids for pack, ids in committed)
+    assert all(pack.name == pack_name([pack.path.read_bytes()]) for pack, _ in committed)
+    assert [pack for pack, _ in committed] == spool_in(tmp_path).packs()
+
+
+def test_an_interrupted_run_leaves_whole_packs_and_nothing_else(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path)
+    with pytest.raises(KeyboardInterrupt), spool.writer(lambda pack, ids: None) as writer:
+        for _ in range(40):
+            body = os.urandom(1 << 20)
+            writer.add(ObjectKind.CHUNK, name_object(STORAGE_KEY, ObjectKind.CHUNK, body), body)
+        raise KeyboardInterrupt
+    for pack in spool.packs():
+        assert pack.name == pack_name([pack.path.read_bytes()])
+    assert {path.suffix for path in tmp_path.iterdir()} == {".pack"}
+
+
+def test_only_what_the_center_acknowledged_is_removed(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path)
+    packs = [pack for pack, _ in put(spool, [os.urandom(1 << 20) for _ in range(40)])]
+    spool.mark_sent(packs[0].name)
+    assert spool.unsent() == packs[1:]
+    spool.remove_sent()
+    assert spool.packs() == packs[1:]
+    for pack in packs[1:]:
+        spool.mark_sent(pack.name)
+    spool.remove_sent()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_spool_and_a_full_volume_are_told_with_what_to_do(tmp_path: Path) -> None:
+    put(spool_in(tmp_path), [os.urandom(2 << 20)])
+    with pytest.raises(SpoolError, match="its limit is 1 MiB"):
+        put(spool_in(tmp_path, max_bytes=1 << 20), [b"more"])
+    with pytest.raises(SpoolError, match="free") as caught:
+        put(spool_in(tmp_path, min_free=1 << 60), [b"more"])
+    assert "nothing is lost" in caught.value.hint
+
+
+def test_a_table_s_schema_stands_before_its_pages_in_every_pack(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path)
+    schema = b'{"columns":[]}'
+    name = name_object(STORAGE_KEY, ObjectKind.DOCUMENT, schema)
+    with spool.writer(lambda pack, ids: None) as writer:
+        writer.begin_table(name, schema)
+        for _ in range(40):
+            body = os.urandom(1 << 20)
+            writer.add(ObjectKind.PAGE, name_object(STORAGE_KEY, ObjectKind.PAGE, body), body)
+        writer.end_table()
+    packs = spool.packs()
+    assert len(packs) > 1
+    for pack in packs:
+        assert next(iter(read_frames([pack.path.read_bytes()]))).object_id == name
+
+
+def test_holdings_remember_by_source_and_forget_all_at_once(tmp_path: Path) -> None:
+    holdings = Holdings(tmp_path / "h.sqlite")
+    ids = [ObjectId(bytes([i]) * 32) for i in range(5)]
+    assert holdings.is_empty("his")
+    holdings.add("his", ids)
+    assert holdings.has("his", ids[3])
+    assert not holdings.has("lis", ids[3])
+    holdings.keep_nodes("his", [("visit", 0, b"1", ids[0], b"body")])
+    assert holdings.find_base("his", "visit", 0, b"1") == (ids[0], b"body")
+    assert holdings.find_base("his", "other", 0, b"1") is None
+    holdings.forget("his")
+    assert holdings.is_empty("his")
+    assert holdings.find_base("his", "visit", 0, b"1") is None
+    holdings.close()
+
+
+def test_torn_holdings_are_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "h.sqlite"
+    path.write_bytes(b"SQLite format 3\x00" + os.urandom(5000))
+    holdings = Holdings(path)
+    assert holdings.is_empty("his")
+    holdings.close()
+
+
+def test_looking_at_the_spool_does_not_disturb_who_writes_there(tmp_path: Path) -> None:
+    """`status` opens the spool while a snapshot is being taken in another process."""
+    spool = spool_in(tmp_path)
+    with spool.writer(lambda pack, ids: None) as writer:
+        body = os.urandom(1 << 20)
+        writer.add(ObjectKind.CHUNK, name_object(STORAGE_KEY, ObjectKind.CHUNK, body), body)
+        assert spool_in(tmp_path).packs() == []
+    assert len(spool.packs()) == 1
+
+
+def test_the_next_writer_clears_what_a_crash_left(tmp_path: Path) -> None:
+    (tmp_path / ".pack.4711.tmp").write_bytes(b"half a pack")
+    spool = spool_in(tmp_path)
+    put(spool, [b"whole"])
+    assert {path.suffix for path in tmp_path.iterdir()} == {".pack"}
+
+
+def test_very_many_tables_make_packs_within_their_bounds(tmp_path: Path) -> None:
+    """Schema objects of tables without new pages are not written; those of tables with one page each fill packs."""
+    spool = spool_in(tmp_path)
+    schema = os.urandom(1 << 10) * 300
+    with spool.writer(lambda pack, ids: None) as writer:
+        for i in range(300):
+            body = schema + i.to_bytes(2, "big")
+            writer.begin_table(name_object(STORAGE_KEY, ObjectKind.DOCUMENT, body), body)
+            if i % 2:
+                page = b"%d" % i
+                writer.add(ObjectKind.PAGE, name_object(STORAGE_KEY, ObjectKind.PAGE, page), page)
+            writer.end_table()
+    kinds = [frame.kind for pack in spool.packs() for frame in read_frames([pack.path.read_bytes()])]
+    assert kinds.count(ObjectKind.PAGE) == 150
+    assert kinds.count(ObjectKind.DOCUMENT) == 150
+
+
+def test_each_pack_says_the_schema_before_the_tables_first_page(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path)
+    schema = b"a schema"
+    name = name_object(STORAGE_KEY, ObjectKind.DOCUMENT, schema)
+    with spool.writer(lambda pack, ids: None) as writer:
+        writer.add(ObjectKind.DOCUMENT, name, schema)
+        writer.begin_table(name, schema)
+        for _ in range(200):
+            page = os.urandom(60_000)
+            writer.add(ObjectKind.PAGE, name_object(STORAGE_KEY, ObjectKind.PAGE, page), page)
+        writer.end_table()
+    packs = [list(read_frames([pack.path.read_bytes()])) for pack in spool.packs()]
+    assert len(packs) > 2
+    for frames in packs:
+        assert [frame.kind for frame in frames].count(ObjectKind.DOCUMENT) == 1
+        assert frames[0].object_id == name

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How sources are read. Others see only `base`; `agent.app` alone names concrete collectors."""

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a collector promises: one view of a source, as tables of canonical lines. No collector is named here.
+
+A *view* is one state of the source, held open as short as can be. The recipe (`agent.snapshot.take`) asks it for its
+tables, then reads them one by one; tokens large cells, sorts what is not ordered, builds the trees.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import BinaryIO, Protocol
+
+from agent.finding import Finding as Finding
+from agent.finding import Severity as Severity
+from evidence.manifest.statement import Consistency
+from evidence.rows.line import Token
+from evidence.rows.schema import Schema
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table as the source offers it.
+
+    `schema.key` is the primary key's columns as declared (or []); the recipe falls back to [] if the data break it.
+    `ordered`: rows arrive exactly in the canonical order of the design for `schema.key`, so no sort is needed.
+    `estimated_rows` is for progress only.
+    """
+
+    schema: Schema
+    ordered: bool
+    estimated_rows: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Omission:
+    """A table that is not in the snapshot, and why, in one line."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document kept beside the rows, such as `ddl.sql`."""
+
+    name: str
+    body: bytes
+
+
+class BlobSink(Protocol):
+    """Take the bytes of large cells and files, once each, and give the token that stands for them on the line."""
+
+    def put(self, raw: BinaryIO) -> Token:
+        """Read `raw` to its end in bounded memory; give its token. Same bytes, same token."""
+
+
+class View(Protocol):
+    """One state of a source. Not thread-safe; use as a context manager.
+
+    After all tables are read, `omitted` and `notes` are complete. Reading the same table twice gives the same rows
+    (unless `consistency` is LIVE).
+    """
+
+    consistency: Consistency
+    position: str
+    """`<kind> <value>` such as `pg 0/3A2F118`, or `-`; one line."""
+
+    def tables(self) -> Sequence[Table]:
+        """Give the tables, in any order; their names differ."""
+
+    def read(self, table: Table, blobs: BlobSink) -> Iterator[bytes]:
+        """Yield blocks of whole lines, each line ended by LF, about 1-4 MiB a block, no block empty.
+
+        Lines are canonical but for large cells, which stand in full (unless the collector put them into `blobs`).
+        Raises: TableLostError (this table only), SourceDownError, BudgetError, SourceChangedError.
+        """
+
+    def documents(self) -> Sequence[Document]:
+        """Give DDL and the like, of the same state."""
+
+    def omitted(self) -> Sequence[Omission]:
+        """Give what is left out, with reasons."""
+
+    def notes(self) -> Sequence[str]:
+        """Give what a reader of the manifest must know, one line each."""
+
+
+class Collector(Protocol):
+    """Read one configured source. Never writes to it."""
+
+    def open_view(self) -> AbstractContextManager[View]:
+        """Open one state of the source. Raises: SourceError and its kin."""
+
+    def check(self) -> Sequence[Finding]:
+        """Examine rights, encodings, dangers; never raises for what it finds."""
+
+    def grants(self) -> str:
+        """Give the SQL (or the words) that make the read-only account this source needs."""
+
+
+@dataclass(slots=True)
+class Omissions:
+    """Collect omissions while tables are read."""
+
+    items: list[Omission] = field(default_factory=list)
+
+    def add(self, name: str, reason: str) -> None:
+        """Note that `name` is left out because of `reason` (one line)."""
+        self.items.append(Omission(name, " ".join(reason.split())))

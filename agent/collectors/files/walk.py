@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""List a tree in ascending order of the bytes of its paths, while it lives. Holds one listing per level of depth.
+
+A folder `a` comes first, then `a.txt` ('.' is 0x2E), then `a/b` ('/' is 0x2F), then `a0`. So the names of a folder are
+sorted together with each folder's name and a `/`, which is the place where its content comes.
+A listing is taken again while the folder changes under it; if it has changed when its content is read, a note says so.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from stat import S_ISDIR
+from typing import Final
+
+from agent.collectors.files.folder import Folder, is_link
+from agent.collectors.files.notes import Notes
+from agent.collectors.files.settings import FilesSettings
+
+_LISTINGS: Final = 5
+
+VANISHED: Final = "vanished while the tree was read"
+CHANGED_FOLDER: Final = "folder changed while it was read, entries may be missing"
+UNREADABLE_FOLDER: Final = "folder cannot be read, its content is missing"
+EXCLUDED: Final = "excluded by the settings"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Something in the tree: `path` from the root, joined by `/`; `name` in `folder`, open until the next one."""
+
+    path: bytes
+    folder: Folder
+    name: bytes
+
+
+@dataclass(slots=True)
+class _Level:
+    """A folder being walked: `places` are its names, and its folders' names and `/`, last first."""
+
+    folder: Folder
+    prefix: bytes
+    places: list[bytes]
+    modified_ns: int
+    entered: set[bytes] = field(default_factory=set)
+
+
+def walk(root: Folder, settings: FilesSettings, notes: Notes) -> Iterator[Entry]:
+    """Yield what is below `root` and wanted. Raises: OSError if `root` itself cannot be listed."""
+    levels = [_open_level(root, b"")]
+    try:
+        while levels:
+            level = levels[-1]
+            if not level.places:
+                _check_unchanged(level, notes)
+                if len(levels) > 1:
+                    level.folder.close()
+                levels.pop()
+                continue
+            place = level.places.pop()
+            if not place.endswith(b"/"):
+                if _is_wanted(level, place, settings, notes):
+                    yield Entry(level.prefix + place, level.folder, place)
+            elif place[:-1] in level.entered:
+                below = _enter(level, place[:-1], notes)
+                if below is not None:
+                    levels.append(below)
+    finally:
+        for level in levels[1:]:
+            level.folder.close()
+
+
+def _is_wanted(level: _Level, name: bytes, settings: FilesSettings, notes: Notes) -> bool:
+    """Tell whether an entry is wanted; if it is a folder, let it be entered at its place."""
+    path = level.prefix + name
+    if settings.exclusion_of(path) is not None:
+        notes.add(EXCLUDED, path)
+        return False
+    try:
+        status = level.folder.look(name)
+    except FileNotFoundError:
+        notes.add(VANISHED, path)
+        return False
+    except OSError:
+        return True  # the reader of the entry says what is wrong
+    if S_ISDIR(status.st_mode) and not is_link(status):
+        level.entered.add(name)
+        return True
+    return settings.includes(path)
+
+
+def _enter(level: _Level, name: bytes, notes: Notes) -> _Level | None:
+    path = level.prefix + name
+    level.entered.discard(name)
+    try:
+        folder = level.folder.enter(name)
+    except FileNotFoundError:
+        notes.add(VANISHED, path)
+        return None
+    except OSError as err:
+        notes.add(f"{UNREADABLE_FOLDER} ({err.strerror})", path)
+        return None
+    try:
+        return _open_level(folder, path + b"/")
+    except OSError as err:
+        folder.close()
+        notes.add(f"{UNREADABLE_FOLDER} ({err.strerror})", path)
+        return None
+
+
+def _open_level(folder: Folder, prefix: bytes) -> _Level:
+    """List a folder while it stands still, in a few tries."""
+    modified_ns = folder.status().st_mtime_ns
+    names = folder.names()
+    for _ in range(_LISTINGS - 1):
+        now_ns = folder.status().st_mtime_ns
+        if now_ns == modified_ns:
+            break
+        modified_ns, names = now_ns, folder.names()
+    # What is a folder is seen when its turn comes: a place that turns out to be none is passed over.
+    places = sorted([*names, *(name + b"/" for name in names)], reverse=True)
+    return _Level(folder, prefix, places, modified_ns)
+
+
+def _check_unchanged(level: _Level, notes: Notes) -> None:
+    try:
+        is_same = level.folder.status().st_mtime_ns == level.modified_ns
+    except OSError:
+        is_same = False
+    if not is_same:
+        notes.add(CHANGED_FOLDER, level.prefix.rstrip(b"/") or b".")

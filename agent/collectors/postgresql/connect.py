@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connections to the source: opened read-only, with every setting pinned that changes what is printed.
+
+Each session is harmless by itself: it cannot write, waits a bounded time for locks, uses one core, and the server ends
+it if we fall silent. Autocommit is on, so that a transaction begins and ends where this package says BEGIN and COMMIT.
+Source: formats.md, "Pinned for PostgreSQL"; PostgreSQL documentation chapter 20.
+"""
+
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import Sequence
+from typing import Any, Final
+
+import psycopg2
+from psycopg2.extensions import connection as Connection
+
+from agent.collectors.postgresql.failures import refuse, refuse_connection
+from agent.collectors.postgresql.settings import PostgresqlSettings
+from agent.errors import SourceError
+
+OLDEST_VERSION: Final = 120000
+RAW_ENCODING: Final = "SQL_ASCII"
+"""A database of this encoding keeps whatever bytes it was given."""
+
+_PINNED: Final = {
+    "client_encoding": "UTF8",
+    "bytea_output": "hex",
+    "TimeZone": "UTC",
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "postgres",
+    "extra_float_digits": "3",
+    # Nothing of the source's schemas can stand for what we call, and names in values are printed in full.
+    "search_path": "",
+    # A policy that would hide rows becomes an error.
+    "row_security": "off",
+    "standard_conforming_strings": "on",
+    "default_transaction_read_only": "on",
+    "default_transaction_isolation": "repeatable read",
+    "jit": "off",
+    "max_parallel_workers_per_gather": "0",
+}
+_SILENCE_S: Final = 60
+"""How much longer than the snapshot's age limit the server keeps a transaction of ours that does nothing."""
+
+
+def open_connection(settings: PostgresqlSettings) -> Connection:
+    """Open a session with everything pinned. Raises: LoginError, SourceDownError, SourceError."""
+    options: dict[str, Any] = dict(settings.connect_options)
+    try:
+        connection: Connection = psycopg2.connect(
+            host=settings.host,
+            port=settings.port,
+            dbname=settings.database,
+            user=settings.user,
+            password=settings.password,
+            sslmode=settings.sslmode,
+            connect_timeout=max(2, round(settings.connect_timeout_s)),
+            application_name=settings.application_name,
+            # From the start, for the driver decodes by what the session began with.
+            client_encoding="UTF8",
+            keepalives_idle=30,
+            keepalives_interval=10,
+            keepalives_count=3,
+            **options,
+        )
+    except psycopg2.Error as err:
+        raise refuse_connection(err, settings.address, settings.user) from err
+    except UnicodeDecodeError as err:
+        # A server may speak GBK before the encoding is agreed upon.
+        raise SourceError(
+            f"{settings.address} refused the connection in words that are not UTF-8: {err.object!r:.300}",
+            hint="check user, password and database; the server's log says more",
+        ) from err
+    try:
+        connection.autocommit = True
+        _pin(connection, settings)
+    except psycopg2.Error as err:
+        connection.close()
+        raise refuse(err, settings.address) from err
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def query(connection: Connection, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """Run a query; give its rows. Raises: psycopg2.Error."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql.encode(), parameters or None)
+        return cursor.fetchall()
+
+
+def execute(connection: Connection, sql: str) -> None:
+    """Run a command that gives no rows. Raises: psycopg2.Error."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql.encode())
+
+
+def use_raw_encoding(connection: Connection) -> None:
+    """Let text pass as the bytes it is until the transaction ends, for databases of encoding SQL_ASCII."""
+    execute(connection, f"SET LOCAL client_encoding = '{RAW_ENCODING}'")
+
+
+def abort(connection: Connection) -> None:
+    """End what the session is doing, from any thread: the thread that waits for it gets an error. Close it afterwards.
+
+    1. The request to cancel ends a sort or a wait at once; a server that is blocked on sending does not see it.
+    2. No more is taken from the socket, which ends our own waiting, even if the line is dead.
+    3. Closing shall reset the connection. An orderly end would leave the server blocked on what it wanted to send, with
+       its locks, until the kernel on our side forgets the socket, a minute later.
+    """
+    with contextlib.suppress(psycopg2.Error):
+        connection.cancel()
+    with contextlib.suppress(OSError, psycopg2.Error), _socket_of(connection) as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("hh" if os.name == "nt" else "ii", 1, 0))
+        line.shutdown(socket.SHUT_RD)
+
+
+def _socket_of(connection: Connection) -> socket.socket:
+    # `fromfd` duplicates the descriptor: closing ours leaves libpq's alone. On Windows libpq's is a socket handle too.
+    return socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM)
+
+
+def _pin(connection: Connection, settings: PostgresqlSettings) -> None:
+    version = connection.server_version
+    if version < OLDEST_VERSION:
+        raise SourceError(
+            f"{settings.address} is PostgreSQL {version // 10000}; the oldest that can be read is "
+            f"{OLDEST_VERSION // 10000}",
+            hint="read a dump of it, or a newer copy",
+        )
+    limit_ms = round((settings.snapshot_age_limit_s + _SILENCE_S) * 1000)
+    values = dict(_PINNED)
+    values["lock_timeout"] = str(max(1, round(settings.lock_timeout_s * 1000)))
+    values["idle_in_transaction_session_timeout"] = str(limit_ms)
+    if settings.statement_timeout_s is not None:
+        values["statement_timeout"] = str(max(1, round(settings.statement_timeout_s * 1000)))
+    if version >= 140000:
+        # If we are gone, a long sort for us ends too. Some systems cannot tell; then it is refused.
+        with contextlib.suppress(psycopg2.Error):
+            execute(connection, "SET client_connection_check_interval = '10s'")
+    if version >= 170000:
+        values["transaction_timeout"] = str(limit_ms)
+    calls = ", ".join(f"set_config('{name}', %s, false)" for name in values)
+    query(connection, f"SELECT {calls}", list(values.values()))

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The session that reads tables: one transaction per table, each under the snapshot that another session holds.
+
+A table's lock is given back with its transaction, and a table that fails leaves a session that can read the next; if
+the session itself is spoilt (a COPY broken off, a line cut), the next table gets a new one.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Final
+
+import psycopg2
+from psycopg2.extensions import connection as Connection
+
+from agent.collectors.postgresql.connect import abort, execute, open_connection
+from agent.collectors.postgresql.settings import PostgresqlSettings
+from agent.errors import SourceChangedError
+
+_GONE: Final = frozenset({"22023", "42704", "58P01", "55000"})
+"""What SET TRANSACTION SNAPSHOT says if nobody holds the snapshot any more; which of them depends on the version."""
+
+
+class Reader:
+    """Read under snapshot `snapshot`; `close` it. Readings that overlap have a session each."""
+
+    def __init__(self, settings: PostgresqlSettings, snapshot: str) -> None:
+        self._settings = settings
+        self._snapshot = snapshot
+        self._idle: Connection | None = None
+        self._busy: list[Connection] = []
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Give a session in a transaction under the snapshot. Raises: SourceError and its kin, psycopg2.Error."""
+        connection, self._idle = self._idle or open_connection(self._settings), None
+        self._busy.append(connection)
+        try:
+            execute(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            self._take_over(connection)
+            yield connection
+        finally:
+            self._busy.remove(connection)
+            self._put_back(connection)
+
+    def close(self) -> None:
+        """End all sessions; what still reads gets an error, and closes its own."""
+        for connection in self._busy:
+            abort(connection)
+        if self._idle is not None:
+            self._idle.close()
+            self._idle = None
+
+    def _put_back(self, connection: Connection) -> None:
+        try:
+            execute(connection, "ROLLBACK")
+        except psycopg2.Error:
+            connection.close()
+            return
+        if self._idle is None:
+            self._idle = connection
+        else:
+            connection.close()
+
+    def _take_over(self, connection: Connection) -> None:
+        try:
+            execute(connection, f"SET TRANSACTION SNAPSHOT '{self._snapshot}'")
+        except psycopg2.Error as err:
+            if err.pgcode not in _GONE:
+                raise
+            raise SourceChangedError(
+                f"{self._settings.address} no longer holds the snapshot: {str(err).strip()}",
+                hint="the server ended the session that held it; its log says why. Read again",
+            ) from err

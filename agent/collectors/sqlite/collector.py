@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The collector for one SQLite source: opens views, examines the source, says which rights it needs."""
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+
+from agent.collectors.base import Finding, Severity
+from agent.collectors.sqlite.catalog import Catalog, read_catalog
+from agent.collectors.sqlite.opening import Mode, Opened, open_read, refuse
+from agent.collectors.sqlite.settings import SqliteSettings
+from agent.collectors.sqlite.view import SqliteView
+from agent.errors import AgentError, SourceChangedError
+
+
+class SqliteCollector:
+    """Read one SQLite database. Never writes to it, creates nothing beside it. `clock` is monotonic, in seconds."""
+
+    def __init__(self, settings: SqliteSettings, clock: Callable[[], float] = time.monotonic) -> None:
+        self._settings = settings
+        self._clock = clock
+
+    @contextmanager
+    def open_view(self) -> Iterator[SqliteView]:
+        """Open one state of the database. Raises: SourceError, SourceDownError, SourceChangedError."""
+        opened = open_read(self._settings.path, self._settings.busy_timeout_s)
+        try:
+            catalog = self._read_catalog(opened)
+            with closing(SqliteView(opened, catalog, self._settings.snapshot_age_limit_s, self._clock)) as view:
+                yield view
+        finally:
+            opened.close()
+
+    def check(self) -> Sequence[Finding]:
+        """Examine the file, its mode and its tables; never raises for what it finds."""
+        subject = str(self._settings.path)
+        try:
+            opened = open_read(self._settings.path, min(self._settings.busy_timeout_s, 5.0))
+            try:
+                catalog = self._read_catalog(opened)
+            finally:
+                opened.close()
+        except SourceChangedError as err:
+            return [Finding(Severity.WARN, subject, str(err), "examine again: it was opened at this moment")]
+        except AgentError as err:
+            return [Finding(Severity.FAIL, subject, str(err), err.hint)]
+        return [_judge_mode(subject, opened.mode), *_judge_tables(subject, catalog)]
+
+    def grants(self) -> str:
+        """Give the rights that the agent's account needs."""
+        path = self._settings.path
+        return (
+            f"The agent's account needs to read {path}, and while the application runs also {path}-wal and\n"
+            f"{path}-shm. It needs no right to write, neither to them nor to their folder. For example:\n"
+            f"  setfacl -m u:jinsuo:r {path}\n"
+            f"  setfacl -d -m u:jinsuo:r {path.parent}    (for -wal and -shm, which the application makes anew)\n"
+        )
+
+    def _read_catalog(self, opened: Opened) -> Catalog:
+        try:
+            catalog = read_catalog(opened.connection, self._settings)
+        except sqlite3.Error as err:
+            opened.check_still()
+            raise refuse(err, opened.path) from err
+        opened.check_still()
+        return catalog
+
+
+def _judge_mode(subject: str, mode: Mode) -> Finding:
+    if mode is Mode.ROLLBACK:
+        return Finding(
+            Severity.WARN,
+            subject,
+            "the database is in rollback-journal mode: the application cannot commit while it is read",
+            "let the application switch to WAL (PRAGMA journal_mode=WAL), or take snapshots when nobody works",
+        )
+    return Finding(Severity.OK, subject, f"readable ({mode})")
+
+
+def _judge_tables(subject: str, catalog: Catalog) -> Iterator[Finding]:
+    if not catalog.tables:
+        yield Finding(Severity.WARN, subject, "no table is left to read", "check `path`, `include` and `exclude`")
+    else:
+        yield Finding(Severity.OK, subject, f"{len(catalog.tables)} tables")
+    for omission in catalog.omitted:
+        yield Finding(Severity.WARN, f"{subject}: {omission.name}", f"not in the snapshot: {omission.reason}")

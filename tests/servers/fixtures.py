@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of real servers, for all tests."""
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers.postgresql import PostgresServer
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """Give one PostgreSQL for the whole run. Tests share it: use `postgres_database`."""
+    server = PostgresServer.create()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def postgres_database(postgres_server: PostgresServer) -> Iterator[str]:
+    """Give the name of an empty database in `postgres_server`, for this test alone."""
+    name = f"test_{next(_numbers)}"
+    postgres_server.create_database(name)
+    try:
+        yield name
+    finally:
+        postgres_server.drop_database(name)

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `check` finds at a source, and that the SQL of `grants` makes an account that can read all and write nothing."""
+
+from collections.abc import Iterator, Sequence
+
+import psycopg2
+import pytest
+
+from agent.collectors.base import Finding, Severity
+from agent.collectors.postgresql import PostgresqlCollector
+from terminal.language import Language
+from tests.servers.postgresql import PostgresServer
+from tests.servers.reading import read_lines, settings_for
+
+ACCOUNT = 'archive "read"'
+QUOTED = '"archive ""read"""'
+
+
+@pytest.fixture
+def account(postgres_server: PostgresServer, postgres_database: str) -> Iterator[str]:
+    """Give the name of an account that a test makes, and remove it afterwards."""
+    try:
+        yield ACCOUNT
+    finally:
+        postgres_server.execute(
+            f"""DO $$ BEGIN IF EXISTS (SELECT FROM pg_roles WHERE rolname = '{ACCOUNT}') THEN
+            DROP OWNED BY {QUOTED}; END IF; END $$""",
+            database=postgres_database,
+        )
+        postgres_server.execute(f"DROP ROLE IF EXISTS {QUOTED}")
+
+
+def _said(findings: Sequence[Finding], severity: Severity) -> str:
+    return "\n".join(
+        f"{f.subject}: {f.sentence(Language.EN)} -> {f.advice(Language.EN)}" for f in findings if f.severity is severity
+    )
+
+
+def test_grants_make_an_account_that_reads_all_and_writes_nothing(
+    postgres_server: PostgresServer, postgres_database: str, account: str
+) -> None:
+    postgres_server.execute(
+        """CREATE SCHEMA his; CREATE TABLE his.visit (id serial PRIMARY KEY); INSERT INTO his.visit DEFAULT VALUES;
+        ALTER TABLE his.visit ENABLE ROW LEVEL SECURITY; SELECT lo_from_bytea(5, 'a')""",
+        database=postgres_database,
+    )
+    settings = settings_for(postgres_server, postgres_database, user=account)
+    collector = PostgresqlCollector(settings)
+    sql = collector.grants().replace("'...'", "'secret'").replace("-- ALTER ROLE", "ALTER ROLE")
+    head, _, block = sql.partition("-- DO $$")
+    block = "DO $$" + block.partition("-- In pg_hba")[0].replace("\n--", "\n")
+    for statement in (head, block):
+        postgres_server.execute(statement, database=postgres_database)
+    postgres_server.execute("CREATE TABLE his.later (id int)", database=postgres_database)
+    findings = collector.check()
+    assert _said(findings, Severity.FAIL) == ""
+    assert "can only read" in _said(findings, Severity.OK)
+    with collector.open_view() as view:
+        assert {t.schema.name for t in view.tables()} == {"his.visit", "his.later", "@sequences", "@large_objects"}
+        assert read_lines(view, "his.visit") == [b"1"]
+        assert read_lines(view, "@large_objects")[0].startswith(b"5\tadmin\t")
+        assert not [note for note in view.notes() if "lacks" in note]
+    with pytest.raises(psycopg2.errors.ReadOnlySqlTransaction):
+        connection = psycopg2.connect(postgres_server.dsn_of(postgres_database), user=account)
+        try:
+            connection.cursor().execute("INSERT INTO his.later VALUES (1)")
+        finally:
+            connection.close()
+
+
+def test_check_warns_of_all_that_stands_in_the_way(
+    postgres_server: PostgresServer, postgres_database: str, account: str
+) -> None:
+    postgres_server.execute(
+        f"""CREATE ROLE {QUOTED} LOGIN PASSWORD 'secret';
+        CREATE TABLE keyless (a int); CREATE TABLE texts (k text PRIMARY KEY); CREATE TABLE closed (id int);
+        CREATE TABLE writable (id int PRIMARY KEY); CREATE SEQUENCE hidden; SELECT lo_from_bytea(7, 'a');
+        GRANT SELECT ON keyless, texts, writable TO {QUOTED}; GRANT UPDATE ON writable TO {QUOTED};
+        CREATE TABLE secured (id int); GRANT SELECT ON secured TO {QUOTED};
+        ALTER TABLE secured ENABLE ROW LEVEL SECURITY""",
+        database=postgres_database,
+    )
+    settings = settings_for(postgres_server, postgres_database, user=account, include=("public.*", "public.absent"))
+    findings = PostgresqlCollector(settings).check()
+    warned, fine = _said(findings, Severity.WARN), _said(findings, Severity.OK)
+    for words in (
+        "can change 1 tables, such as public.writable", "public.closed: not in the snapshot: the account has no right",
+        "public.secured: not in the snapshot: row-level security", "1 tables have no key: public.keyless",
+        "the values of 1 sequences cannot be read: public.hidden", "1 large objects cannot be read, such as 7",
+        "public.absent: not in the snapshot: named in the settings",
+    ):  # fmt: skip
+        assert words in warned
+    assert "1 tables are sorted by the agent" in fine
+    assert "UTF8, a primary" in fine
+    assert "the DDL comes from" in fine
+    assert _said(findings, Severity.FAIL) == ""
+
+
+def test_superuser_is_warned_of(postgres_server: PostgresServer, postgres_database: str) -> None:
+    findings = PostgresqlCollector(settings_for(postgres_server, postgres_database)).check()
+    assert "is a superuser" in _said(findings, Severity.WARN)
+    assert "no table is left to read" in _said(findings, Severity.FAIL)
+
+
+def test_source_that_cannot_be_reached_is_a_finding(postgres_server: PostgresServer) -> None:
+    (finding,) = PostgresqlCollector(settings_for(postgres_server, "postgres", password="wrong-one")).check()
+    assert finding.severity is Severity.FAIL
+    assert "refused the account" in finding.sentence(Language.EN)
+    assert finding.advice(Language.EN)
+
+
+def test_findings_come_in_chinese_too(postgres_server: PostgresServer, postgres_database: str) -> None:
+    findings = PostgresqlCollector(settings_for(postgres_server, postgres_database)).check()
+    assert any("超级用户" in f.sentence(Language.ZH) for f in findings)

@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A view does the live server little harm: bounded age, bounded waits, nothing left behind; and errors say what to do."""
+
+import threading
+from collections.abc import Generator
+
+import psycopg2
+import pytest
+
+from agent.collectors.postgresql import PostgresqlCollector, PostgresqlSettings
+from agent.collectors.postgresql.connect import execute, open_connection, query
+from agent.errors import (
+    AgentError,
+    BudgetError,
+    LoginError,
+    SourceChangedError,
+    SourceDownError,
+    SourceError,
+    TableLostError,
+)
+from tests.servers.postgresql import PostgresServer, find_free_port
+from tests.servers.reading import Clock, KeptBlobs, count_our_sessions, find_table, read_lines, session, settings_for
+
+MANY_ROWS = "CREATE TABLE t (id int PRIMARY KEY, pad text); INSERT INTO t SELECT n, repeat('x', 500) FROM generate_series(1, 80000) n"
+COPYING = "SELECT pid FROM pg_stat_activity WHERE application_name = 'jinsuo' AND query LIKE 'COPY%'"
+
+
+@pytest.fixture
+def large(postgres_server: PostgresServer, postgres_database: str) -> str:
+    """Give a database whose table is far larger than all buffers between server and reader."""
+    postgres_server.execute(MANY_ROWS, database=postgres_database)
+    return postgres_database
+
+
+def test_table_locked_by_others_is_lost_after_lock_timeout(
+    postgres_server: PostgresServer, postgres_database: str
+) -> None:
+    postgres_server.execute("CREATE TABLE t (id int); CREATE TABLE u (id int)", database=postgres_database)
+    settings = settings_for(postgres_server, postgres_database, lock_timeout_s=0.05)
+    with PostgresqlCollector(settings).open_view() as view, session(postgres_server, postgres_database) as cursor:
+        cursor.execute("LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(TableLostError, match="locked longer than lock_timeout"):
+            read_lines(view, "public.t")
+        assert read_lines(view, "public.u") == []
+
+
+def test_snapshot_over_its_age_is_given_up(postgres_server: PostgresServer, large: str) -> None:
+    clock = Clock()
+    settings = settings_for(postgres_server, large, snapshot_age_limit_s=100)
+    with PostgresqlCollector(settings, clock).open_view() as view:
+        blocks = view.read(find_table(view, "public.t"), KeptBlobs())
+        assert next(blocks)
+        clock.now += 101
+        with pytest.raises(BudgetError, match="101 s old at table public.t, over its limit of 100 s"):
+            next(blocks)
+        with pytest.raises(BudgetError):
+            read_lines(view, "public.t")
+    while count_our_sessions(postgres_server):
+        pass
+
+
+def test_reading_gives_way_to_those_who_wait_for_the_table(postgres_server: PostgresServer, large: str) -> None:
+    clock = Clock()
+    settings = settings_for(postgres_server, large, give_way_after_s=15)
+    alter = threading.Thread(
+        target=postgres_server.execute, args=("ALTER TABLE t ADD c int",), kwargs={"database": large}
+    )
+    with PostgresqlCollector(settings, clock).open_view() as view:
+        blocks = view.read(find_table(view, "public.t"), KeptBlobs())
+        assert next(blocks)
+        alter.start()
+        while not postgres_server.execute("SELECT 1 FROM pg_locks WHERE NOT granted"):
+            pass
+        clock.now += 6
+        assert next(blocks)
+        clock.now += 10
+        assert next(blocks)
+        clock.now += 10
+        with pytest.raises(TableLostError, match="1 sessions had waited for it for 20 s: reading gave way"):
+            next(blocks)
+        alter.join(30)
+        assert not alter.is_alive()
+
+
+def test_reading_that_is_dropped_leaves_no_transaction_and_no_thread(
+    postgres_server: PostgresServer, large: str
+) -> None:
+    threads = threading.active_count()
+    with PostgresqlCollector(settings_for(postgres_server, large)).open_view() as view:
+        blocks = view.read(find_table(view, "public.t"), KeptBlobs())
+        assert next(blocks)
+        assert postgres_server.execute(COPYING)
+        assert isinstance(blocks, Generator)
+        blocks.close()
+        assert threading.active_count() == threads
+        while postgres_server.execute(COPYING):
+            pass
+        assert len(read_lines(view, "public.t")) == 80000
+    while count_our_sessions(postgres_server):
+        pass
+
+
+def test_view_closed_amid_a_reading_ends_it_on_the_server(postgres_server: PostgresServer, large: str) -> None:
+    with PostgresqlCollector(settings_for(postgres_server, large)).open_view() as view:
+        blocks = view.read(find_table(view, "public.t"), KeptBlobs())
+        assert next(blocks)
+    # Closing cancels the COPY and cuts the line: which of the two the reader sees first is the server's affair.
+    with pytest.raises((SourceDownError, TableLostError)):
+        list(blocks)
+    while count_our_sessions(postgres_server):
+        pass
+
+
+def test_two_readings_at_a_time_do_not_disturb_each_other(postgres_server: PostgresServer, large: str) -> None:
+    with PostgresqlCollector(settings_for(postgres_server, large)).open_view() as view:
+        blocks = view.read(find_table(view, "public.t"), KeptBlobs())
+        first = next(blocks)
+        again = b"".join(view.read(find_table(view, "public.t"), KeptBlobs()))
+        assert first + b"".join(blocks) == again
+
+
+def test_cancel_by_the_operator_loses_the_table(postgres_server: PostgresServer, large: str) -> None:
+    with PostgresqlCollector(settings_for(postgres_server, large)).open_view() as view:
+        blocks = view.read(find_table(view, "public.t"), KeptBlobs())
+        assert next(blocks)
+        ((pid,),) = postgres_server.execute(COPYING)
+        postgres_server.execute("SELECT pg_cancel_backend(%s)", (pid,))
+        with pytest.raises(TableLostError, match="the server cancelled reading it"):
+            list(blocks)
+        assert len(read_lines(view, "public.t")) == 80000
+
+
+def test_statement_timeout_is_the_sessions(postgres_server: PostgresServer, large: str) -> None:
+    settings = settings_for(postgres_server, large, statement_timeout_s=0.001)
+    with pytest.raises(AgentError, match="statement timeout"), PostgresqlCollector(settings).open_view() as view:
+        read_lines(view, "public.t")
+
+
+def test_ended_reader_session_is_a_broken_connection(postgres_server: PostgresServer, large: str) -> None:
+    with PostgresqlCollector(settings_for(postgres_server, large)).open_view() as view:
+        blocks = view.read(find_table(view, "public.t"), KeptBlobs())
+        assert next(blocks)
+        ((pid,),) = postgres_server.execute(COPYING)
+        postgres_server.execute("SELECT pg_terminate_backend(%s)", (pid,))
+        with pytest.raises(SourceDownError):
+            list(blocks)
+
+
+def test_ended_holder_session_is_a_lost_snapshot(postgres_server: PostgresServer, large: str) -> None:
+    with PostgresqlCollector(settings_for(postgres_server, large)).open_view() as view:
+        postgres_server.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'jinsuo'"
+        )
+        while count_our_sessions(postgres_server):
+            pass
+        with pytest.raises(SourceChangedError, match="no longer holds the snapshot"):
+            read_lines(view, "public.t")
+
+
+def test_server_killed_while_it_is_read_is_down() -> None:
+    server = PostgresServer.create()
+    try:
+        server.execute(MANY_ROWS)
+        server.execute("CHECKPOINT")
+        settings = settings_for(server, "postgres")
+        with PostgresqlCollector(settings).open_view() as view:
+            blocks = view.read(find_table(view, "public.t"), KeptBlobs())
+            assert next(blocks)
+            server.kill()
+            with pytest.raises(SourceDownError) as caught:
+                list(blocks)
+            assert caught.value.hint
+        with pytest.raises(SourceDownError, match="does not answer"), PostgresqlCollector(settings).open_view():
+            pass
+        server.start()
+        with PostgresqlCollector(settings).open_view() as view:
+            assert len(read_lines(view, "public.t")) == 80000
+    finally:
+        server.stop()
+
+
+def test_sessions_cannot_write_and_end_by_themselves(postgres_server: PostgresServer, postgres_database: str) -> None:
+    settings = settings_for(postgres_server, postgres_database, snapshot_age_limit_s=600, statement_timeout_s=30)
+    connection = open_connection(settings)
+    try:
+        with pytest.raises(psycopg2.errors.ReadOnlySqlTransaction):
+            execute(connection, "CREATE TABLE public.x (id int)")
+        found = [
+            query(connection, f"SHOW {name}")[0][0]
+            for name in ("idle_in_transaction_session_timeout", "statement_timeout", "lock_timeout", "application_name")
+        ]
+        assert found == ["11min", "30s", "10s", "jinsuo"]
+    finally:
+        connection.close()
+
+
+def _refused(settings: PostgresqlSettings) -> AgentError:
+    with pytest.raises(SourceError) as caught, PostgresqlCollector(settings).open_view():
+        pass
+    assert caught.value.hint
+    assert settings.password not in str(caught.value) + caught.value.hint
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+def test_wrong_password_is_a_login_error(postgres_server: PostgresServer) -> None:
+    error = _refused(settings_for(postgres_server, "postgres", password="falsch-9"))
+    assert type(error) is LoginError
+
+
+def test_unknown_account_is_a_login_error(postgres_server: PostgresServer) -> None:
+    assert type(_refused(settings_for(postgres_server, "postgres", user="nobody-here"))) is LoginError
+
+
+def test_missing_database_is_named(postgres_server: PostgresServer) -> None:
+    error = _refused(settings_for(postgres_server, "不存在"))
+    assert type(error) is SourceError
+    assert "database" in error.hint
+
+
+def test_account_that_may_not_connect_is_told_to_grant(postgres_server: PostgresServer, postgres_database: str) -> None:
+    postgres_server.execute("CREATE ROLE outside LOGIN PASSWORD 'secret'")
+    try:
+        postgres_server.execute(f'REVOKE CONNECT ON DATABASE "{postgres_database}" FROM PUBLIC')
+        error = _refused(settings_for(postgres_server, postgres_database, user="outside"))
+        assert type(error) is SourceError
+        assert "grants" in error.hint
+    finally:
+        postgres_server.execute("DROP ROLE outside")
+
+
+def test_too_many_connections_is_tried_again_later(postgres_server: PostgresServer, postgres_database: str) -> None:
+    postgres_server.execute(f'ALTER DATABASE "{postgres_database}" CONNECTION LIMIT 0')
+    postgres_server.execute("CREATE ROLE one LOGIN PASSWORD 'secret'")
+    try:
+        assert type(_refused(settings_for(postgres_server, postgres_database, user="one"))) is SourceDownError
+    finally:
+        postgres_server.execute("DROP ROLE one")
+
+
+def test_nobody_at_the_port_is_down(postgres_server: PostgresServer) -> None:
+    settings = PostgresqlSettings(host="127.0.0.1", port=find_free_port(), database="x", user="x", password="x-secret")
+    assert type(_refused(settings)) is SourceDownError
+
+
+def test_required_tls_that_the_server_has_not_is_named(postgres_server: PostgresServer) -> None:
+    error = _refused(settings_for(postgres_server, "postgres", sslmode="require"))
+    assert "TLS" in str(error)
+    assert "sslmode" in error.hint

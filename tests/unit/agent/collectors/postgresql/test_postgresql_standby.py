@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A hot standby is read like its primary."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from agent.collectors.postgresql import PostgresqlCollector
+from tests.servers.postgresql import PostgresServer
+from tests.servers.reading import read_lines, settings_for
+
+
+@pytest.fixture
+def standby(postgres_server: PostgresServer, postgres_database: str) -> Iterator[PostgresServer]:
+    """Give a standby of the shared server, whose database has a table, an unlogged one, and a sequence."""
+    postgres_server.execute(
+        "CREATE TABLE t (id serial PRIMARY KEY); INSERT INTO t VALUES (1), (2); CREATE UNLOGGED TABLE light (id int)",
+        database=postgres_database,
+    )
+    server = postgres_server.copy_as_standby()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def test_standby_gives_its_replayed_position_and_the_rows(standby: PostgresServer, postgres_database: str) -> None:
+    with PostgresqlCollector(settings_for(standby, postgres_database)).open_view() as view:
+        lsn = view.position.removeprefix("pg ")
+        assert standby.execute("SELECT %s::pg_lsn <= pg_last_wal_replay_lsn()", (lsn,)) == [(True,)]
+        assert read_lines(view, "public.t") == [b"1", b"2"]
+        assert read_lines(view, "@sequences")[0].startswith(b"public.t_id_seq\t1\tf")
+        assert [(o.name, o.reason) for o in view.omitted()] == [
+            ("public.light", "an unlogged table has no rows on a standby")
+        ]
+        assert b"CREATE TABLE public.t" in view.documents()[0].body
+        assert "read from a standby" in view.notes()

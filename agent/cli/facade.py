@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the commands ask of the agent. `agent.app.Agent` keeps these promises; tests have an agent of their own.
+
+One process uses one opened agent at a time, from one thread. Names of sources that are not in the settings raise
+SourceError. Everything may raise AgentError and SettingsError.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+from agent.finding import Finding
+from agent.outcome import AgentStatus, Comparison, Enrolment, Outcome, Plan
+from agent.snapshot.progress import Progress
+
+
+class Facade(Protocol):
+    """An opened agent."""
+
+    def source_names(self) -> Sequence[str]:
+        """Give the names of the configured sources, in the order of the file."""
+
+    def enroll(self, url: str, code: str) -> Enrolment:
+        """Make this agent one of the center's. Raises: EnrolmentError, PinError, CenterDownError."""
+
+    def snapshot(self, source: str, progress: Progress, *, send: bool = True) -> Outcome:
+        """Take a snapshot; send it and verify its receipt, or leave it in the spool.
+
+        A snapshot that is whole in the spool but cannot be sent is an Outcome with `trouble`, not an error.
+        """
+
+    def send(self, progress: Progress) -> Sequence[Outcome]:
+        """Send what waits in the spool, oldest first; what cannot be sent yet has `trouble`."""
+
+    def compare(self, source: str, sequence: int | None, progress: Progress) -> Comparison:
+        """Read the source, send nothing, compare with statement `sequence` (None: the latest stored)."""
+
+    def status(self) -> AgentStatus:
+        """Tell where everything stands, without asking the center."""
+
+    def check(self, *, as_service: bool = False) -> Sequence[Finding]:
+        """Examine settings and sources."""
+
+    def plan(self, source: str) -> Plan:
+        """Measure what a snapshot of the source will take."""
+
+    def grants(self, source: str) -> str:
+        """Give the SQL or the words that make the read-only account of the source."""
+
+
+OpenAgent = Callable[[Path], AbstractContextManager[Facade]]
+"""Open the agent of a folder."""

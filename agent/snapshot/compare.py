@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a source is now what was registered: read it, build the roots, keep and send nothing."""
+
+import shutil
+from pathlib import Path
+
+from agent.collectors.base import Collector
+from agent.errors import EnrolmentError, SourceError, TableLostError
+from agent.journal import Journal, JournalEntry
+from agent.outcome import Comparison, TableComparison, Verdict
+from agent.snapshot.blobs import BlobWriter
+from agent.snapshot.objects import RootsOnly
+from agent.snapshot.progress import Progress
+from agent.snapshot.run import manifest_path
+from agent.snapshot.tables import build_table
+from evidence.manifest.claim import Claim, snapshot_root
+from evidence.manifest.manifest import Manifest, parse_manifest
+from evidence.manifest.statement import SnapshotStatement, parse_statement
+from evidence.note.signed import parse_note
+from evidence.rows.commit import row_key
+
+
+def compare_source(
+    name: str,
+    collector: Collector,
+    folder: Path,
+    journal: Journal,
+    sequence: int | None,
+    progress: Progress,
+    temporary: Path,
+) -> Comparison:
+    """Compare a source with the snapshot `sequence` that this agent has registered (None: the newest).
+
+    Raises: SourceError if there is no such snapshot here, or the source cannot be read.
+    """
+    keys = journal.keys(name)
+    if keys is None:
+        raise EnrolmentError(
+            f"source {name} has not been registered by this agent", hint=f"run `jinsuo-agent snapshot {name}` first"
+        )
+    entry = _find_entry(journal, name, sequence)
+    manifest = _read_manifest(folder, name, entry.sequence)
+    registered = {table.claim.name: table.claim for table in manifest.tables}
+    live: dict[str, Claim] = {}
+    unread: dict[str, str] = {}
+    blobs = BlobWriter(RootsOnly(), temporary)
+    try:
+        with collector.open_view() as view:
+            for table in view.tables():
+                try:
+                    progress.begin(table.schema.name, table.estimated_rows)
+                    key = row_key(keys.row_secret)
+                    built = build_table(view, table, key, RootsOnly(), blobs, temporary, progress.advance)
+                except TableLostError as err:
+                    unread[table.schema.name] = err.reason
+                    continue
+                tree = built.tree
+                live[built.schema.name] = Claim(
+                    built.schema.name, built.schema.digest, tree.root, tree.height, tree.items, tree.rows, tree.bytes_
+                )
+    finally:
+        blobs.close()
+        shutil.rmtree(temporary, ignore_errors=True)
+    statement = parse_statement(parse_note(entry.note).text)
+    assert isinstance(statement, SnapshotStatement)
+    return Comparison(
+        source=name,
+        sequence=entry.sequence,
+        registered_at=entry.taken_at,
+        tables=tuple(
+            _compare(table, registered.get(table), live.get(table), unread)
+            for table in sorted({*registered, *live, *unread}, key=str.encode)
+        ),
+        registered_root=statement.root.hex(),
+        live_root=None if unread else snapshot_root(live.values(), keys.row_secret).hex(),
+    )
+
+
+def _compare(name: str, registered: Claim | None, live: Claim | None, unread: dict[str, str]) -> TableComparison:
+    rows = (registered.rows if registered else None, live.rows if live else None)
+    if name in unread:
+        return TableComparison(name, Verdict.NOT_READ, *rows, unread[name])
+    if live is None:
+        return TableComparison(name, Verdict.ONLY_REGISTERED, *rows)
+    if registered is None:
+        return TableComparison(name, Verdict.ONLY_LIVE, *rows)
+    if registered.schema != live.schema:
+        return TableComparison(name, Verdict.SCHEMA_DIFFERS, *rows)
+    return TableComparison(name, Verdict.EQUAL if registered == live else Verdict.DIFFERENT, *rows)
+
+
+def _find_entry(journal: Journal, name: str, sequence: int | None) -> JournalEntry:
+    snapshots = [e for e in journal.all_of(name) if e.kind == SnapshotStatement.kind]
+    found = [e for e in snapshots if sequence is None or e.sequence == sequence]
+    if not found:
+        raise SourceError(
+            f"this agent has registered no snapshot {name}#{sequence if sequence is not None else 'latest'}",
+            hint=f"it has: {', '.join(str(e.sequence) for e in snapshots[-20:]) or 'none'}",
+        )
+    return found[-1]
+
+
+def _read_manifest(folder: Path, name: str, sequence: int) -> Manifest:
+    path = manifest_path(folder, name, sequence)
+    try:
+        return parse_manifest(path.read_bytes())
+    except OSError as err:
+        raise SourceError(
+            f"the manifest of {name}#{sequence} is not kept here ({path})",
+            hint="compare with a snapshot that this agent has taken since it was set up",
+        ) from err

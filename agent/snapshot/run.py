@@ -1,0 +1,419 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One run of one source: settle its chain, take a snapshot, send what waits, keep the receipt.
+
+    secrets   kept here, else given back by the center, else made and deposited there, before anything is read
+    chain     the journal's newest statement; where the journal knows none, the center's, and then a `gap` is stated
+    taking    packs become durable one by one and may travel meanwhile; the journal's row makes the statement exist
+    sending   packs first, then statements in their order, each until its receipt is verified
+
+A kill at any moment leaves either no statement (whole packs serve the next run) or one that waits in the journal. The
+line may be down from `take` on: then everything waits in the spool. Source: design sections 5 to 7.
+"""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+from agent.collectors.base import Collector
+from agent.errors import CenterDownError, CenterRefusedError, ReceiptError, SpoolError
+from agent.holdings import Holdings
+from agent.journal import Journal, JournalEntry, SourceKeys, State
+from agent.snapshot.progress import Progress
+from agent.snapshot.take import Place, Taken, take_snapshot
+from agent.spool import Spool, SpooledPack
+from agent.transport.base import Transport
+from agent.transport.send import BackgroundSender, Parties, Receipted, check_receipt, send_packs, submit
+from evidence.digest import ObjectId, Sha256
+from evidence.disk import write_over
+from evidence.errors import EvidenceError, FormatError
+from evidence.keys.signer import Ed25519Signer
+from evidence.manifest.statement import (
+    MAX_GIVEN_UP,
+    GapCause,
+    GapStatement,
+    SnapshotStatement,
+    Statement,
+    key_name,
+    parse_statement,
+    statement_digest,
+)
+from evidence.note.signed import parse_note, sign_note, verify_note
+from evidence.wire.secrets import SourceSecrets
+
+_PACK_REFUSED = "JS-3101"
+_STATEMENT_REFUSED = "JS-3102"
+_CONFLICT = "JS-3103"
+_NOT_FOUND = "JS-3106"
+_T = TypeVar("_T")
+_ANEW = "run the snapshot again: it asks the center about every object and sends what is missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a run works with, beside its source: folders, memory, keys, the line, the clock."""
+
+    folder: Path
+    journal: Journal
+    holdings: Holdings
+    spool: Spool
+    unit: str
+    signer: Ed25519Signer
+    parties: Parties
+    connect: Callable[[], Transport]
+    clock: Callable[[], datetime]
+    version: str
+
+
+class SourceRun:
+    """The acts on one source. One at a time: the caller holds the source's `RunLock`."""
+
+    def __init__(self, name: str, desk: Desk) -> None:
+        self._name = name
+        self._desk = desk
+        self._signer = desk.signer.renamed(key_name(desk.unit, name))
+        self.sent_bytes = 0
+
+    def take(self, collector: Collector, progress: Progress, *, send: bool) -> Taken:
+        """Take a snapshot into the spool; with `send`, packs travel while the source is still being read.
+
+        Raises: SourceError and its kin, SpoolError; CenterDownError only where the center must be asked first: for
+        the secrets and the chain of a source that this agent has not taken before. CenterRefusedError.
+        """
+        keys = self._settle_keys()
+        self._settle_chain()
+        desk = self._desk
+        latest = desk.journal.latest(self._name)
+        place = Place(
+            unit=desk.unit,
+            source=self._name,
+            sequence=1 if latest is None else latest.sequence + 1,
+            previous=None if latest is None else latest.digest,
+            signer=self._signer,
+            version=desk.version,
+        )
+        self._recall_newest()
+        # A chain without whole holdings: the center has what this agent does not remember. Ask, rather than send all.
+        ask = None
+        if latest is not None and not desk.holdings.is_complete(self._name):
+            ask = lambda ids: self._with_source(lambda: self._transport.missing(self._name, ids))  # noqa: E731
+        sender = BackgroundSender(self._name, desk.spool, self._transport, progress.sent) if send else None
+        temporary = desk.folder / "reading" / self._name
+        shutil.rmtree(temporary, ignore_errors=True)
+
+        def committed(pack: SpooledPack, ids: list[ObjectId]) -> None:
+            desk.holdings.add(self._name, ids)
+            if sender is not None:
+                sender.put(pack)
+
+        try:
+            if sender is not None:
+                for pack in desk.spool.unsent():
+                    sender.put(pack)
+            with desk.spool.writer(committed) as spooler:
+                taken = take_snapshot(
+                    collector, place, keys, spooler, desk.holdings, temporary,
+                    ask=ask, clock=desk.clock, progress=progress,
+                )  # fmt: skip
+            self._note(taken)
+            desk.holdings.mark_complete(self._name)
+        finally:
+            if sender is not None:
+                sender.close()
+                self.sent_bytes += sender.sent_bytes
+        if (
+            sender is not None
+            and isinstance(sender.error, CenterRefusedError)
+            and sender.error.refusal == _PACK_REFUSED
+        ):
+            self._refused(sender.error)  # any other refusal is met again, and answered, by `deliver`
+        return taken
+
+    def _recall_newest(self) -> None:
+        """Learn the objects of packs that became durable in the moment of a kill, before the holdings were told.
+
+        They are the newest ones; else their objects would be written, and travel, a second time.
+        """
+        desk = self._desk
+        for pack in reversed(desk.spool.unsent()):
+            ids = desk.spool.object_ids(pack)
+            if all(desk.holdings.has(self._name, name) for name in ids):
+                return
+            desk.holdings.add(self._name, ids)
+
+    def deliver(self, progress: Progress) -> None:
+        """Send what the spool holds, and the statements in their order, until each has its verified receipt.
+
+        Raises: CenterDownError (everything stays for the next time), CenterRefusedError, ReceiptError.
+        """
+        desk = self._desk
+        latest = desk.journal.latest(self._name, State.STORED)
+        if latest is not None and not receipt_path(desk.folder, self._name, latest.sequence).exists():
+            self._keep_receipt(latest.sequence)  # the disk was full, or the run was cut, after the journal had it
+        self._send_packs(progress)
+        for entry in self._waiting():
+            try:
+                receipted = self._submit(entry)
+            except CenterRefusedError as err:
+                self._rejoin(err)
+            if _lacks_content(entry, receipted) and desk.spool.forget_sent():
+                # The center has lost what it acknowledged, as after a restore from an old copy: the spool has it still.
+                self._send_packs(progress)
+                receipted = self._submit(entry)
+            if receipted is None:
+                self._give_up(entry.sequence)
+                raise CenterDownError(
+                    f"the center lacks content of {self._name}#{entry.sequence} that was sent before; the statement was not logged",
+                    hint=_ANEW,
+                )
+            if _lacks_content(entry, receipted) and entry.state is State.TAKEN:
+                # Registered, and its content is gone here too: the next snapshot asks, and sends what the source still has.
+                desk.holdings.forget(self._name)
+            self.sent_bytes = 0
+            self._keep_receipt(entry.sequence)
+        if all(entry.state is State.REGISTERED for entry in self._waiting()):
+            desk.spool.remove_sent()
+
+    @cached_property
+    def _transport(self) -> Transport:
+        return self._desk.connect()
+
+    def _waiting(self) -> list[JournalEntry]:
+        return [entry for entry in self._desk.journal.unfinished() if entry.source == self._name]
+
+    def _settle_keys(self) -> SourceKeys:
+        journal = self._desk.journal
+        keys = journal.keys(self._name)
+        if keys is None:
+            found = self._transport.recover(self._name)
+            if found is None:
+                keys = journal.make_keys(self._name)
+            else:
+                keys = SourceKeys(found.row_secret, found.storage_key, True)
+                journal.put_keys(self._name, keys)
+        if not keys.deposited:
+            self._transport.deposit(self._name, SourceSecrets(keys.row_secret, keys.storage_key))
+            journal.mark_deposited(self._name)
+        return keys
+
+    def _settle_chain(self) -> None:
+        """Where the journal knows nothing of a source that the center knows, go on from there, and state a gap."""
+        journal = self._desk.journal
+        if journal.latest(self._name) is not None:
+            return
+        found = self._transport.latest(self._name)
+        if found is None:
+            return
+        entry, received = self._read_latest(*found)
+        journal.add(entry)
+        self._state_gap(
+            received, GapCause.JOURNAL,
+            "the agent's journal was lost: snapshots that were taken and not sent, if there were any",
+        )  # fmt: skip
+
+    def _rejoin(self, err: CenterRefusedError) -> NoReturn:
+        """Go on from the center's chain where the journal is older than it, as after a restore from a backup.
+
+        What was taken on the old journal contradicts what was logged, so it is given up, in a `gap`, and taken anew.
+        Raises: `err`, if the chain is as the journal has it; else CenterDownError, when the gap is logged.
+        """
+        journal = self._desk.journal
+        found = self._transport.latest(self._name) if err.refusal in (_CONFLICT, _STATEMENT_REFUSED) else None
+        if found is None:
+            raise err
+        newest, received = self._read_latest(*found)
+        known = [entry for entry in journal.all_of(self._name) if entry.state is not State.TAKEN]
+        if any(entry.digest == newest.digest for entry in known):
+            raise err
+        if known and known[-1].sequence >= newest.sequence:
+            raise ReceiptError(
+                f"the center says that {self._name}#{newest.sequence} is its newest statement, but this agent has its "
+                f"receipt for #{known[-1].sequence}",
+                hint="keep the agent's folder as it is, and call the archives: this must not happen",
+            ) from err
+        dropped = [entry for entry in journal.all_of(self._name) if entry.state is State.TAKEN]
+        for entry in dropped:
+            journal.remove(self._name, entry.sequence)
+        journal.add(newest)
+        self._state_gap(
+            min([received, *(entry.taken_at for entry in dropped)]), GapCause.JOURNAL,
+            f"the agent's journal was older than its chain, which another copy of it had brought to #{newest.sequence}",
+            tuple(entry.digest for entry in dropped if entry.digest != newest.digest)[:MAX_GIVEN_UP],
+        )  # fmt: skip
+        for entry in self._waiting():
+            self._submit(entry)
+            self._keep_receipt(entry.sequence)
+        raise CenterDownError(
+            f"the center has other statements of {self._name} up to #{newest.sequence}: the agent's folder was restored "
+            "from an older copy, or is in use twice; this agent goes on from there, and a gap is logged",
+            hint="see that no other copy of the agent's folder is in use, then run the snapshot again",
+        ) from err
+
+    def _read_latest(self, note: bytes, receipt: bytes) -> tuple[JournalEntry, datetime]:
+        """Give the center's newest statement as an entry, and when it was received. Raises: ReceiptError."""
+        try:
+            statement, text = self._read_own(note)
+        except EvidenceError as err:
+            raise ReceiptError(
+                f"the center's latest statement of {self._name} does not verify: {err}",
+                hint="keep the agent's folder as it is, and call the archives",
+            ) from err
+        snapshot = statement if isinstance(statement, SnapshotStatement) else None
+        now = self._desk.clock()
+        entry = JournalEntry(
+            self._name, statement.sequence, statement.kind, statement_digest(text), note, State.STORED,
+            snapshot.ended if snapshot else now, snapshot.tables if snapshot else 0, snapshot.rows if snapshot else 0,
+            snapshot.bytes_ if snapshot else 0, 0, None, receipt, "",
+        )  # fmt: skip
+        verified = check_receipt(receipt, entry, self._desk.parties)
+        return replace(entry, log_index=verified.index), min(verified.entry.received, now)
+
+    def _read_own(self, raw: bytes) -> tuple[Statement, bytes]:
+        """Read a statement of this source that the center gives back, and its text.
+
+        A signature by this agent's key must verify; one by a key that was lost with an older folder cannot be checked
+        here, and the log's receipt stands for it. Raises: EvidenceError.
+        """
+        note = parse_note(raw)
+        own = self._signer.key
+        for line in note.signatures:
+            if line.name != own.name:
+                raise FormatError(f"it is signed as {line.name}, not as {own.name}")
+            if line.key_id == own.key_id:
+                verify_note(note, [own])
+        statement = parse_statement(note.text)
+        if (statement.unit, statement.source) != (self._desk.unit, self._name):
+            raise FormatError(f"it is about {statement.unit}/{statement.source}")
+        return statement, note.text
+
+    def _state_gap(self, since: datetime, cause: GapCause, lost: str, given_up: tuple[Sha256, ...] = ()) -> None:
+        """Sign a gap from `since` until now, next in the chain; it waits in the journal like any statement."""
+        latest = self._desk.journal.latest(self._name)
+        now = self._desk.clock()
+        gap = GapStatement(
+            self._desk.unit, self._name, 1 if latest is None else latest.sequence + 1,
+            None if latest is None else latest.digest, min(since, now), now, cause, lost, given_up,
+        )  # fmt: skip
+        text = gap.encode()
+        note = sign_note(text, [self._signer]).encode()
+        digest = statement_digest(text)
+        entry = JournalEntry(
+            self._name, gap.sequence, gap.kind, digest, note, State.TAKEN, now, 0, 0, 0, 0, None, None, ""
+        )  # fmt: skip
+        self._desk.journal.add(entry)
+
+    def _note(self, taken: Taken) -> None:
+        statement = taken.statement
+        _write(manifest_path(self._desk.folder, self._name, statement.sequence), taken.manifest.encode())
+        # The statement comes to exist here, in one durable step: everything below it is in the spool or at the center.
+        self._desk.journal.add(
+            JournalEntry(
+                self._name,
+                statement.sequence,
+                statement.kind,
+                statement_digest(statement.encode()),
+                taken.note,
+                State.TAKEN,
+                statement.ended,
+                statement.tables,
+                statement.rows,
+                statement.bytes_,
+                0,
+                None,
+                None,
+                "\n".join(f"{o.name}\t{o.reason}" for o in taken.omitted),
+            )
+        )
+
+    def _send_packs(self, progress: Progress) -> None:
+        def act() -> int:
+            return send_packs(self._name, self._desk.spool, self._transport, progress.sent)
+
+        try:
+            self.sent_bytes += self._with_source(act)
+        except CenterRefusedError as err:
+            self._refused(err)
+
+    def _submit(self, entry: JournalEntry) -> Receipted | None:
+        desk = self._desk
+        return self._with_source(
+            lambda: submit(entry, self._transport, desk.journal, desk.parties, desk.clock, sent_bytes=self.sent_bytes)
+        )
+
+    def _with_source(self, act: Callable[[], _T]) -> _T:
+        """Do `act`; where the center knows the source no more (restored from an older copy), deposit its secrets again."""
+        try:
+            return act()
+        except CenterRefusedError as err:
+            keys = self._desk.journal.keys(self._name)
+            if err.refusal != _NOT_FOUND or keys is None or self._transport.recover(self._name) is not None:
+                raise
+            self._transport.deposit(self._name, SourceSecrets(keys.row_secret, keys.storage_key))
+            return act()
+
+    def _refused(self, err: CenterRefusedError) -> NoReturn:
+        """Raise what the center has refused; a pack that it refuses now is refused again, and blocks the spool no more.
+
+        It may be coded against an object that the center has lost.
+        """
+        if err.refusal != _PACK_REFUSED:
+            raise err
+        waiting = [entry.sequence for entry in self._waiting() if entry.kind == SnapshotStatement.kind]
+        self._give_up(min(waiting, default=None))
+        raise CenterRefusedError(
+            str(err), hint=f"{_ANEW}; call the archives if it is refused again", refusal=err.refusal
+        )
+
+    def _give_up(self, first: int | None) -> None:
+        """The center lacks content that this agent has no more: forget what it was believed to hold.
+
+        The statements from `first` on were not logged. The newest is taken anew; states of the source before it that
+        are lost are stated as a `gap`.
+        """
+        desk = self._desk
+        desk.holdings.forget(self._name)
+        dropped = [e for e in self._waiting() if first is not None and e.sequence >= first and e.state is State.TAKEN]
+        for entry in dropped:
+            desk.journal.remove(self._name, entry.sequence)
+        desk.spool.clear()
+        if len(dropped) > 1:
+            first_lost, last_lost = (f"{self._name}#{entry.sequence}" for entry in (dropped[0], dropped[-1]))
+            self._state_gap(
+                dropped[0].taken_at, GapCause.SPOOL,
+                f"the center lacks content of {first_lost} to {last_lost}, which were taken and never logged",
+                tuple(entry.digest for entry in dropped[:MAX_GIVEN_UP]),
+            )  # fmt: skip
+
+    def _keep_receipt(self, sequence: int) -> None:
+        entry = self._desk.journal.get(self._name, sequence)
+        if entry.receipt is not None:
+            _write(receipt_path(self._desk.folder, self._name, sequence), entry.receipt)
+
+
+def _lacks_content(entry: JournalEntry, receipted: Receipted | None) -> bool:
+    """Tell whether the center lacks content of a statement, logged (registered) or not."""
+    is_registered = receipted is not None and receipted.state is State.REGISTERED
+    return receipted is None or (is_registered and entry.kind == SnapshotStatement.kind)
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        write_over(path, data)
+    except OSError as err:
+        raise SpoolError(
+            f"{path} cannot be written: {err.strerror or err}",
+            hint="make room on the volume of the agent's folder, then run again; nothing is lost",
+        ) from err
+
+
+def manifest_path(folder: Path, source: str, sequence: int) -> Path:
+    """Give where an agent in `folder` keeps the manifest of a statement."""
+    return folder / "manifests" / source / f"{sequence}.json"
+
+
+def receipt_path(folder: Path, source: str, sequence: int) -> Path:
+    """Give where an agent in `folder` keeps the receipt of a statement."""
+    return folder / "receipts" / source / f"{sequence}.json"

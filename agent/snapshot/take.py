@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The recipe: one consistent view of a source → trees → packs in the spool → a signed statement.
+
+    1. open a view of the source            5. put @blobs, schemas, documents, manifest
+    2. begin packs in the spool             6. make the last pack durable
+    3. read every table into its tree       7. sign the statement
+    4. close the view, as early as can be
+
+A crash before 7 leaves whole packs, which serve the next run, and no statement. Nothing here knows the line: packs are
+handed to `committed` as they become durable, and a sender may be at work on them meanwhile. Clock and keys come in as
+arguments. Source: design sections 2 to 5.
+"""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from agent.collectors.base import Collector, Document, Omission, Table, View
+from agent.errors import SourceError, TableLostError
+from agent.holdings import Holdings
+from agent.journal import SourceKeys
+from agent.snapshot.blobs import BlobWriter
+from agent.snapshot.objects import Ask, ObjectSink
+from agent.snapshot.progress import Progress
+from agent.snapshot.tables import BuiltTable, build_table, build_tree
+from agent.spool import PackSpooler
+from evidence.digest import ObjectId, Sha256, sha256
+from evidence.keys.signer import Ed25519Signer
+from evidence.manifest.blobtable import ORDERING as BLOBS
+from evidence.manifest.claim import Claim, order_claims, snapshot_root
+from evidence.manifest.manifest import (
+    SCHEMA_PREFIX,
+    Manifest,
+    ManifestTable,
+    Omitted,
+    Parameters,
+)
+from evidence.manifest.manifest import Document as ManifestDocument
+from evidence.manifest.statement import Channel, Consistency, SnapshotStatement
+from evidence.note.signed import sign_note
+from evidence.objects.object import MAX_OBJECT_BYTES, ObjectKind
+from evidence.rows.commit import row_key
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the statement stands in its source's chain, and who signs it (the signer is named UNIT/SOURCE)."""
+
+    unit: str
+    source: str
+    sequence: int
+    previous: Sha256 | None
+    signer: Ed25519Signer
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A snapshot that is whole in the spool: its statement, signed, its manifest, and what a person wants to know."""
+
+    statement: SnapshotStatement
+    note: bytes
+    manifest: Manifest
+    omitted: tuple[Omission, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    built: BuiltTable
+    read_at: tuple[datetime, datetime]
+
+
+def take_snapshot(
+    collector: Collector,
+    place: Place,
+    keys: SourceKeys,
+    spooler: PackSpooler,
+    holdings: Holdings,
+    folder: Path,
+    *,
+    ask: Ask | None,
+    clock: Callable[[], datetime],
+    progress: Progress,
+) -> Taken:
+    """Take one snapshot; `folder` is a place for temporary files.
+
+    Raises: SourceError and its kin (no statement then), SpoolError, CenterDownError (from `ask`).
+    """
+    key = row_key(keys.row_secret)
+    sink = ObjectSink(place.source, keys.storage_key, spooler, holdings, ask)
+    blobs = BlobWriter(sink, folder)
+    began = clock()
+    try:
+        with collector.open_view() as view:
+            reads, omitted = _read_tables(view, key, sink, blobs, folder, clock, progress)
+            documents = view.documents()
+            lost = {o.name for o in omitted}
+            omitted += {o.name: o for o in view.omitted() if o.name not in lost}.values()
+            notes, consistency, position = tuple(view.notes()), view.consistency, view.position
+        ended = clock()
+        top = build_tree(blobs.sorted_blocks(), BLOBS, key, sink).top if blobs.count else None
+    finally:
+        blobs.close()
+        shutil.rmtree(folder, ignore_errors=True)
+    manifest = _encode_manifest(place, sink, reads, omitted, documents, notes, top, consistency, position)
+    body = manifest.encode()
+    sink.put(ObjectKind.MANIFEST, body)
+    sink.flush()
+    spooler.flush()
+    claims = [table.claim for table in manifest.tables]
+    statement = SnapshotStatement(
+        place.unit, place.source, place.sequence, place.previous, began, max(ended, began), consistency, position,
+        Channel.ONLINE, len(claims), sum(c.rows for c in claims), sum(c.bytes_ for c in claims), sha256(body),
+        snapshot_root(claims, keys.row_secret),
+    )  # fmt: skip
+    note = sign_note(statement.encode(), [place.signer]).encode()
+    return Taken(statement, note, manifest, tuple(omitted), notes)
+
+
+def _read_tables(
+    view: View, key: bytes, sink: ObjectSink, blobs: BlobWriter, folder: Path, clock: Callable[[], datetime],
+    progress: Progress,
+) -> tuple[list[_Read], list[Omission]]:  # fmt: skip
+    reads: list[_Read] = []
+    omitted: list[Omission] = []
+    for table in _in_order(view.tables()):
+        progress.begin(table.schema.name, table.estimated_rows)
+        began = clock()
+        try:
+            built = build_table(view, table, key, sink, blobs, folder, progress.advance)
+        except TableLostError as err:
+            omitted.append(Omission(table.schema.name, " ".join(err.reason.split())))
+            continue
+        reads.append(_Read(built, (began, max(clock(), began))))
+    if omitted and not reads:
+        raise SourceError(
+            f"no table of the source could be read: {omitted[0].name}: {omitted[0].reason}",
+            hint="run `jinsuo-agent check` and `jinsuo-agent grants` for the rights that the account needs",
+        )
+    return reads, omitted
+
+
+def _in_order(tables: Sequence[Table]) -> list[Table]:
+    return sorted(tables, key=lambda table: table.schema.name.encode())
+
+
+def _encode_manifest(
+    place: Place, sink: ObjectSink, reads: Sequence[_Read], omitted: Sequence[Omission],
+    documents: Sequence[Document], notes: Sequence[str], blobs: ObjectId | None, consistency: Consistency, position: str,
+) -> Manifest:  # fmt: skip
+    by_name = {read.built.schema.name: read for read in reads}
+    named: list[ManifestDocument] = []
+    tables: list[ManifestTable] = []
+    for read in reads:
+        schema = read.built.schema
+        name = sink.put(ObjectKind.DOCUMENT, schema.encode())
+        named.append(ManifestDocument(SCHEMA_PREFIX + schema.name, schema.digest, name))
+    for document in documents:
+        for title, body in _parts(document):
+            named.append(ManifestDocument(title, sha256(body), sink.put(ObjectKind.DOCUMENT, body)))
+    claims = [
+        Claim(name, r.built.schema.digest, r.built.tree.root, r.built.tree.height, r.built.tree.items,
+              r.built.tree.rows, r.built.tree.bytes_)
+        for name, r in by_name.items()
+    ]  # fmt: skip
+    for claim in order_claims(claims):
+        read = by_name[claim.name]
+        tables.append(ManifestTable(claim, claim.schema, read.built.tree.top, read.read_at))
+    return Manifest(
+        unit=place.unit,
+        source=place.source,
+        sequence=place.sequence,
+        consistency=consistency,
+        position=position,
+        parameters=Parameters(),
+        tables=tuple(tables),
+        omitted=tuple(sorted((Omitted(o.name, o.reason) for o in omitted), key=lambda o: o.name.encode())),
+        documents=tuple(sorted(named, key=lambda d: d.name.encode())),
+        blobs=blobs,
+        notes=tuple(notes),
+        agent=place.version,
+    )
+
+
+def _parts(document: Document) -> list[tuple[str, bytes]]:
+    """Give a document in parts that fit objects: `ddl.sql`, `ddl.sql.part2` and so on."""
+    size = MAX_OBJECT_BYTES // 2
+    bodies = [document.body[i : i + size] for i in range(0, len(document.body), size)] or [b""]
+    return [(document.name if i == 1 else f"{document.name}.part{i}", body) for i, body in enumerate(bodies, start=1)]

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Promise 1 against a unit that has the keys: no `stored` for large cells that its own `@blobs` does not give back."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from center.errors import StatementError
+from evidence.digest import ObjectId, sha256
+from evidence.manifest.blobtable import encode_blob_line
+from evidence.manifest.claim import snapshot_root
+from evidence.manifest.entry import Level
+from evidence.manifest.manifest import Manifest, parse_manifest
+from evidence.manifest.statement import SnapshotStatement
+from evidence.objects.blobs import encode_chunk_list
+from evidence.objects.object import ObjectKind, name_object
+from evidence.tree.nodes import Entry, encode_node
+from tests.builders.center import Hospital, Objects, create_center, open_center, patients, scans, wards
+
+Change = Callable[[Manifest], Manifest]
+_SOURCES = iter(range(10_000))
+CONTENTS = {f"{i:03}.dcm": bytes([i]) * (70_000 + i) for i in range(1, 40)}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("closure") / "center"
+    create_center(path)
+    return path
+
+
+@pytest.fixture
+def hospital(folder: Path) -> Iterator[Hospital]:
+    with open_center(folder) as center:
+        yield Hospital(center, source=f"c{next(_SOURCES)}")
+
+
+def test_an_unchanged_table_whose_blobs_the_new_manifest_dropped_is_refused(hospital: Hospital) -> None:
+    table = scans(CONTENTS)
+    assert hospital.snapshot(table, contents=list(CONTENTS.values())).level is Level.STORED
+    with pytest.raises(StatementError, match="@blobs does not have"):
+        hospital.snapshot(table)
+    with pytest.raises(StatementError, match="@blobs does not have"):
+        hospital.snapshot(table, contents=list(CONTENTS.values())[1:])
+    assert hospital.snapshot(table, wards("内科"), contents=list(CONTENTS.values())).level is Level.STORED
+
+
+def test_a_blob_that_never_came_is_not_stored_by_a_manifest_that_no_longer_lists_it(hospital: Hospital) -> None:
+    table = scans(CONTENTS)
+    statement, objects = hospital.prepare([table], list(CONTENTS.values()))
+    chunks = [name for name, (kind, _) in objects.bodies.items() if kind is ObjectKind.CHUNK]
+    for name in chunks:
+        del objects.bodies[name]
+    hospital.send(objects)
+    assert hospital.submit(statement).receipt is None
+    with pytest.raises(StatementError, match="@blobs does not have"):
+        hospital.snapshot(table)
+
+
+def test_dropping_the_blobs_of_rows_that_are_gone_is_right(hospital: Hospital) -> None:
+    hospital.snapshot(scans(CONTENTS), contents=list(CONTENTS.values()))
+    fewer = {name: content for name, content in CONTENTS.items() if name != "003.dcm"}
+    assert hospital.snapshot(scans(fewer), contents=list(fewer.values())).level is Level.STORED
+
+
+def test_nodes_that_share_missing_children_are_gone_through_once(hospital: Hospital) -> None:
+    # Eight levels of thirty nodes, each naming all thirty below: 30^8 paths through 240 objects, to a page never sent.
+    statement, objects = hospital.prepare([patients(9_000)])
+    absent = ObjectId(bytes(32))
+    below = [absent] * 30
+    root = statement.root
+    for level in range(8):
+        names = []
+        for i in range(30):
+            entries = [Entry(40 + i, 40 + i + k, root, child, b"%d" % k) for k, child in enumerate(below)]
+            names.append(objects.put_node(encode_node(level, entries)))
+        below = names
+
+    def change(manifest: Manifest) -> Manifest:
+        table = manifest.tables[0]
+        claim = replace(table.claim, height=8, items=30)
+        return replace(manifest, tables=(replace(table, claim=claim, top=below[0]),))
+
+    forged = _forge(hospital, objects, statement, change)
+    hospital.send(objects)
+    answer = hospital.submit(forged)
+    assert answer.receipt is None
+    assert answer.missing == (absent,)
+
+
+def test_chunk_lists_that_share_missing_chunks_are_gone_through_once(hospital: Hospital) -> None:
+    statement, objects = hospital.prepare([scans({"a": b"x" * 70_000})], [b"x" * 70_000])
+    absent = ObjectId(bytes(32))
+    below, size = [absent] * 60, 1
+    for level in range(4):
+        names = []
+        for i in range(60):
+            body = encode_chunk_list(level, [(size, child) for child in below] + [(size + i, below[0])])
+            names.append(name_object(hospital.secrets.storage_key, ObjectKind.CHUNK_LIST, body))
+            objects.bodies[names[-1]] = (ObjectKind.CHUNK_LIST, body)
+        below, size = names, size * 60
+    digest = hashlib.sha256(b"x" * 70_000).digest()
+    page = objects.put_page(encode_blob_line(digest, 70_000, below[0]))
+    forged = _forge(hospital, objects, statement, lambda manifest: replace(manifest, blobs=page))
+    hospital.send(objects)
+    answer = hospital.submit(forged)
+    assert answer.receipt is None
+    assert answer.missing == (absent,)
+
+
+def _forge(hospital: Hospital, objects: Objects, statement: SnapshotStatement, change: Change) -> SnapshotStatement:
+    """Give a statement over a manifest that was changed; its claims and figures fit each other."""
+    name = next(name for name, (kind, _) in objects.bodies.items() if kind is ObjectKind.MANIFEST)
+    body = change(parse_manifest(objects.bodies.pop(name)[1])).encode()
+    objects.put(ObjectKind.MANIFEST, body)
+    claims = [table.claim for table in parse_manifest(body).tables]
+    root = snapshot_root(claims, hospital.secrets.row_secret)
+    return replace(statement, manifest_sha256=sha256(body), root=root)

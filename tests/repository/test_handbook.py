@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docs/operate.md says what the programs do: every error code, every exit code, every command."""
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import agent
+import center
+import evidence
+import terminal
+from agent.cli.main import make_program as make_agent_program
+from evidence.errors import EvidenceError
+from terminal import errors
+from terminal.errors import OperatorError
+from tests.fakes.agent import NOW, FakeAgent
+
+ROOT = Path(__file__).parents[2]
+HANDBOOK = (ROOT / "docs" / "operate.md").read_text(encoding="utf-8")
+
+
+def _load_everything() -> None:
+    for package in (agent, center, evidence, terminal):
+        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(found.name)
+
+
+def _below(kind: type[Exception]) -> Iterator[type[Exception]]:
+    yield kind
+    for each in kind.__subclasses__():
+        yield from _below(each)
+
+
+def _codes() -> dict[str, set[str]]:
+    """Give every code, with the names of the classes that state it as their own."""
+    _load_everything()
+    found: dict[str, set[str]] = {}
+    for kind in {*_below(OperatorError), *_below(EvidenceError)}:
+        if kind.__module__.partition(".")[0] in ("agent", "center", "evidence", "terminal") and "code" in vars(kind):
+            found.setdefault(str(vars(kind)["code"]), set()).add(f"{kind.__module__}.{kind.__name__}")
+    return found
+
+
+def test_every_error_code_of_all_four_trees_stands_in_the_handbook_once() -> None:
+    rows = re.findall(r"^\| (JS-\d{4}) \|", HANDBOOK, re.MULTILINE)
+    assert len(rows) == len(set(rows)), "a code has two rows"
+    codes = _codes()
+    assert len(codes) > 30
+    assert sorted(set(codes) - set(rows)) == [], "codes that the handbook does not explain"
+    assert sorted(set(rows) - set(codes) - {"JS-0003"}) == [], "rows of codes that no error has (JS-0003: the demo's)"
+
+
+def test_no_two_errors_share_a_code() -> None:
+    assert {code: names for code, names in _codes().items() if len(names) > 1} == {}
+
+
+def test_codes_can_be_read_over_a_phone_and_tell_the_side() -> None:
+    sides = {"terminal": "0", "evidence": "1", "agent": "2", "center": "3"}
+    for code, names in _codes().items():
+        assert re.fullmatch(r"JS-\d{4}", code), code
+        for name in names:
+            assert code[3] == sides[name.partition(".")[0]], name
+
+
+def test_every_exit_code_stands_in_the_handbook() -> None:
+    rows = set(re.findall(r"^\| (\d{1,3}) \|", HANDBOOK, re.MULTILINE))
+    codes = {str(value) for name, value in vars(errors).items() if name.startswith("EXIT_")}
+    assert rows == codes
+
+
+def test_every_command_of_the_agent_stands_in_the_handbook() -> None:
+    for command in make_agent_program(FakeAgent().open, lambda: NOW).commands:
+        name = command.name.split()[0]
+        assert f"jinsuo-agent {name}" in HANDBOOK or f"`{command.name}" in HANDBOOK, command.name
+
+
+def test_links_within_the_handbook_lead_somewhere() -> None:
+    def slug(title: str) -> str:
+        return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+
+    titles = {slug(title) for title in re.findall(r"^#+ (.+)$", HANDBOOK, re.MULTILINE)}
+    assert set(re.findall(r"\]\(#([^)]+)\)", HANDBOOK)) <= titles

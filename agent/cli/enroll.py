@@ -6,6 +6,9 @@ from pathlib import Path
 
 from agent.cli.asking import read_line
 from agent.cli.facade import OpenAgent
+from agent.errors import EnrolmentError
+from evidence.errors import EvidenceError
+from evidence.wire.enrolment import parse_code_file
 from terminal.command import Examples, Parser
 from terminal.errors import EXIT_OK
 from terminal.language import Text
@@ -79,5 +82,10 @@ def _read_code(text: str, out: Printer) -> str:
     if text == "-":
         return read_line(out, Text(zh="登记码：", en="Code: "))
     if not text.upper().startswith("JS1") and Path(text).is_file():
-        return Path(text).read_text(encoding="utf-8-sig").strip()
+        try:
+            return parse_code_file(Path(text).read_bytes()).encode()
+        except EvidenceError as err:
+            raise EnrolmentError(
+                f"the file {text} holds no enrolment code: {err}", hint="use the file that came with the letter"
+            ) from err
     return text

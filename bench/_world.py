@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.servers.postgresql import find_free_port
+
 BIN = Path(sys.executable).parent
 
 
@@ -59,7 +61,7 @@ class CenterProcess:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port = _free_port()
+        self.port = find_free_port()
         _call(
             "jinsuo-center", "init", str(folder), "--origin", "bench.example/log", "--listen", f"127.0.0.1:{self.port}"
         )
@@ -138,15 +140,6 @@ def _call(*command: str) -> None:
     done = subprocess.run([str(BIN / command[0]), *command[1:]], capture_output=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr.decode()}")
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:

@@ -11,7 +11,7 @@ logs. Source: design section 2.
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -72,6 +72,15 @@ def encode_line(cells: Sequence[Cell]) -> bytes:
     while len(fields) > 1 and fields[-1] == NULL:
         fields.pop()
     return b"\t".join(fields)
+
+
+def encode_rows(rows: Iterable[Sequence[bytes | None]]) -> bytes:
+    r"""Write many rows of canonical values as lines, each ended by LF: what a collector yields as a block.
+
+    >>> encode_rows([(b"1", None), (b"2", b"a\tb")])
+    b'1\n2\ta\\tb\n'
+    """
+    return b"".join([encode_line(row) + b"\n" for row in rows])
 
 
 def parse_field(field: bytes, what: str) -> Cell:

@@ -2,7 +2,7 @@
 """The hashes that Jinsuo uses: the only place in the reference code that names them.
 
 SHA-256 proves (RFC 6962 trees, signed notes, tokens of large cells); keyed BLAKE3 addresses objects;
-unkeyed BLAKE3 names packs. `evidence.batch` computes the same SHA-256 figures over many values at once.
+unkeyed BLAKE3 names packs. `evidence.kernel` computes the same SHA-256 figures over many rows at once.
 Pure. Source: RFC 6962 section 2.1 (with SHA-256), RFC 2104, the BLAKE3 paper.
 """
 

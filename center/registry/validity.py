@@ -7,25 +7,22 @@ checked against the facts of its children, which were computed here before. What
 section 3, "One table has exactly one tree".
 """
 
-from bisect import bisect_right
+from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING
 
 from center.registry.catalog import Fact
 from evidence.digest import EMPTY_ROOT, ObjectId, Sha256, leaf_hash, tree_head
 from evidence.errors import FormatError, MissingObjectError, TreeError
+from evidence.kernel import Ends
 from evidence.rows.commit import commit_lines
 from evidence.rows.line import MAX_HINT_BYTES, KeySpec, check_order
 from evidence.rows.order import find_disorder
 from evidence.tree.build import page_roots
 from evidence.tree.cut import is_node_end, judge_page_ends
 from evidence.tree.nodes import Tree, parse_node
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +115,13 @@ def check_top(name: str, fact: Fact | None, claimed: Tree) -> None:
         )
 
 
-def _count_rows(bodies: Sequence[bytes], ends: "Sequence[int] | NDArray[np.int64]") -> list[int]:
+def _count_rows(bodies: Sequence[bytes], ends: Ends) -> list[int]:
     """Give the rows of each body: the ends of lines tell, without counting again."""
-    if isinstance(ends, Sequence):
-        return [body.count(b"\n") + 1 for body in bodies]
-    last = ends.searchsorted(list(accumulate(len(body) + 1 for body in bodies)))
-    return [int(after - before) for before, after in pairwise([-1, *last])]
+    lasts = [bisect_left(ends, end) for end in accumulate(len(body) + 1 for body in bodies)]
+    return [after - before for before, after in pairwise([-1, *lasts])]
 
 
-def _disorder(
-    spec: KeySpec, block: bytes, ends: "Sequence[int] | NDArray[np.int64]", counts: Sequence[int]
-) -> list[str]:
+def _disorder(spec: KeySpec, block: bytes, ends: Ends, counts: Sequence[int]) -> list[str]:
     """Give for each page why its rows are out of order, or an empty text."""
     bounds = [0, *accumulate(counts)]
     try:
@@ -141,7 +134,7 @@ def _disorder(
         reasons: list[str] = []
         for first, after in pairwise(bounds):
             page = b"\n".join(lines[first:after]) + b"\n"
-            page_ends = list(accumulate(len(line) + 1 for line in lines[first:after]))
+            page_ends = array("q", accumulate(len(line) + 1 for line in lines[first:after]))
             reasons += _disorder(spec, page, page_ends, [after - first])
         return reasons
     starts = set(bounds)

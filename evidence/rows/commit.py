@@ -7,33 +7,26 @@
 
 K and the zeros fill one block of SHA-256, and nobody without K can guess a neighbour's line from its leaf; the salt
 depends on content alone, so an unchanged row keeps its leaf. The leaves of a block are computed twice behind one
-function: by hashlib (the reference, all that a verifier needs) and over all lines at once (`evidence.batch`).
+function: by hashlib (the reference, all that a verifier needs) and compiled (`evidence.kernel`).
 Source: design section 3.
 """
 
 import hashlib
-from collections.abc import Sequence
+from array import array
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from evidence import batch
 from evidence.digest import Sha256, hmac_sha256, leaf_hash, sha256
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from evidence.kernel import Ends, find_kernel
 
 SALT_BYTES = 16
 _LEAF_HEAD = b"\x00\x01"
-_SAMPLE_BYTES = 1 << 18
-"""Enough of a block to tell whether it has many lines."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leaves:
     """The leaves of a block of lines: where each line ends in the block (after its LF), and all hashes, 32 bytes each."""
 
-    ends: "Sequence[int] | NDArray[np.int64]"
+    ends: Ends
     hashes: bytes
 
     def __len__(self) -> int:
@@ -59,15 +52,13 @@ def row_leaf(salt: bytes, line: bytes) -> Sha256:
     return leaf_hash(b"\x01" + salt + line)
 
 
-def commit_lines(key: bytes, block: bytes, *, vectorised: bool | None = None) -> Leaves:
-    """Give the leaves of a block of lines, each ended by LF; `key` is K.
-
-    `vectorised` None: over all lines at once if the libraries are there and the block has enough lines. The block has
-    less than 256 MiB.
-    """
-    if vectorised is None:
-        vectorised = batch.is_available() and block.count(b"\n", 0, _SAMPLE_BYTES) >= batch.WORTHWHILE
-    return _commit_at_once(key, block) if vectorised else _commit_one_by_one(key, block)
+def commit_lines(key: bytes, block: bytes, *, compiled: bool = True) -> Leaves:
+    """Give the leaves of a block of lines, each ended by LF; `key` is K. `compiled` False: by the reference."""
+    kernel = find_kernel() if compiled else None
+    if kernel is None:
+        return _commit_one_by_one(key, block)
+    ends, hashes = kernel.commit_lines(key, block)
+    return Leaves(memoryview(ends).cast("q"), hashes)
 
 
 def commit_page(key: bytes, body: bytes) -> list[Sha256]:
@@ -77,7 +68,7 @@ def commit_page(key: bytes, body: bytes) -> list[Sha256]:
 
 def _commit_one_by_one(key: bytes, block: bytes) -> Leaves:
     salted = hashlib.sha256(key + bytes(32))
-    ends: list[int] = []
+    ends = array("q")
     hashes: list[bytes] = []
     position = 0
     for line in block.split(b"\n")[:-1]:
@@ -87,32 +78,3 @@ def _commit_one_by_one(key: bytes, block: bytes) -> Leaves:
         position += len(line) + 1
         ends.append(position)
     return Leaves(ends, b"".join(hashes))
-
-
-def _commit_at_once(key: bytes, block: bytes) -> Leaves:
-    import numpy as np
-
-    ends = np.flatnonzero(np.frombuffer(block, np.uint8) == 0x0A) + 1
-    count = len(ends)
-    if count == 0:
-        return Leaves(ends, b"")
-    sizes = np.diff(ends, prepend=0) - 1
-
-    # One `replace` opens a gap of 64 bytes before every line, with what its salt is hashed from: memory is laid out
-    # once, without a loop. Salts are then written into the end of the same gaps, and the leaves hashed from there.
-    head = key + bytes(32)
-    gapped = bytearray(b"\n")
-    gapped += block
-    gapped = gapped.replace(b"\n", head)
-    starts = ends - 1 - sizes + (len(head) - 1) * np.arange(count)
-    salts = batch.sha256_spans(gapped, starts, sizes + len(head))
-
-    leaf_heads = np.zeros((count, len(_LEAF_HEAD) + SALT_BYTES), np.uint8)
-    leaf_heads[:, 1] = _LEAF_HEAD[1]
-    leaf_heads[:, 2:] = salts[:, :SALT_BYTES]
-    size = leaf_heads.shape[1]
-    # A view of the `size` bytes at every offset lets one assignment put all heads in their places.
-    slots: NDArray[np.void] = np.ndarray((len(gapped) - size + 1,), f"V{size}", gapped, 0, (1,))
-    starts += len(head) - size
-    slots[starts] = leaf_heads.view(f"V{size}").reshape(-1)
-    return Leaves(ends, batch.sha256_spans(gapped, starts, sizes + size).tobytes())

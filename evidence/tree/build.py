@@ -5,29 +5,25 @@ Holds one open page and one open node per level. Whether rows really ascend is t
 (`evidence.rows.line.check_order`); counts, cuts and hashes are this module's. Source: design section 3.
 """
 
+from array import array
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
-from evidence import batch
 from evidence.digest import EMPTY_ROOT, ObjectId, Sha256, leaf_hash, tree_head
+from evidence.kernel import Ends, find_kernel
 from evidence.tree.cut import find_page_ends, is_node_end
 from evidence.tree.nodes import Entry, Tree, TreeSink, encode_node
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 class TreeBuilder:
     """Build one tree. Not thread-safe.
 
-    `hint_of` gives what a node says of a page's first line (`KeySpec.hint_of`). `vectorised` False: by the reference
-    loops alone, as the verifier does.
+    `hint_of` gives what a node says of a page's first line (`KeySpec.hint_of`). `compiled` False: by the reference
+    alone, as the verifier does.
     """
 
-    def __init__(self, sink: TreeSink, hint_of: Callable[[bytes], bytes], *, vectorised: bool = True) -> None:
-        self._vectorised = vectorised
+    def __init__(self, sink: TreeSink, hint_of: Callable[[bytes], bytes], *, compiled: bool = True) -> None:
+        self._compiled = compiled
         self._sink = sink
         self._hint_of = hint_of
         self._open_lines = b""
@@ -36,9 +32,9 @@ class TreeBuilder:
         self._bytes = 0
         self._levels: list[_Level] = []
 
-    def add(self, block: bytes, ends: "Sequence[int] | NDArray[np.int64]", hashes: bytes) -> None:
+    def add(self, block: bytes, ends: Ends, hashes: bytes) -> None:
         """Take a block of whole lines, each ended by LF, with what `commit_lines` says of it."""
-        cuts = find_page_ends(ends, hashes, len(self._open_lines))
+        cuts = find_page_ends(ends, hashes, len(self._open_lines), compiled=self._compiled)
         self._rows += len(ends)
         self._bytes += len(block)
         if not cuts:
@@ -48,7 +44,7 @@ class TreeBuilder:
         before = len(self._open_hashes) // 32
         shift = len(self._open_lines)
         lines, leaves = self._open_lines + block, self._open_hashes + hashes
-        bounds = [0, *(int(ends[cut]) + shift for cut in cuts)]
+        bounds = [0, *(ends[cut] + shift for cut in cuts)]
         rows = [0, *(cut + 1 + before for cut in cuts)]
         counts = [b - a for a, b in pairwise(rows)]
         for (start, end), count, root in zip(pairwise(bounds), counts, self._page_roots(leaves, counts), strict=True):
@@ -74,7 +70,7 @@ class TreeBuilder:
         return Tree(None, EMPTY_ROOT, 0, 0, 0, 0)
 
     def _page_roots(self, hashes: bytes, counts: Sequence[int]) -> list[Sha256]:
-        return page_roots(hashes, counts, vectorised=self._vectorised)
+        return page_roots(hashes, counts, compiled=self._compiled)
 
     def _add_page(self, body: bytes, count: int, root: Sha256) -> None:
         hint = self._hint_of(body.partition(b"\n")[0])
@@ -112,14 +108,11 @@ class _Level:
         self.total = 0
 
 
-def page_roots(hashes: bytes, counts: Sequence[int], *, vectorised: bool = True) -> list[Sha256]:
+def page_roots(hashes: bytes, counts: Sequence[int], *, compiled: bool = True) -> list[Sha256]:
     """Give the roots of consecutive pages of `counts[i]` leaves each; `hashes` may go on behind them."""
-    total = sum(counts)
-    if vectorised and total >= batch.WORTHWHILE and batch.is_available():
-        import numpy as np
-
-        leaves = np.frombuffer(hashes, np.uint8, 32 * total).reshape(-1, 32)
-        heads = batch.tree_heads(leaves, np.array(counts, np.int64)).tobytes()
+    kernel = find_kernel() if compiled else None
+    if kernel is not None:
+        heads = kernel.tree_heads(hashes, array("q", counts))
         return [Sha256(heads[i : i + 32]) for i in range(0, len(heads), 32)]
     roots: list[Sha256] = []
     start = 0

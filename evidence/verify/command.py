@@ -141,9 +141,9 @@ def _run_table_root(arguments: list[str], language: str) -> int:
 def compute_table_root(lines: BinaryIO, row_secret: bytes) -> Tree:
     """Give the tree of canonical lines, in their order, by the reference hashing; memory: some of the longest lines."""
     key = row_key(row_secret)
-    builder = TreeBuilder(CountingSink(), _no_hint, vectorised=False)
+    builder = TreeBuilder(CountingSink(), _no_hint, compiled=False)
     for block in _whole_lines(lines):
-        leaves = commit_lines(key, block, vectorised=False)
+        leaves = commit_lines(key, block, compiled=False)
         builder.add(block, leaves.ends, leaves.hashes)
     return builder.finish()
 

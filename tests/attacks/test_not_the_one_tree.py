@@ -78,7 +78,7 @@ class Forger(Hospital):
 
 
 def _cut(lines: list[bytes], key: bytes) -> Pages:
-    leaves = commit_lines(key, b"".join(line + b"\n" for line in lines), vectorised=False)
+    leaves = commit_lines(key, b"".join(line + b"\n" for line in lines), compiled=False)
     bounds = [0, *(row + 1 for row in find_page_ends(leaves.ends, leaves.hashes, 0)), len(lines)]
     return [lines[a:b] for a, b in pairwise(bounds) if a < b]
 

@@ -61,14 +61,14 @@ def build(
     objects: MemoryObjects,
     ordering: KeySpec = BY_ID,
     *,
-    vectorised: bool | None = None,
+    compiled: bool = True,
     block_rows: int = 10_000,
 ) -> Tree:
     """Build the tree of `lines`, which are in order."""
-    builder = TreeBuilder(objects, ordering.hint_of)
+    builder = TreeBuilder(objects, ordering.hint_of, compiled=compiled)
     for start in range(0, len(lines), block_rows):
         block = b"".join(line + b"\n" for line in lines[start : start + block_rows])
-        leaves = commit_lines(K, block, vectorised=vectorised)
+        leaves = commit_lines(K, block, compiled=compiled)
         builder.add(block, leaves.ends, leaves.hashes)
     return builder.finish()
 

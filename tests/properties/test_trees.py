@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from evidence.errors import FormatError, ProofError, TreeError
 from evidence.rows.commit import commit_lines, commit_page, row_leaf, row_salt
-from evidence.rows.line import KeySpec, check_order
+from evidence.rows.line import KeySpec, check_order, encode_rows
 from evidence.rows.order import find_disorder
 from evidence.rows.values import Kind
 from evidence.tree.cut import find_page_ends, judge_page_ends
@@ -31,10 +31,10 @@ SLOW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthChe
 
 @SLOW
 @given(LINES)
-def test_hashlib_and_vectorised_leaves_are_equal(lines: list[bytes]) -> None:
+def test_hashlib_and_compiled_leaves_are_equal(lines: list[bytes]) -> None:
     block = b"".join(line + b"\n" for line in lines)
-    plain = commit_lines(K, block, vectorised=False)
-    fast = commit_lines(K, block, vectorised=True)
+    plain = commit_lines(K, block, compiled=False)
+    fast = commit_lines(K, block, compiled=True)
     assert plain.hashes == fast.hashes
     assert list(plain.ends) == [int(end) for end in fast.ends]
 
@@ -43,12 +43,13 @@ def test_hashlib_and_vectorised_leaves_are_equal(lines: list[bytes]) -> None:
 @given(LINES, st.integers(0, 70_000))
 def test_both_ways_of_cutting_agree(lines: list[bytes], open_bytes: int) -> None:
     block = b"".join(line + b"\n" for line in lines * 20)
-    plain, fast = commit_lines(K, block, vectorised=False), commit_lines(K, block, vectorised=True)
-    cuts = find_page_ends(plain.ends, plain.hashes, open_bytes)
+    plain, fast = commit_lines(K, block, compiled=False), commit_lines(K, block, compiled=True)
+    cuts = find_page_ends(plain.ends, plain.hashes, open_bytes, compiled=False)
     assert cuts == find_page_ends(fast.ends, fast.hashes, open_bytes)
     if lines:
         counts = [1, len(lines) * 20 - 1] if len(lines) * 20 > 1 else [1]
-        assert judge_page_ends(plain.ends, plain.hashes, counts) == judge_page_ends(fast.ends, fast.hashes, counts)
+        judged = judge_page_ends(plain.ends, plain.hashes, counts, compiled=False)
+        assert judged == judge_page_ends(fast.ends, fast.hashes, counts)
 
 
 @SLOW
@@ -181,23 +182,39 @@ def test_fast_and_exact_order_checks_agree_on_integers(keys: list[int], column: 
             check_order(spec, spec.key_of(rows[i - 1]), spec.key_of(rows[i]))
         except TreeError:
             expected.append(i)
-    fast = commit_lines(K, block, vectorised=True)
-    assert find_disorder(spec, block, fast.ends) == expected
+    ends = commit_lines(K, block).ends
+    assert find_disorder(spec, block, ends) == find_disorder(spec, block, ends, compiled=False) == expected
+
+
+CELLS = st.one_of(st.binary(max_size=6), st.sampled_from([b"", b"a", b"a\\", b"a\t", b"a\x08", "病".encode(), b"\\N"]))
+PAIRS = st.lists(st.tuples(CELLS, st.integers(-120, 120), CELLS), min_size=1, max_size=60)
+
+
+@SLOW
+@given(PAIRS, st.permutations([0, 1, 2]), st.integers(0, 3))
+def test_fast_and_exact_order_checks_agree_on_keys_of_several_columns(
+    rows: list[tuple[bytes, int, bytes]], columns: list[int], count: int
+) -> None:
+    kinds = (Kind.TEXT, Kind.INT, Kind.TEXT)
+    spec = KeySpec(tuple(columns[:count]), tuple(kinds[column] for column in columns[:count]))
+    block = encode_rows([(a, b"%d" % b, c) for a, b, c in rows])
+    ends = commit_lines(K, block).ends
+    assert find_disorder(spec, block, ends) == find_disorder(spec, block, ends, compiled=False)
 
 
 @pytest.mark.parametrize("bad", [b"007", b"-0", b"+1", b"1 ", b"", b"-", b"1.0", "１".encode(), b"abc"])
 def test_a_key_that_is_not_a_canonical_integer_is_refused(bad: bytes) -> None:
     spec = KeySpec((0,), (Kind.INT,))
     block = b"".join([b"%d\tx\n" % i for i in range(600)] + [bad + b"\tx\n"])
-    for vectorised in (False, True):
+    for compiled in (False, True):
         with pytest.raises(FormatError):
-            find_disorder(spec, block, commit_lines(K, block, vectorised=vectorised).ends)
+            find_disorder(spec, block, commit_lines(K, block).ends, compiled=compiled)
 
 
 @pytest.mark.parametrize("column", [0, 1])
 def test_a_null_key_is_refused(column: int) -> None:
     spec = KeySpec((column,), (Kind.INT,))
     block = b"".join([b"%d\t%d\n" % (i, i) for i in range(600)] + [b"\\N\n" if column == 0 else b"700\n"])
-    for vectorised in (False, True):
+    for compiled in (False, True):
         with pytest.raises((TreeError, FormatError)):
-            find_disorder(spec, block, commit_lines(K, block, vectorised=vectorised).ends)
+            find_disorder(spec, block, commit_lines(K, block).ends, compiled=compiled)

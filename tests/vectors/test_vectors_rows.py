@@ -128,10 +128,10 @@ def test_row_key_salts_and_leaves_are_those_of_the_vectors() -> None:
         assert row_leaf(salt, row["line"].encode()).hex() == row["leaf"]
 
 
-@pytest.mark.parametrize("vectorised", [False, True])
-def test_page_of_these_rows_has_the_root_of_the_vectors_either_way(vectorised: bool) -> None:
+@pytest.mark.parametrize("compiled", [False, True])
+def test_page_of_these_rows_has_the_root_of_the_vectors_either_way(compiled: bool) -> None:
     key = row_key(bytes.fromhex(VECTORS["row_secret"]))
     block = "".join(row["line"] + "\n" for row in VECTORS["rows"]).encode()
 
-    leaves = commit_lines(key, block, vectorised=vectorised).split()
+    leaves = commit_lines(key, block, compiled=compiled).split()
     assert tree_head(leaves).hex() == VECTORS["page_of_these_rows"]

@@ -45,12 +45,12 @@ def test_the_page_of_the_frozen_rows_has_the_frozen_root() -> None:
     assert tree_head(commit_page(K, body)).hex() == VECTORS["page_of_these_rows"]
 
 
-@pytest.mark.parametrize("vectorised", [False, True], ids=["hashlib", "vectorised"])
+@pytest.mark.parametrize("compiled", [False, True], ids=["hashlib", "compiled"])
 @pytest.mark.parametrize("table", VECTORS["tables"], ids=lambda t: t["root"][:8])
-def test_tables_have_the_frozen_roots_pages_and_nodes(table: dict[str, Any], vectorised: bool) -> None:
+def test_tables_have_the_frozen_roots_pages_and_nodes(table: dict[str, Any], compiled: bool) -> None:
     lines = lines_of(table)
     objects = _Recording()
-    tree = build(lines, objects, BY_LINE, vectorised=vectorised, block_rows=7001)
+    tree = build(lines, objects, BY_LINE, compiled=compiled, block_rows=7001)
     found = {
         "root": tree.root.hex(),
         "height": tree.height,

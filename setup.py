@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one thing that setup.cfg cannot say: the compiled twin of the rows' reference (docs/decisions/0023)."""
+
+from setuptools import Extension, setup
+
+setup(
+    ext_modules=[
+        Extension(
+            "evidence.kernel._kernel",
+            ["evidence/kernel/kernel.c"],
+            depends=["evidence/kernel/lanes.h"],
+            extra_compile_args=["-O3"],
+            py_limited_api=True,
+            # Without a C compiler there is no kernel, and the reference does its work.
+            optional=True,
+        )
+    ]
+)

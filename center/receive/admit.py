@@ -11,14 +11,16 @@ Source: design sections 4 to 6, promise 1.
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from center.errors import CenterError, ConflictError, NotFoundError, PackError, StatementError, StoreError
 from center.ledger.ledger import Ledger
-from center.receive.closure import Closure, judge_group
-from center.registry.catalog import MANIFEST_SPEC, Catalog, Fact, ObjectPlace, StatementRow
+from center.receive.closure import Closure, has_token, judge_group
+from center.registry.catalog import MANIFEST_SPEC, TOKENS_SPEC, Catalog, Fact, ObjectPlace, StatementRow
 from center.registry.objects import SourceObjects, pack_path
 from center.registry.replay import Replay
 from center.registry.units import SourceSecrets, Units
+from center.registry.validity import judge_node
 from center.store.base import Store
 from evidence.digest import ObjectId, PackNamer, Sha256, pack_name, sha256
 from evidence.errors import EvidenceError, FormatError, MissingObjectError
@@ -34,6 +36,7 @@ from evidence.objects.pack import MAX_PACK_BYTES, Frame, decode_frame, read_fram
 from evidence.rows.commit import row_key
 from evidence.rows.line import KeySpec
 from evidence.rows.schema import parse_schema
+from evidence.tree.nodes import parse_node
 
 _GROUP_BYTES = 2 << 20
 """Pages hashed together at admission."""
@@ -91,7 +94,8 @@ class Admission:
         if self._catalog.has_pack(unit, source, name) and self._has_whole(path, name):
             return PackAnswer(False, 0)
         namer = PackNamer()
-        intake = _Intake(SourceObjects(self._store, self._catalog, unit, source, secrets.storage_key), secrets, name)
+        objects = SourceObjects(self._store, self._catalog, unit, source, secrets.storage_key)
+        intake = _Intake(objects, secrets, name, partial(self._catalog.find_facts, unit, source))
         with self._store.create(path) as blob:
             try:
                 for frame in read_frames(_tee(parts, blob.write), namer):
@@ -280,16 +284,19 @@ class _Intake:
 
     An agent writes a table's schema object before the table's pages, so the order that pages must have is known while
     their bytes are at hand. That is a hint, and nothing rests on it: pages that do not fit it get no fact now, and are
-    judged under the right schema when a statement claims them. Pages that hold tokens wait for the statement too,
-    because the blobs may still be on their way.
+    judged under the right schema when a statement claims them. Pages that hold tokens, and nodes over such, wait for
+    the statement too, because the blobs may still be on their way. A node comes after its children, so it is judged
+    here as well; what is left to the statement is little, and the agent waits less for its receipt.
     """
 
     objects: SourceObjects
     secrets: SourceSecrets
     pack: str
+    find_facts: Callable[[str, Iterable[ObjectId]], dict[ObjectId, Fact]]
     places: list[tuple[ObjectId, ObjectPlace]] = field(default_factory=list)
     facts: list[tuple[ObjectId, str, Fact]] = field(default_factory=list)
     _spec: KeySpec | None = None
+    _judged: dict[ObjectId, Fact] = field(default_factory=dict)
     _group: list[tuple[ObjectId, bytes]] = field(default_factory=list)
     _group_bytes: int = 0
 
@@ -301,15 +308,19 @@ class _Intake:
         )
         self.places.append((frame.object_id, place))
         if frame.kind is ObjectKind.PAGE:
-            if self._spec is not None and b"\\@sha256:" not in body:
+            if self._spec is not None and not has_token(body):
                 self._group.append((frame.object_id, body))
                 self._group_bytes += len(body)
                 if self._group_bytes >= _GROUP_BYTES:
                     self.flush()
+        elif frame.kind is ObjectKind.NODE:
+            self.flush()
+            self._judge_node(frame.object_id, body)
         elif frame.kind is ObjectKind.MANIFEST:
             self.facts.append((frame.object_id, MANIFEST_SPEC, Fact(sha256(body), 0, 0, 0, len(body), b"", b"", True)))
         elif frame.kind is ObjectKind.DOCUMENT:
             self.flush()
+            self._judged.clear()
             self._spec = _find_order(body)
 
     def flush(self) -> None:
@@ -319,9 +330,27 @@ class _Intake:
         key = row_key(self.secrets.row_secret)
         for (page, _), verdict in zip(self._group, judge_group(self._group, self._spec, key), strict=True):
             if verdict.fact is not None:
+                self._judged[page] = verdict.fact
                 self.facts.append((page, self._spec.name, verdict.fact))
         self._group.clear()
         self._group_bytes = 0
+
+    def _judge_node(self, node: ObjectId, body: bytes) -> None:
+        """Judge a node whose children were all judged under this order and hold no tokens; any other one waits."""
+        if self._spec is None:
+            return
+        try:
+            children = {entry.child for entry in parse_node(body)[1]}
+            facts = {child: fact for child in children if (fact := self._judged.get(child)) is not None}
+            others = children - facts.keys()
+            if others and self.find_facts(TOKENS_SPEC, others):
+                return
+            facts |= self.find_facts(self._spec.name, others)
+            fact = judge_node(node, body, facts, self._spec)
+        except EvidenceError:
+            return  # whoever claims it is told why
+        self._judged[node] = fact
+        self.facts.append((node, self._spec.name, fact))
 
     def _read_base(self, base: ObjectId, kind: ObjectKind) -> bytes:
         try:

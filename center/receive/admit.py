@@ -327,11 +327,11 @@ class _Intake:
         """Judge the pages that wait."""
         if self._spec is None or not self._group:
             return
-        key = row_key(self.secrets.row_secret)
+        key, order = row_key(self.secrets.row_secret), self._spec.name
         for (page, _), verdict in zip(self._group, judge_group(self._group, self._spec, key), strict=True):
             if verdict.fact is not None:
                 self._judged[page] = verdict.fact
-                self.facts.append((page, self._spec.name, verdict.fact))
+                self.facts.append((page, order, verdict.fact))
         self._group.clear()
         self._group_bytes = 0
 

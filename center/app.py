@@ -5,6 +5,7 @@ center.yaml    settings                 units/       units, keys, wrapped secret
 keys/          log, operator, sealing   store/       packs, put-if-absent
 tls/           certificate and key      ledger/      checkpoint, tiles, ledger.sqlite
 catalog.sqlite an index; `rebuild` makes it anew
+serving.lock   locked by the daemon as long as it lives; empty
 """
 
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 
 from center.config import CONFIG_NAME, DEFAULT_LISTEN, CenterConfig, load_config, parse_listen, write_config
-from center.errors import ConflictError, NotFoundError
+from center.errors import ConflictError, NotFoundError, ServedError
 from center.ledger.ledger import Ledger
 from center.ledger.sequence import Sealed
 from center.receive.admit import Admission
@@ -24,6 +25,7 @@ from center.receive.api import Limits, make_api
 from center.receive.server import Receiver
 from center.receive.tls import TlsFiles, create_tls, read_spki_sha256
 from center.registry.catalog import Catalog
+from center.registry.lock import FolderLock
 from center.registry.objects import SourceObjects
 from center.registry.replay import Replay
 from center.registry.seal import SealingKey, create_master_key, create_sealing_key, open_master_key, open_sealing_key
@@ -41,6 +43,7 @@ from evidence.note.signed import parse_note, sign_note
 from evidence.wire.messages import CenterInfo
 
 CATALOG_NAME = "catalog.sqlite"
+SERVING_NAME = "serving.lock"
 
 
 def utc_now() -> datetime:
@@ -176,10 +179,18 @@ class Center:
         return True
 
     def receiver(self) -> Receiver:
-        """Give the receiver of this center, ready to run: it alone takes packs in, so what is half taken is of a crash.
+        """Give the receiver of this center, ready to run: the only one on this machine until the center is closed.
 
-        Raises: AddressError, StoreError.
+        It alone takes packs in, so what is half taken is of a crash, and is removed.
+
+        Raises: ServedError if another daemon serves this center; AddressError, StoreError.
         """
+        if not self._closing.enter_context(FolderLock(self.folder / SERVING_NAME).try_hold()):
+            raise ServedError(
+                f"another daemon serves the center in {self.folder}",
+                hint="one `jinsuo-center serve` is enough for any number of agents: stop the other one first, or leave "
+                "this one; all other commands run beside it",
+            )
         FolderStore(self.config.find_store(self.folder)).remove_leftovers()
         info = CenterInfo(self.ledger.log_key, self.operator.key, self.sealing.public, f"jinsuo {version('jinsuo')}")
         bounds = self.config.limits

@@ -123,7 +123,9 @@ class Center:
                 spki_sha256=read_spki_sha256(TlsFiles.within(folder / "tls").certificate), vkey=log.key.vkey,
             )  # fmt: skip
             # A ledger restored from an old copy cannot know that it is old; an agent that has seen more can.
-            ledger.require_confirmation(any(unit.last_checkpoint_size for unit in units.list() if not unit.disabled))
+            ledger.require_confirmation(
+                {unit.unit: unit.last_checkpoint_size or 0 for unit in units.list() if not unit.disabled}
+            )
             catalog = closing.enter_context(Catalog(folder / CATALOG_NAME))
             replay = Replay(catalog, ledger, store, units)
             replay.catch_up()
@@ -161,7 +163,7 @@ class Center:
     def confirm(self, by: str, reason: str) -> None:
         """Sign by an operator's word that the ledger is no old copy, where no agent is left to say so; it is logged.
 
-        Raises: HeldError if a hold stands: then the ledger is known to be an old copy, or forked.
+        Raises: HeldError if a hold stands, or a unit has acknowledged more: then it is known to be an old copy, or forked.
         """
         act = Act("confirmation", "ledger", "signs by the operator's word", by, reason)
         self.ledger.confirm()

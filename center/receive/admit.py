@@ -121,6 +121,7 @@ class Admission:
         """
         note, statement = self._read_statement(unit, source, raw)
         digest = statement_digest(note.text)
+        self._ledger.check_confirmed()
         with self._lock(unit, source):
             self._replay.catch_up()
             known = self._catalog.by_digest(digest)
@@ -147,14 +148,19 @@ class Admission:
             return StatementAnswer(level, self._ledger.receipt(sealed.index), tuple(missing or ()))
 
     def latest(self, unit: str, source: str) -> tuple[bytes, Receipt] | None:
-        """Give the newest statement of a source and its receipt, or None."""
+        """Give the newest statement of a source and its receipt, or None. Raises: HeldError."""
         self._units.secrets(unit, source)
+        self._ledger.check_confirmed()
         self._replay.catch_up()
         row = self._catalog.latest(unit, source)
         return None if row is None else (row.note, self._ledger.receipt(_latest_index(row)))
 
     def receipt(self, unit: str, digest: Sha256) -> Receipt:
-        """Give the receipt of a unit's statement by its digest, under the newest checkpoint. Raises: NotFoundError."""
+        """Give the receipt of a unit's statement by its digest, under the newest checkpoint.
+
+        Raises: NotFoundError; HeldError while nobody has confirmed the ledger since the start.
+        """
+        self._ledger.check_confirmed()
         row = self._catalog.by_digest(digest)
         if row is None or row.unit != unit:
             raise NotFoundError(

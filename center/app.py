@@ -121,6 +121,7 @@ class Center:
             units = Units(
                 folder / "units", master, clock, record,
                 spki_sha256=read_spki_sha256(TlsFiles.within(folder / "tls").certificate), vkey=log.key.vkey,
+                most_sources=config.limits.sources_per_unit,
             )  # fmt: skip
             # A ledger restored from an old copy cannot know that it is old; an agent that has seen more can.
             ledger.require_confirmation(
@@ -138,7 +139,9 @@ class Center:
                 units=units,
                 catalog=catalog,
                 replay=replay,
-                admission=Admission(store, ledger, catalog, units, replay, operator),
+                admission=Admission(
+                    store, ledger, catalog, units, replay, operator, clock, config.limits.repeated_bytes
+                ),
                 operator=operator,
                 sealing=open_sealing_key(keys / "sealing.key", master),
                 _closing=closing.pop_all(),

@@ -24,6 +24,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, TypeAlias, TypeVar
 
+from center.config import MOST_SOURCES
 from center.errors import ConflictError, ForbiddenError, NotFoundError, RefusedError, StoreError
 from center.registry.lock import FolderLock
 from center.registry.seal import MasterKey
@@ -77,8 +78,12 @@ class Units:
         spki_sha256: bytes,
         vkey: str,
         random: Callable[[int], bytes] = os.urandom,
+        most_sources: int = MOST_SOURCES,
     ) -> None:
-        """Open the registry in `folder`; the last three are what enrolment codes are made of."""
+        """Open the registry in `folder`; `spki_sha256`, `vkey` and `random` are what enrolment codes are made of.
+
+        `most_sources`: so many a unit may have before a new one is refused.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._master = master
@@ -87,6 +92,7 @@ class Units:
         self._spki_sha256 = spki_sha256
         self._vkey = vkey
         self._random = random
+        self._most_sources = most_sources
         self._changes = threading.Lock()
         self._file_lock = FolderLock(folder / ".lock")
         self._records: dict[str, tuple[tuple[int, int, int], UnitRecord]] = {}
@@ -195,13 +201,14 @@ class Units:
 
         Raises:
             NotFoundError: no such unit.
-            RefusedError: the name cannot be a source's.
+            RefusedError: the name cannot be a source's, or the unit has as many sources as it may have.
             ConflictError: the source has other secrets here.
         """
         self._load(unit)
         self._check_new_name(source, "source")
         with self._changing():
-            known = next((other for other in self._sources(unit) if other.casefold() == source.casefold()), None)
+            sources = self._sources(unit)
+            known = next((other for other in sources if other.casefold() == source.casefold()), None)
             if known is not None:
                 if known == source and self.secrets(unit, source) == secrets:
                     return False
@@ -209,6 +216,13 @@ class Units:
                     f"source {unit}/{known} has secrets at the center, and those sent are others",
                     hint="the agent must take back the source's own secrets: enrol it again with its old folder, or "
                     "choose another name for the source",
+                )
+            if len(sources) >= self._most_sources:
+                raise RefusedError(
+                    f"unit {unit} has {len(sources)} sources, and may have no more than {self._most_sources}: {source} is"
+                    " not added",
+                    hint="if it does have so many, the archives raise limits.sources_per_unit in center.yaml and start the"
+                    " center again; else look for what makes new names",
                 )
             self._record("unit", Act("registration", f"{unit}/{source}", "added", unit, "source registered"))
             wrapped = self._master.wrap(_purpose(unit, source), secrets.encode())

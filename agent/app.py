@@ -137,6 +137,16 @@ class Agent:
                 outcomes.append(outcome if outcome.stage is Stage.STORED else replace(outcome, trouble=trouble))
         return outcomes
 
+    def greet(self) -> None:
+        """Show the center the newest checkpoint that this agent has seen, if there is one: a started center waits for it.
+
+        Raises: CenterDownError (also where the center waits for another's word), CenterRefusedError, PinError.
+        """
+        names = self.source_names()
+        if names and is_enrolled(self.folder) and self.journal.checkpoint() is not None:
+            with Identity.open(self.folder).connect(self._seen_checkpoint) as road:
+                road.latest(names[0])
+
     def compare(self, name: str, sequence: int | None, progress: Progress) -> Comparison:
         """Tell whether a source equals what this agent registered as `sequence` (None: the newest snapshot).
 

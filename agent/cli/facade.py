@@ -33,6 +33,9 @@ class Facade(Protocol):
     def send(self, progress: Progress) -> Sequence[Outcome]:
         """Send what waits in the spool, oldest first; what cannot be sent yet has `trouble`."""
 
+    def greet(self) -> None:
+        """Show the center the newest checkpoint that this agent has seen. Raises: CenterDownError and its kin."""
+
     def compare(self, source: str, sequence: int | None, progress: Progress) -> Comparison:
         """Read the source, send nothing, compare with statement `sequence` (None: the latest stored)."""
 

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from agent.cli.facade import OpenAgent
-from agent.errors import PinError, ReceiptError
+from agent.cli.facade import Facade, OpenAgent
+from agent.errors import CenterDownError, PinError, ReceiptError
 from agent.outcome import Stage
 from agent.snapshot.progress import Silent
 from terminal.command import Examples, Parser
@@ -86,10 +86,16 @@ class Run:
 
 
 def drain(open_agent: OpenAgent, folder: Path) -> None:
-    """Send what waits, once. Raises: PinError, ReceiptError; every other trouble is logged."""
+    """Send what waits, once. Raises: PinError, ReceiptError; every other trouble is logged.
+
+    Where nothing waits, the center is greeted: one that was started anew signs for nobody until an agent that has seen
+    as much as any has called, and that may be this one, whose next snapshot is a night away.
+    """
     try:
         with open_agent(folder) as agent:
             outcomes = agent.send(Silent())
+            if not outcomes:
+                _greet(agent)
     except (PinError, ReceiptError):
         raise
     except OperatorError as err:
@@ -108,6 +114,14 @@ def drain(open_agent: OpenAgent, folder: Path) -> None:
                     "sent_bytes": outcome.sent_bytes,
                 },
             )
+
+
+def _greet(agent: Facade) -> None:
+    try:
+        agent.greet()
+    except CenterDownError as err:
+        # Nothing waits, so nothing is amiss here: the line may be down at night.
+        log.info("center not greeted", extra={"code": err.code, "why": str(err)})
 
 
 def _log_trouble(err: OperatorError, **facts: str) -> None:

@@ -11,11 +11,13 @@ Source: design sections 4 to 6, promise 1.
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 
 from center.errors import CenterError, ConflictError, NotFoundError, PackError, StatementError, StoreError
 from center.ledger.ledger import Ledger
 from center.receive.closure import Closure, has_token, judge_group
+from center.receive.conflicts import Conflicts
 from center.registry.catalog import MANIFEST_SPEC, TOKENS_SPEC, Catalog, Fact, ObjectPlace, StatementRow
 from center.registry.objects import SourceObjects, pack_path
 from center.registry.replay import Replay
@@ -26,7 +28,7 @@ from evidence.digest import ObjectId, PackNamer, Sha256, pack_name, sha256
 from evidence.errors import EvidenceError, FormatError, MissingObjectError
 from evidence.keys.signer import Signer
 from evidence.manifest.claim import snapshot_root
-from evidence.manifest.entry import Act, Level, StoredAct
+from evidence.manifest.entry import Level, StoredAct
 from evidence.manifest.manifest import Manifest, parse_manifest
 from evidence.manifest.receipt import Receipt
 from evidence.manifest.statement import SnapshotStatement, Statement, key_name, parse_statement, statement_digest
@@ -65,14 +67,25 @@ class Admission:
     """Take in packs and statements of all units."""
 
     def __init__(
-        self, store: Store, ledger: Ledger, catalog: Catalog, units: Units, replay: Replay, operator: Signer
+        self,
+        store: Store,
+        ledger: Ledger,
+        catalog: Catalog,
+        units: Units,
+        replay: Replay,
+        operator: Signer,
+        clock: Callable[[], datetime],
+        repeated_bytes: int,
     ) -> None:
+        """Admit into these; `repeated_bytes` bounds what the new blobs of a statement claim (`Closure`)."""
         self._store = store
         self._ledger = ledger
         self._catalog = catalog
         self._units = units
         self._replay = replay
         self._operator = operator
+        self._conflicts = Conflicts(ledger, operator, clock)
+        self._repeated_bytes = repeated_bytes
         self._locks: dict[tuple[str, str], threading.Lock] = {}
         self._locks_lock = threading.Lock()
 
@@ -120,11 +133,12 @@ class Admission:
 
         Raises:
             StatementError: wrong signature, grammar, previous, or content that does not hold.
-            ConflictError: another statement has this sequence; that is logged.
+            ConflictError: another statement has this sequence; that is logged, within bounds (`conflicts.py`).
             HeldError, FullError: nothing was admitted; try again later.
         """
         note, statement = self._read_statement(unit, source, raw)
         digest = statement_digest(note.text)
+        self._ledger.check_confirmed()
         with self._lock(unit, source):
             self._replay.catch_up()
             known = self._catalog.by_digest(digest)
@@ -151,14 +165,19 @@ class Admission:
             return StatementAnswer(level, self._ledger.receipt(sealed.index), tuple(missing or ()))
 
     def latest(self, unit: str, source: str) -> tuple[bytes, Receipt] | None:
-        """Give the newest statement of a source and its receipt, or None."""
+        """Give the newest statement of a source and its receipt, or None. Raises: HeldError."""
         self._units.secrets(unit, source)
+        self._ledger.check_confirmed()
         self._replay.catch_up()
         row = self._catalog.latest(unit, source)
         return None if row is None else (row.note, self._ledger.receipt(_latest_index(row)))
 
     def receipt(self, unit: str, digest: Sha256) -> Receipt:
-        """Give the receipt of a unit's statement by its digest, under the newest checkpoint. Raises: NotFoundError."""
+        """Give the receipt of a unit's statement by its digest, under the newest checkpoint.
+
+        Raises: NotFoundError; HeldError while nobody has confirmed the ledger since the start.
+        """
+        self._ledger.check_confirmed()
         row = self._catalog.by_digest(digest)
         if row is None or row.unit != unit:
             raise NotFoundError(
@@ -204,13 +223,12 @@ class Admission:
         next_sequence = 1 if latest is None else latest.sequence + 1
         if statement.sequence < next_sequence:
             first = self._catalog.statement(statement.unit, statement.source, statement.sequence)
-            act = Act(
-                "conflict", f"{statement.unit}/{statement.source}#{statement.sequence}", "refused", "center",
+            noted = self._conflicts.note(
+                f"{statement.unit}/{statement.source}", statement.sequence,
                 f"another text, {digest.hex()}, was sent for the statement {first.digest.hex()}",
             )  # fmt: skip
-            self._ledger.append("conflict", Level.NONE, sign_note(act.encode(), [self._operator]).encode())
             raise ConflictError(
-                f"{where} was admitted before with another text, {first.digest.hex()[:16]}…; the conflict is logged",
+                f"{where} was admitted before with another text, {first.digest.hex()[:16]}…; {noted}",
                 hint="ask the center for the latest statement, and go on from there",
             )
         previous = None if latest is None else latest.digest
@@ -254,7 +272,7 @@ class Admission:
         try:
             manifest = parse_manifest(objects.read(top, ObjectKind.MANIFEST))
             _check_figures(statement, manifest, secrets)
-            closure = Closure(self._catalog, objects, unit, source, row_key(secrets.row_secret))
+            closure = Closure(self._catalog, objects, unit, source, row_key(secrets.row_secret), self._repeated_bytes)
             closure.check(manifest, self._read_before(statement, objects))
         except EvidenceError as err:
             raise StatementError(

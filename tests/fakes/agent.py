@@ -60,6 +60,7 @@ class FakeAgent:
     asked: list[tuple[object, ...]] = field(default_factory=list)
     opened: int = 0
     open_error: Exception | None = None
+    greet_error: Exception | None = None
 
     @contextmanager
     def open(self, folder: Path) -> Iterator["FakeAgent"]:
@@ -90,6 +91,11 @@ class FakeAgent:
         self.asked.append(("send",))
         progress.sent(500)
         return _give(self.waiting.pop(0)) if self.waiting else []
+
+    def greet(self) -> None:
+        self.asked.append(("greet",))
+        if self.greet_error is not None:
+            raise self.greet_error
 
     def compare(self, source: str, sequence: int | None, progress: Progress) -> Comparison:
         self.asked.append(("compare", source, sequence))

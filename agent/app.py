@@ -17,7 +17,15 @@ from pathlib import Path
 from types import TracebackType
 
 from agent.collectors.base import Collector
-from agent.config import AgentConfig, FilesSource, PostgresqlSource, SqliteSource, load_config
+from agent.config import (
+    AgentConfig,
+    CommandSource,
+    FilesSource,
+    PostgresqlSource,
+    SqliteSource,
+    is_reference,
+    load_config,
+)
 from agent.doctor import Circumstances, examine
 from agent.errors import AgentError, CenterDownError, PinError, ReceiptError, SourceError
 from agent.finding import Finding, Severity
@@ -33,13 +41,13 @@ from agent.snapshot.run import Desk, SourceRun, manifest_path, receipt_path
 from agent.spool import Spool
 from agent.transport.base import Transport
 from agent.transport.send import Parties
-from evidence.manifest.statement import SnapshotStatement, parse_statement
+from evidence.manifest.statement import Consistency, SnapshotStatement, parse_statement
 from evidence.note.signed import parse_note
 
 JOURNAL_NAME = "journal.sqlite"
 HOLDINGS_NAME = "holdings.sqlite"
 _STAGES = {State.TAKEN: Stage.SPOOLED, State.REGISTERED: Stage.REGISTERED, State.STORED: Stage.STORED}
-_AnySource = SqliteSource | PostgresqlSource | FilesSource
+_AnySource = SqliteSource | PostgresqlSource | FilesSource | CommandSource
 
 
 def utc_now() -> datetime:
@@ -323,7 +331,33 @@ class Agent:
             from agent.collectors.files import FilesCollector, FilesSettings
 
             return FilesCollector(FilesSettings(source.path, source.include, source.exclude, source.attempts))
+        if isinstance(source, CommandSource):
+            return self._make_command(source)
         return self._make_postgresql(source)
+
+    def _make_command(self, source: CommandSource) -> Collector:
+        from agent.collectors.command import CommandCollector, CommandSettings, Output
+
+        secrets = Secrets(self.folder, self._environ)
+        found = {name: secrets.find(value) for name, value in source.env.items() if is_reference(value)}
+        default = source.path.name if source.path else source.name
+        return CommandCollector(
+            CommandSettings(
+                argv=source.argv,
+                name=source.dump or default,
+                output=Output(source.output),
+                path=source.path,
+                remove=source.remove,
+                env=dict(source.env) | found,
+                secrets=tuple(found.values()),
+                cwd=source.cwd,
+                timeout_s=source.timeout,
+                stall_timeout_s=source.stall_timeout,
+                exit_codes=source.exit_codes,
+                consistency=Consistency(source.consistency),
+            ),
+            self._environ,
+        )
 
     def _make_postgresql(self, source: PostgresqlSource) -> Collector:
         from agent.collectors.postgresql import PostgresqlCollector, PostgresqlSettings

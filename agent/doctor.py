@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from agent.config import AgentConfig, FilesSource, PostgresqlSource, SqliteSource
+from agent.config import AgentConfig, CommandSource, FilesSource, PostgresqlSource, SqliteSource, is_reference
 from agent.errors import AgentError, CenterDownError, SecretError
 from agent.finding import Finding, Severity
 from agent.secrets import Secrets, variable_of
@@ -115,11 +115,14 @@ def _examine_folder(folder: Path) -> Iterator[Finding]:
 def _examine_secrets(of: Circumstances) -> Iterator[Finding]:
     for source in of.config.sources:
         if isinstance(source, PostgresqlSource) and source.password is not None:
-            yield _examine_secret(of, source.name, source.password)
+            yield _examine_secret(of, f"{source.name}: password", source.password)
+        if isinstance(source, CommandSource):
+            for name, value in source.env.items():
+                if is_reference(value):
+                    yield _examine_secret(of, f"{source.name}: {name}", value)
 
 
-def _examine_secret(of: Circumstances, source: str, reference: str) -> Finding:
-    subject = f"{source}: password"
+def _examine_secret(of: Circumstances, subject: str, reference: str) -> Finding:
     scheme, _, name = reference.partition(":")
     variable = name if scheme == "env" else variable_of(name)
     try:
@@ -192,6 +195,8 @@ def _examine_volumes(of: Circumstances) -> Iterator[Finding]:
                     ),
                 )
             continue
+        if isinstance(source, CommandSource):
+            continue  # its collector examines the place of its dump
         yield _examine_volume(source, subject, spool, of.folder)
 
 

@@ -78,14 +78,18 @@ class _KeptChild:
         self.stderr: BinaryIO = self._keeper.stderr  # type: ignore[assignment]  # as above
         try:
             _write_all(self._lifeline.fileno(), _encode_order(argv, env, cwd))
-            first = json.loads(self._report.readline() or b'{"failed": "its keeper ended"}')
+            self._pid = self._await_start(argv[0])
         except BaseException:
             self.stop()
+            self.stdout.close()
+            self.stderr.close()
             raise
+
+    def _await_start(self, program: str) -> int:
+        first = json.loads(self._report.readline() or b'{"failed": "its keeper ended"}')
         if "failed" in first:
-            self.stop()
-            raise refuse_start(argv[0], str(first["failed"]))
-        self._pid = first["started"]
+            raise refuse_start(program, str(first["failed"]))
+        return int(first["started"])
 
     def wait(self, timeout_s: float) -> int | None:
         if self._code is None and _is_readable(self._report.fileno(), timeout_s):

@@ -9,13 +9,21 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from agent.config import AgentConfig, FilesSource, PostgresqlSource, SpoolSettings, SqliteSource, load_config
+from agent.config import (
+    AgentConfig,
+    CommandSource,
+    FilesSource,
+    PostgresqlSource,
+    SpoolSettings,
+    SqliteSource,
+    load_config,
+)
 from agent.example import EXAMPLE, first_settings, make_folder
 from terminal.errors import SettingsError, UsageError
 from terminal.settings import parse_settings
 
 ROOT = Path(__file__).parents[4]
-_KINDS = {"sqlite": SqliteSource, "postgresql": PostgresqlSource, "files": FilesSource}
+_KINDS = {"sqlite": SqliteSource, "postgresql": PostgresqlSource, "files": FilesSource, "command": CommandSource}
 
 
 def _parse(text: str) -> AgentConfig:
@@ -90,10 +98,13 @@ def test_relative_paths_start_at_the_agents_folder(tmp_path: Path) -> None:
     (tmp_path / "agent.yaml").write_text(
         "sources:\n- {name: a, kind: sqlite, path: x/y.db}\n- {name: b, kind: files, path: /abs}\n"
         "- {name: c, kind: postgresql, database: d, user: u, sslrootcert: ca.pem}\n"
+        "- {name: d, kind: command, argv: [x], output: file, path: d/*.dmp, cwd: w}\n"
     )
     config = load_config(tmp_path)
     assert config.spool.folder == tmp_path / "spool"
-    a, b, c = config.sources
+    a, b, c, d = config.sources
+    assert isinstance(d, CommandSource)
+    assert (d.path, d.cwd) == (tmp_path / "d/*.dmp", tmp_path / "w")
     assert isinstance(a, SqliteSource)
     assert isinstance(b, FilesSource)
     assert isinstance(c, PostgresqlSource)
@@ -138,6 +149,19 @@ def test_password_itself_in_the_settings_is_refused_and_not_repeated(password: o
     assert "12345678" not in str(caught.value) + str(caught.value.__cause__)
 
 
+@pytest.mark.parametrize("name", ["PGPASSWORD", "SQLCMDPASSWORD", "MYSQL_PWD", "api_token", "ClientSecret"])
+def test_password_itself_in_the_environment_of_a_command_is_refused_and_not_repeated(name: str) -> None:
+    source = {"name": "his", "kind": "command", "argv": ["pg_dump"], "env": {"PGUSER": "u", name: "hunter2"}}
+    with pytest.raises(SettingsError, match="secret set NAME") as caught:
+        _parse(yaml.safe_dump({"sources": [source]}))
+    assert caught.value.key == f"sources[0].env.{name}"
+    assert "hunter2" not in str(caught.value) + str(caught.value.__cause__)
+    source["env"] = {"PGUSER": "u", name: "secret:his"}
+    (found,) = _parse(yaml.safe_dump({"sources": [source]})).sources
+    assert isinstance(found, CommandSource)
+    assert found.env == source["env"]
+
+
 @pytest.mark.parametrize("reference", ["secret:his", "secret:a.b-C_9", "env:PGPASSWORD", "file:/run/his", r"file:C:\p"])
 def test_reference_to_a_password_is_taken(reference: str) -> None:
     source = {"name": "his", "kind": "postgresql", "database": "d", "user": "u", "password": reference}
@@ -156,6 +180,17 @@ def test_reference_to_a_password_is_taken(reference: str) -> None:
         ("sources: [{name: a, kind: files, path: b, snapshot_age_limit: 1 h}]", "unknown key snapshot_age_limit"),
         ("sources: [{name: a, kind: sqlite, path: b, include: x}]", "expected a list"),
         ("sources: [{name: a, kind: sqlite, path: b, include: ['']}]", "text that is not empty"),
+        ("sources: [{name: a, kind: command, argv: pg_dump his}]", "expected a list"),
+        ("sources: [{name: a, kind: command, argv: []}]", "argv"),
+        ("sources: [{name: a, kind: command, argv: [x], output: file}]", "`path`, for `output: file`"),
+        ("sources: [{name: a, kind: command, argv: [x], path: b}]", "only with `output: file`"),
+        ("sources: [{name: a, kind: command, argv: [x], remove: true}]", "only with `output: file`"),
+        ("sources: [{name: a, kind: command, argv: [x], dump: a/b}]", "a name without /"),
+        ("sources: [{name: a, kind: command, argv: [x], output: file, path: '*.dmp', dump: b}]", "no `dump` where"),
+        ("sources: [{name: a, kind: command, argv: [x], consistency: per-table}]", "consistent"),
+        ("sources: [{name: a, kind: command, argv: [x], exit_codes: [-1]}]", "at least 0"),
+        ("sources: [{name: a, kind: command, argv: [x], env: {'A=B': x}}]", "the name and value of a variable"),
+        ("sources: [{name: a, kind: command, argv: [x], include: [b]}]", "unknown key include"),
     ],
 )
 def test_setting_that_makes_no_sense_is_refused(text: str, said: str) -> None:

@@ -76,6 +76,14 @@ def test_every_key_of_a_source_is_passed_on_by_the_wiring(model: type[BaseModel]
     assert [name for name in model.model_fields if name != "kind" and f"source.{name}" not in wiring] == []
 
 
+def test_examples_of_the_handbook_are_settings() -> None:
+    blocks = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs" / "operate.md").read_text(encoding="utf-8"), re.M | re.S)
+    sources = [source for block in blocks for source in _parse(f"sources:\n{block}").sources]
+    assert {source.kind for source in sources} >= {"command"}
+    backup = next(s for s in sources if isinstance(s, CommandSource) and "BACKUP" in s.argv[-1])
+    assert "DISK='E:\\jinsuo\\pacs.bak'" in backup.argv[-1]
+
+
 def test_first_settings_have_no_sources_and_become_the_example_by_uncommenting() -> None:
     text = first_settings()
     assert _parse(text) == AgentConfig()

@@ -25,6 +25,12 @@ _REFERENCE = Text(
     "never the password itself",
 )
 
+UNFINISHED = (
+    "*.tmp", "*.temp", "*.part", "*.partial", "*.filepart", "*.crdownload", "*.download", "*.swp", "*~", "~$*", ".~*", ".#*",
+    ".nfs*",
+)  # fmt: skip
+"""Names that programs give to what they are downloading, copying or editing."""
+
 
 def is_name(text: str) -> bool:
     """Tell whether `text` can name a source or a secret; `.` and `..` cannot, for folders are named after sources."""
@@ -64,11 +70,27 @@ class _TableSource(_Source):
     snapshot_age_limit: Annotated[Seconds, Field(ge=1)] = 3600
 
 
+class WatchSettings(Settings):
+    """How `jinsuo-agent watch` follows a source. `ignore` are patterns of names that are not finished yet."""
+
+    settle: Annotated[Seconds, Field(ge=1)] = 30
+    most_wait: Annotated[Seconds, Field(ge=1)] = 15 * 60
+    poll: Annotated[Seconds, Field(ge=1)] = 60
+    ignore: tuple[Text1, ...] = UNFINISHED
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if self.most_wait < self.settle:
+            raise mistake(Text(zh="most_wait 不小于 settle", en="`most_wait` not less than `settle`"))
+        return self
+
+
 class SqliteSource(_TableSource):
     """A SQLite database file."""
 
     kind: Literal["sqlite"]
     path: Path
+    watch: WatchSettings | None = None
     lock_timeout: Annotated[Seconds, Field(ge=0)] = 10
 
 
@@ -98,6 +120,7 @@ class FilesSource(_Source):
 
     kind: Literal["files"]
     path: Path
+    watch: WatchSettings | None = None
     attempts: Annotated[int, Field(ge=1, le=100)] = 3
 
 

@@ -84,6 +84,12 @@ sources:
     as: {}
     lock_timeout: 10 s
     snapshot_age_limit: 1 h
+    # 由 `jinsuo-agent watch` 监视：变动静止 settle 之久即取快照；null 为不监视。
+    # Followed by `jinsuo-agent watch`: taken once what changed has stood still for `settle`; null: not watched.
+    # watch: {settle: 30 s, most_wait: 15 min, poll: 60 s,
+    #         ignore: ["*.tmp", "*.temp", "*.part", "*.partial", "*.filepart", "*.crdownload", "*.download", "*.swp", "*~", "~$*",
+    #                  ".~*", ".#*", ".nfs*"]}
+    watch: null
 
   # 一个文件目录。模式中 * 不跨 /，** 跨。 A folder of files. In patterns * stops at /, ** does not.
   - name: scans
@@ -93,6 +99,8 @@ sources:
     exclude: []
     # 读时变化的文件重读的次数。 How often a file that changes while it is read is tried.
     attempts: 3
+    # 同上；此处的 settle 即证明文件已写完。 As above; here standing still is what proves a file whole.
+    watch: null
 
   # 一条转储命令：数据库厂商自己的备份程序，不经 shell。每周一次，与逐行的来源并用，才能恢复整个系统。
   # A dump command: the vendor's own backup program, run without a shell. Once a week, beside a source that reads rows,

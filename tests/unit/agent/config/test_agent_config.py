@@ -16,6 +16,7 @@ from agent.config import (
     PostgresqlSource,
     SpoolSettings,
     SqliteSource,
+    WatchSettings,
     load_config,
 )
 from agent.example import EXAMPLE, first_settings, make_folder
@@ -74,6 +75,19 @@ def test_every_key_of_the_example_that_is_new_has_a_comment_before_it() -> None:
 def test_every_key_of_a_source_is_passed_on_by_the_wiring(model: type[BaseModel]) -> None:
     wiring = (ROOT / "agent" / "app.py").read_text(encoding="utf-8")
     assert [name for name in model.model_fields if name != "kind" and f"source.{name}" not in wiring] == []
+
+
+def test_example_shows_in_a_comment_how_a_source_is_watched() -> None:
+    lines = [line.strip().removeprefix("#").strip() for line in EXAMPLE.splitlines()]
+    begin = next(i for i, line in enumerate(lines) if line.startswith("watch: {"))
+    end = next(i for i, line in enumerate(lines) if i >= begin and line.endswith("}"))
+    shown = yaml.safe_load(" ".join(lines[begin : end + 1]))["watch"]
+    assert set(shown) == _keys_of(WatchSettings)
+    (source,) = _parse(
+        yaml.safe_dump({"sources": [{"name": "a", "kind": "files", "path": "b", "watch": shown}]})
+    ).sources
+    assert isinstance(source, FilesSource)
+    assert source.watch == WatchSettings()
 
 
 def test_examples_of_the_handbook_are_settings() -> None:
@@ -188,6 +202,10 @@ def test_reference_to_a_password_is_taken(reference: str) -> None:
         ("sources: [{name: a, kind: files, path: b, snapshot_age_limit: 1 h}]", "unknown key snapshot_age_limit"),
         ("sources: [{name: a, kind: sqlite, path: b, include: x}]", "expected a list"),
         ("sources: [{name: a, kind: sqlite, path: b, include: ['']}]", "text that is not empty"),
+        ("sources: [{name: a, kind: files, path: b, watch: {settle: 0}}]", "at least 1"),
+        ("sources: [{name: a, kind: files, path: b, watch: {settle: 2 h}}]", "`most_wait` not less than `settle`"),
+        ("sources: [{name: a, kind: files, path: b, watch: true}]", "watch"),
+        ("sources: [{name: a, kind: postgresql, database: d, user: u, watch: {}}]", "unknown key watch"),
         ("sources: [{name: a, kind: command, argv: pg_dump his}]", "expected a list"),
         ("sources: [{name: a, kind: command, argv: []}]", "argv"),
         ("sources: [{name: a, kind: command, argv: [x], output: file}]", "`path`, for `output: file`"),

@@ -8,12 +8,14 @@ SourceError. Everything may raise AgentError and SettingsError.
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from agent.collectors.watch import Ready
 from agent.finding import Finding
 from agent.outcome import AgentStatus, Comparison, Enrolment, Outcome, Plan
 from agent.snapshot.progress import Progress
+
+if TYPE_CHECKING:
+    from agent.collectors.watch import Ready
 
 
 class Watch(Protocol):
@@ -23,7 +25,7 @@ class Watch(Protocol):
     deafness: str | None
     """Why no events of the system are heard, or None."""
 
-    def step(self) -> Ready | None:
+    def step(self) -> "Ready | None":
         """Look, if a look is due; say so if a snapshot is due now. Raises: AgentError."""
 
     def take(self) -> None:

@@ -12,10 +12,10 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.cli.facade import OpenAgent, Watch
 from agent.cli.run import drain, wait_for_signal
-from agent.collectors.watch import Ready
 from agent.errors import PinError, ReceiptError
 from agent.outcome import Stage
 from agent.snapshot.progress import Silent
@@ -24,6 +24,9 @@ from terminal.errors import EXIT_OK, EXIT_RETRY, OperatorError
 from terminal.language import Text
 from terminal.logs import set_up_logging
 from terminal.printer import Printer
+
+if TYPE_CHECKING:
+    from agent.collectors.watch import Ready
 
 log = logging.getLogger(__name__)
 _TICK_S = 1.0
@@ -106,7 +109,7 @@ class _Watching:
             _log_trouble("source not taken", err, source=watch.name)
         self._tell_deafness(watch)
 
-    def _snapshot(self, watch: Watch, ready: Ready) -> None:
+    def _snapshot(self, watch: Watch, ready: "Ready") -> None:
         remarks = [ready.remark] if ready.remark else []
         with self._open(self._folder) as agent:
             outcome = agent.snapshot(watch.name, Silent(), remarks=remarks)

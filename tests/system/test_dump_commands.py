@@ -140,6 +140,8 @@ def test_large_dump_with_one_row_more_sends_a_few_chunks(tmp_path: Path) -> None
         folder = world.add_agent(center, UNIT, source(40_000, -1))
         first = world.snapshot(UNIT)
         assert first.sent_bytes > 40_000_000
+        with Agent.open(folder) as agent:
+            assert agent.compare("his", 1, Silent()).is_equal
         same = world.snapshot(UNIT)
         assert same.root == first.root  # nothing of another day is in the row
         assert same.sent_bytes < 50_000

@@ -137,7 +137,8 @@ class _PlainChild:  # pragma: no cover - Windows
     def stop(self) -> None:
         if self._process.poll() is None:
             words = [r"C:\Windows\System32\taskkill.exe", "/T", "/F", "/PID", str(self._process.pid)]
-            subprocess.run(words, capture_output=True, timeout=_LAST_WAIT_S, check=False)  # noqa: S603 - fixed words
+            with suppress(OSError, subprocess.TimeoutExpired):
+                subprocess.run(words, capture_output=True, timeout=_LAST_WAIT_S, check=False)  # noqa: S603 - fixed words
             self._process.kill()
             self._process.wait()
 

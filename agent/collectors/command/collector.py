@@ -22,8 +22,10 @@ from terminal.language import Text
 
 _MIB: Final = 1 << 20
 _ROOM_BYTES: Final = 1 << 30
-_PASSWORD: Final = re.compile(r"(?i)(?:.*[-_;\b])?(?:password|passwd|pwd)\s*[=:]\s*\S.*|[\w$#]+/[^@/\\:\s]+@\S*")
-"""A word that looks as if it held a password: `--password=…`, `user/password@db`."""
+_PASSWORD: Final = re.compile(
+    r"(?i)(?:.*[-_;])?(?:password|passwd|pwd)\s*[=:]\s*\S.*|[\w$#]+/[^@/\\:\s]+@\S*|[\w+]+://[^/\s:@]*:[^/\s@]+@.*"
+)
+"""A word that looks as if it held a password: `--password=…`, `user/password@db`, `postgresql://user:password@host`."""
 
 
 class CommandCollector:

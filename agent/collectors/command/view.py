@@ -8,8 +8,10 @@ and a table whose root did not change says that nothing changed. The command run
 reading. Whether a dump is one state only the command knows: `consistency` is the operator's word, and a note says so.
 """
 
+import errno
 import io
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -130,6 +132,8 @@ class CommandView:
         with io.BufferedReader(io.FileIO(descriptor), _READ_BYTES) as file:
             try:
                 before = os.fstat(descriptor)
+                if not stat.S_ISREG(before.st_mode):
+                    raise OSError(errno.EINVAL, "it is no file any more")  # noqa: TRY301 - as if opening had refused
                 head = file.peek(HEAD_BYTES)
             except OSError as err:
                 raise self._refuse_file(left, err) from err

@@ -456,12 +456,28 @@ def test_check_finds_what_will_go_wrong(tmp_path: Path) -> None:
     assert "there is no folder" in failures(collector_of("print(1)", cwd=tmp_path / "gone"))
     path = tmp_path / "gone" / "a.dmp"
     assert "cannot be read" in failures(collector_of("print(1)", output=Output.FILE, path=path))
-    for word in ("--password=hunter2", "scott/tiger@his", "sys/x@//host:1521/his", "-PASSWORD:x"):
+    for word in (
+        "--password=hunter2",
+        "scott/tiger@his",
+        "sys/x@//host:1521/his",
+        "-PASSWORD:x",
+        "mongodb://u:hunter2@h/db",
+    ):
         said = failures(collector_of("print(1)", word))
         assert "every account sees command lines" in said, word
         assert "hunter2" not in said
     assert "every account" in failures(collector_of("print(1)", "-phunter2", secrets=("hunter2",)))
-    for word in ("--no-password", "/@his", "DIRECTORY=D", "FLASHBACK_TIME=SYSTIMESTAMP", "/data/dumps", "a@b", "pwd"):
+    for word in (
+        "--no-password",
+        "/@his",
+        "DIRECTORY=D",
+        "FLASHBACK_TIME=SYSTIMESTAMP",
+        "/data/dumps",
+        "a@b",
+        "pwd",
+        "mongodb://u@h/db",
+        "http://h:80/a@b",
+    ):
         assert failures(collector_of("print(1)", word)) == "", word
 
 

@@ -39,8 +39,8 @@ class Child(Protocol):
 
 def start_child(argv: Sequence[str], env: Mapping[str, str], cwd: Path | None, grace_s: float) -> Child:
     """Start a command with nothing on its standard input. Raises: SourceError if the system cannot start it."""
-    if os.name == "nt":  # pragma: no cover - Windows
-        return _PlainChild(argv, env, cwd)
+    if os.name == "nt" or not hasattr(os, "waitid"):  # pragma: no cover - Windows, old macOS
+        return PlainChild(argv, env, cwd)
     return _KeptChild(argv, env, cwd, grace_s)
 
 
@@ -114,7 +114,9 @@ class _KeptChild:
                 os.killpg(self._pid, signal.SIGKILL)
 
 
-class _PlainChild:  # pragma: no cover - Windows
+class PlainChild:
+    """A command without a keeper, for systems where there is none: see the top of this module."""
+
     def __init__(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path | None) -> None:
         try:
             self._process = subprocess.Popen(  # noqa: S603 - the words of the operator's settings, without a shell
@@ -129,12 +131,14 @@ class _PlainChild:  # pragma: no cover - Windows
         self.stderr: BinaryIO = self._process.stderr  # type: ignore[assignment]  # as above
 
     def wait(self, timeout_s: float) -> int | None:
+        """See `Child`."""
         try:
             return self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             return None
 
     def stop(self) -> None:
+        """See `Child`; elsewhere than on Windows what it started is not reached."""
         if self._process.poll() is None:
             words = [r"C:\Windows\System32\taskkill.exe", "/T", "/F", "/PID", str(self._process.pid)]
             with suppress(OSError, subprocess.TimeoutExpired):

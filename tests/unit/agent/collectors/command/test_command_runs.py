@@ -14,6 +14,7 @@ import pytest
 
 from agent.collectors.base import Severity
 from agent.collectors.command import CommandCollector, CommandSettings, Output
+from agent.collectors.command.child import PlainChild
 from agent.errors import AgentError, BudgetError, CommandFailedError, SourceChangedError, SourceError, SpoolError
 from evidence.manifest.statement import Consistency
 from evidence.rows.line import Token
@@ -381,6 +382,26 @@ time.sleep(600)
     _fail(collector_of(code, stall_timeout_s=1.0), BudgetError)
     (pid,) = pids_in(tmp_path / "pids")
     assert wait_until(lambda: not is_running(pid))
+
+
+def test_command_without_a_keeper_is_read_waited_for_and_stopped(tmp_path: Path) -> None:
+    env = {"PATH": os.environ["PATH"]}
+    child = PlainChild(command_of("import sys; print(1); sys.exit(3)"), env, tmp_path)
+    assert child.wait(20.0) == 3
+    assert child.stdout.read() == b"1\n"
+    child.stop()
+    lasting = PlainChild(command_of("import os, time; print(os.getpid(), flush=True); time.sleep(600)"), env, None)
+    pid = int(lasting.stdout.readline())
+    assert lasting.wait(0.05) is None
+    assert is_running(pid)
+    lasting.stop()
+    lasting.stop()
+    assert not is_running(pid)
+    for each in (child, lasting):
+        each.stdout.close()
+        each.stderr.close()
+    with pytest.raises(SourceError, match="cannot be started"):
+        PlainChild((str(tmp_path / "gone"), "--password=x"), env, None)
 
 
 def test_no_descriptor_is_left_open() -> None:

@@ -70,7 +70,7 @@ class Run:
                 hint=Text(zh="例如 --every 300", en="such as --every 300"),
             )
         set_up_logging(sys.stderr)
-        wait = self._wait or _wait_for_signal()
+        wait = self._wait or wait_for_signal()
         with self._open(args.folder):
             pass  # wrong settings are told at once, by the exit code; later ones only in the log
         log.info("agent started", extra={"folder": args.folder, "every_s": args.every})
@@ -85,8 +85,8 @@ class Run:
         return EXIT_OK
 
 
-def drain(open_agent: OpenAgent, folder: Path) -> None:
-    """Send what waits, once. Raises: PinError, ReceiptError; every other trouble is logged.
+def drain(open_agent: OpenAgent, folder: Path) -> bool:
+    """Send what waits, once; tell whether nothing waits any more. Raises: PinError, ReceiptError; all else is logged.
 
     Where nothing waits, the center is greeted: one that was started anew signs for nobody until an agent that has seen
     as much as any has called, and that may be this one, whose next snapshot is a night away.
@@ -100,7 +100,7 @@ def drain(open_agent: OpenAgent, folder: Path) -> None:
         raise
     except OperatorError as err:
         _log_trouble(err)
-        return
+        return False
     for outcome in outcomes:
         if outcome.trouble is not None:
             _log_trouble(outcome.trouble, statement=outcome.label)
@@ -114,6 +114,7 @@ def drain(open_agent: OpenAgent, folder: Path) -> None:
                     "sent_bytes": outcome.sent_bytes,
                 },
             )
+    return all(outcome.stage is not Stage.SPOOLED for outcome in outcomes)
 
 
 def _greet(agent: Facade) -> None:
@@ -129,7 +130,8 @@ def _log_trouble(err: OperatorError, **facts: str) -> None:
     log.log(level, "spool not sent", extra={**facts, "code": err.code, "why": str(err), "hint": err.hint})
 
 
-def _wait_for_signal() -> Callable[[float], bool]:
+def wait_for_signal() -> Callable[[float], bool]:
+    """Give a wait that tells whether SIGTERM or Ctrl-C has come; from now on they do nothing else."""
     stopping = threading.Event()
 
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the form of a signal handler

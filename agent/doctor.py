@@ -12,7 +12,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from agent.config import AgentConfig, CommandSource, FilesSource, PostgresqlSource, SqliteSource, is_reference
+from agent.config import (
+    AgentConfig,
+    CommandSource,
+    FilesSource,
+    OdbcSource,
+    OracleSource,
+    PostgresqlSource,
+    SqliteSource,
+    SqlserverSource,
+    is_reference,
+)
 from agent.errors import AgentError, CenterDownError, SecretError
 from agent.finding import Finding, Severity
 from agent.secrets import Secrets, variable_of
@@ -21,6 +31,7 @@ from terminal.language import Language, Text
 CLOCK_WARN = timedelta(minutes=5)
 CLOCK_FAIL = timedelta(days=1)
 _MIB = 1 << 20
+_WITH_PASSWORD = (PostgresqlSource, SqlserverSource, OracleSource, OdbcSource)
 _WHOLE_BY_THEMSELVES = frozenset({"sqlite", "files", "command"})
 """Kinds of sources that have no accounts, jobs or procedures beside what is read."""
 
@@ -136,7 +147,7 @@ def _examine_folder(folder: Path) -> Iterator[Finding]:
 
 def _examine_secrets(of: Circumstances) -> Iterator[Finding]:
     for source in of.config.sources:
-        if isinstance(source, PostgresqlSource) and source.password is not None:
+        if isinstance(source, _WITH_PASSWORD) and source.password is not None:
             yield _examine_secret(of, f"{source.name}: password", source.password)
         if isinstance(source, CommandSource):
             for name, value in source.env.items():
@@ -203,7 +214,9 @@ def _examine_volumes(of: Circumstances) -> Iterator[Finding]:
     spool = of.config.spool.folder
     for source in of.config.sources:
         subject = f"{source.name}: volume"
-        if isinstance(source, PostgresqlSource):
+        if isinstance(source, PostgresqlSource | SqlserverSource | OracleSource | OdbcSource):
+            if isinstance(source, OdbcSource):
+                continue  # where its database is, only its driver knows
             if _is_local(source.host):
                 yield Finding(
                     Severity.NOT_EXAMINED,

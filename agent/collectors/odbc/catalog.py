@@ -76,7 +76,7 @@ def read_tables(session: Session, dialect: Dialect) -> list[SourceTable]:
     for row in columns:
         by_table[row[0] or "", row[1] or ""].append(_make_column(row))
     key_of: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
-    for schema, table, column in keys:
+    for schema, table, column, *_ in keys:
         key_of[schema or "", table or ""].append(column or "")
     return [_make_table(row, by_table, key_of) for row in tables]
 
@@ -93,7 +93,7 @@ def _make_table(
 
 
 def _make_column(row: Row) -> SourceColumn:
-    _, _, name, type_name, declared, octets, scale, null, generated, comment = row
+    _, _, name, type_name, declared, octets, scale, null, generated, comment, *_ = row
     return SourceColumn(
         name or "", (type_name or "").strip(), (declared or type_name or "").strip(), _int(octets), _int(scale),
         null != "0", generated not in ("0", None, ""), comment or None,

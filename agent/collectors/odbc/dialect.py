@@ -10,13 +10,15 @@ The catalog queries of a dialect give rows of text in these columns:
               (NULL: no limit), scale, `1` if it can be NULL, `1` if it is generated, comment; in the order of the columns
     keys      schema, table, column; in the order of the primary key
 
+What a query has to give behind these, so that it can order by it, is not looked at.
+
 In SQL, `{c}` is the quoted column behind `t.`, for tables are read as `t` (a bare name behind ORDER BY could mean the text
 that is selected); `{start}` counts from 1; `{t}` is the quoted table, `{t'}` a literal of that, `{s'}` and `{n'}` are
 literals of its schema's and its own name.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 from evidence.manifest.statement import Consistency
@@ -46,10 +48,12 @@ class Long:
     """How to deal with values that may be large: how long one is, and a part of one, in the same units.
 
     A unit is a byte of a binary value, at least a byte of a text: a value over 65,536 units is over 65,536 bytes.
+    `most`: so many units come whole by the cast, or in one part; None: any number.
     """
 
     length: str
     part: str
+    most: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +91,10 @@ class Dialect:
     `begins`: statements that begin the state that is read; `begins_itself`: they are whole, else the driver begins a
     transaction with the first statement after them. `consistency`: what that state is.
     `position`: a word and a query, whose cells joined by `:` are the position.
-    `page`: a page of rows with `{what}`, `{t}`, `{where}`, `{order}`, `{rows}`.
+    `page`: a page of rows with `{what}`, `{t}`, `{where}`, `{order}`, `{rows}`; empty: there are no pages.
     `locates`: kinds of keys whose values can be written in SQL so that the server finds the row again, and goes on behind
     it in the order in which it sorts them.
+    `address_kind`: what an address in the catalog's tables gives.
     `around`: statements before and after each table, so that its lock is given back.
     `fingerprint`: a query for a table's storage as it is now, to compare with what the catalog said.
     `waiting`: a query for how many wait for the session `{session}`, which is what `session_id` gave.
@@ -117,6 +122,7 @@ class Dialect:
     page: str = "SELECT {what} FROM {t} t{where} ORDER BY {order} LIMIT {rows}"
     literal: Literal = Literal.QUOTED
     locates: frozenset[Kind] = frozenset({Kind.INT})
+    address_kind: Kind = Kind.INT
     around: tuple[str, str] | None = None
     fingerprint: str | None = None
     session_id: str | None = None
@@ -125,7 +131,6 @@ class Dialect:
     ddl_whole: str | None = None
     notes: tuple[str, ...] = ()
     grants: str = ""
-    lost_states: Mapping[str, str] = field(default_factory=dict)
 
     def quote(self, identifier: str) -> str:
         """Quote an identifier for SQL."""

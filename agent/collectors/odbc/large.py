@@ -6,10 +6,9 @@ server said was the length: a driver that cuts a part short costs the table, not
 """
 
 import codecs
-import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, BinaryIO, Final, cast
+from typing import BinaryIO, Final, cast
 
 from agent.collectors.base import BlobSink
 from agent.collectors.odbc.cells import CellError, Convert
@@ -17,22 +16,19 @@ from agent.collectors.odbc.dialect import Form
 from agent.collectors.odbc.failures import lose_because
 from agent.collectors.odbc.session import Session
 from agent.collectors.odbc.tables import OfferedTable, ReadColumn
-from evidence.rows.line import Token
+from agent.collectors.parts import PartStream
+from evidence.rows.line import MAX_CELL_BYTES, Token
 from evidence.rows.values import Kind
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 _PART: Final = 512 << 10
 """Units (bytes, or what the server counts of a text) in one part."""
-_BUFFER_BYTES: Final = 256 << 10
 
 
 @dataclass(frozen=True, slots=True)
 class LargeCell:
-    """What a large cell became, and whether a text is UTF-8."""
+    """What a large cell became: a token, or its canonical value if it is not that large; and whether a text is UTF-8."""
 
-    token: Token
+    cell: bytes | Token
     is_utf8: bool
 
 
@@ -53,16 +49,21 @@ class LargeCells:
         if column.cast.form is Form.SQLITE:
             prefix = first[:2].encode()
         is_text = prefix == b"t:" or (not prefix and column.cast.kind is not Kind.BYTES)
-        stream = _Stream(self._decode(column, first, parts, strip=len(prefix)), is_text=is_text)
-        # A buffered reader has all of BinaryIO but `mode` and `name`, which no sink asks for.
-        token = self._blobs.put(cast(BinaryIO, io.BufferedReader(stream, _BUFFER_BYTES)))
-        return LargeCell(replace(token, prefix=prefix), stream.is_utf8)
+        stream = PartStream(self._decode(column, first, parts, strip=len(prefix)), is_text=is_text)
+        file = cast(BinaryIO, stream.buffered())
+        if length <= MAX_CELL_BYTES:
+            raw = file.read()
+            is_hex = prefix == b"b:" or column.cast.kind is Kind.BYTES
+            return LargeCell(prefix + (b"\\x" + raw.hex().encode() if is_hex else raw), stream.is_utf8)
+        return LargeCell(replace(self._blobs.put(file), prefix=prefix), stream.is_utf8)
 
     def _texts(self, column: ReadColumn, length: int, at: Sequence[str]) -> Iterator[str]:
         name = self._offered.schema.name
-        for start in range(1, length + 1, _PART):
+        long = column.cast.long
+        step = min(_PART, (long.most if long is not None else None) or _PART)
+        for start in range(1, length + 1, step):
             self._watch()
-            count = min(_PART, length + 1 - start)
+            count = min(step, length + 1 - start)
             rows = self._session.query(self._offered.row(column.part(start, count), at))
             if len(rows) != 1 or rows[0][0] is None:
                 raise lose_because(
@@ -98,39 +99,3 @@ def _chain(first: str, rest: Iterator[str]) -> Iterator[str]:
 
 def _wide(text: str) -> bytes:
     return text.encode("utf-16-le", "surrogatepass")
-
-
-class _Stream(io.RawIOBase):
-    """A value that comes in parts; tells afterwards whether a text was UTF-8."""
-
-    def __init__(self, parts: Iterator[bytes], *, is_text: bool) -> None:
-        super().__init__()
-        self._parts = parts
-        self._decoder = codecs.getincrementaldecoder("utf-8")() if is_text else None
-        self._part = memoryview(b"")
-        self.is_utf8 = True
-
-    def readable(self) -> bool:
-        """Tell that it can be read."""
-        return True
-
-    def readinto(self, buffer: "WriteableBuffer", /) -> int:
-        """Fill `buffer`; 0 at the end."""
-        while not self._part:
-            part = next(self._parts, None)
-            self._check(part or b"", final=part is None)
-            if part is None:
-                return 0
-            self._part = memoryview(part)
-        target = memoryview(buffer)
-        part_now = self._part[: len(target)]
-        target[: len(part_now)] = part_now
-        self._part = self._part[len(part_now) :]
-        return len(part_now)
-
-    def _check(self, part: bytes, *, final: bool) -> None:
-        if self._decoder is not None:
-            try:
-                self._decoder.decode(part, final=final)
-            except UnicodeDecodeError:
-                self.is_utf8, self._decoder = False, None

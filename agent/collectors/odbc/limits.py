@@ -9,6 +9,7 @@ from typing import Final
 
 from agent.collectors.odbc.dialect import Dialect, fill
 from agent.collectors.odbc.failures import lose_because
+from agent.collectors.odbc.process import StatementError
 from agent.collectors.odbc.session import Session
 from agent.errors import BudgetError
 
@@ -34,7 +35,10 @@ class Budget:
 
 
 class Patience:
-    """How long others may wait for what our session holds; asked over a session beside it, every few seconds."""
+    """How long others may wait for what our session holds; asked over a session beside it, every few seconds.
+
+    Attribute: `is_blind`, whether the account may not see who waits.
+    """
 
     def __init__(
         self,
@@ -45,23 +49,30 @@ class Patience:
         limit_s: float,
     ) -> None:
         """`connect` opens the session beside, when it is first needed."""
-        self._query = fill(dialect.waiting or "", session=session_id)
+        assert dialect.waiting is not None
+        self._query = fill(dialect.waiting, session=session_id)
         self._connect = connect
         self._clock = clock
         self._limit_s = limit_s
         self._looked = clock()
         self._waiting_since: float | None = None
         self._watcher: Session | None = None
+        self.is_blind = False
 
     def check(self, table: str) -> None:
-        """Raises: TableLostError if somebody has waited too long for `table`; StatementError, SourceError and its kin."""
+        """Raises: TableLostError if somebody has waited too long for `table`; SourceError and its kin."""
         now = self._clock()
-        if not self._query or now - self._looked < min(_LOOK_EVERY_S, self._limit_s):
+        if self.is_blind or now - self._looked < min(_LOOK_EVERY_S, self._limit_s):
             return
         self._looked = now
         if self._watcher is None:
             self._watcher = self._connect()
-        count = int(self._watcher.query(self._query)[0][0] or 0)
+        try:
+            count = int(self._watcher.query(self._query)[0][0] or 0)
+        except StatementError:
+            # The account may not see who waits: then nobody can tell.
+            self.is_blind = True
+            return
         if not count:
             self._waiting_since = None
         elif self._waiting_since is None:

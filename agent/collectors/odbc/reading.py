@@ -16,7 +16,7 @@ from agent.collectors.odbc.cells import CellError
 from agent.collectors.odbc.failures import lose_because
 from agent.collectors.odbc.large import LargeCells
 from agent.collectors.odbc.session import Row, Session
-from agent.collectors.odbc.tables import OfferedTable
+from agent.collectors.odbc.tables import OfferedTable, ReadColumn
 from evidence.rows.line import MAX_CELL_BYTES, Cell, encode_line, encode_rows
 from evidence.rows.values import Kind
 
@@ -47,7 +47,8 @@ class TableReading:
         self._texts = [i for i, column in enumerate(columns) if column.cast.kind not in _NEVER_RAW]
         self._long = [i for i, column in enumerate(columns) if column.is_long]
         room = _LONG if offered.locator is not None else WHOLE_ROW
-        self._limit = max(MAX_CELL_BYTES, room // max(1, len(self._long)))
+        shared = max(MAX_CELL_BYTES, room // max(1, len(self._long)))
+        self._limits = [min(shared, _most_of(columns[i])) for i in self._long]
         self.raw_columns: set[str] = set()
 
     def blocks(self) -> Iterator[bytes]:
@@ -67,8 +68,8 @@ class TableReading:
         """Give what is selected: the cells, the lengths of long ones, and by what the row is found again."""
         cells = [column.sql for column in self._offered.columns]
         lengths = [self._offered.columns[i].length for i in self._long]
-        for i, length in zip(self._long, lengths, strict=True):
-            cells[i] = f"CASE WHEN {length} > {self._limit} THEN NULL ELSE {cells[i]} END"
+        for i, length, limit in zip(self._long, lengths, self._limits, strict=True):
+            cells[i] = f"CASE WHEN {length} > {limit} THEN NULL ELSE {cells[i]} END"
         locator = self._offered.locator
         return [*cells, *lengths, *(locator.texts if self._long and locator is not None else ())]
 
@@ -115,7 +116,7 @@ class TableReading:
         large = {
             number
             for number, row in enumerate(rows)
-            if any(int(row[lengths_at + k] or 0) > self._limit for k in range(len(self._long)))
+            if any(int(row[lengths_at + k] or 0) > limit for k, limit in enumerate(self._limits))
         }
         done: list[Sequence[Cell]] = list(zip(*columns, strict=True))
         if not large:
@@ -150,17 +151,17 @@ class TableReading:
         fetched = list(cells)
         for k, i in enumerate(self._long):
             length = int(row[self._width + k] or 0)
-            if length <= self._limit:
+            if length <= self._limits[k]:
                 continue
             column = self._offered.columns[i]
             if self._offered.locator is None:
                 raise lose_because(
                     self._offered.schema.name,
                     f"column {column.source.name} has a value of {length} bytes or characters, and without a key it is read "
-                    f"whole, up to {self._limit}",
+                    f"whole, up to {self._limits[k]}",
                 )
             cell = self._large.put(column, length, self._place_of(row))
-            fetched[i] = cell.token
+            fetched[i] = cell.cell
             if not cell.is_utf8:
                 self.raw_columns.add(column.source.name)
         return fetched
@@ -174,6 +175,11 @@ class TableReading:
 
 
 _NEVER_RAW: Final = frozenset(Kind) - {Kind.TEXT, Kind.JSON, Kind.OTHER, Kind.INTERVAL, Kind.ANY}
+
+
+def _most_of(column: ReadColumn) -> int:
+    long = column.cast.long
+    return long.most if long is not None and long.most is not None else WHOLE_ROW
 
 
 def _is_utf8(raw: bytes) -> bool:

@@ -32,7 +32,9 @@ class ReadColumn:
     @property
     def is_long(self) -> bool:
         """Tell whether a value may be large."""
-        return self.cast.long is not None and (self.source.octets is None or self.source.octets > MAX_CELL_BYTES)
+        long = self.cast.long
+        most = min(MAX_CELL_BYTES, long.most or MAX_CELL_BYTES) if long is not None else 0
+        return long is not None and (self.source.octets is None or self.source.octets > most)
 
     @property
     def scale(self) -> int | None:
@@ -168,11 +170,13 @@ def _make_schema(source: SourceTable, logical: str, columns: Sequence[ReadColumn
 def _find_locator(source: SourceTable, columns: Sequence[ReadColumn], dialect: Dialect) -> Locator | None:
     by_name = {c.source.name: c for c in columns}
     key = [by_name[name] for name in source.key if name in by_name]
+    if not dialect.page:
+        return None
     can = key and len(key) == len(source.key) and source.is_transactional
     if can and all(c.cast.kind in dialect.locates and not c.source.is_null and not c.is_long for c in key):
         return Locator(tuple(c.quoted for c in key), tuple(c.sql for c in key), tuple(c.cast.kind for c in key))
     if source.address is not None:
-        return Locator((source.address,), (source.address,), (Kind.INT,))
+        return Locator((source.address,), (source.address,), (dialect.address_kind,))
     return None
 
 

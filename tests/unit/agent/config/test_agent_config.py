@@ -13,9 +13,12 @@ from agent.config import (
     AgentConfig,
     CommandSource,
     FilesSource,
+    OdbcSource,
+    OracleSource,
     PostgresqlSource,
     SpoolSettings,
     SqliteSource,
+    SqlserverSource,
     WatchSettings,
     load_config,
 )
@@ -24,7 +27,10 @@ from terminal.errors import SettingsError, UsageError
 from terminal.settings import parse_settings
 
 ROOT = Path(__file__).parents[4]
-_KINDS = {"sqlite": SqliteSource, "postgresql": PostgresqlSource, "files": FilesSource, "command": CommandSource}
+_KINDS = {
+    "sqlite": SqliteSource, "postgresql": PostgresqlSource, "sqlserver": SqlserverSource, "oracle": OracleSource,
+    "odbc": OdbcSource, "files": FilesSource, "command": CommandSource,
+}  # fmt: skip
 
 
 def _parse(text: str) -> AgentConfig:

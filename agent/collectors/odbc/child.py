@@ -3,7 +3,8 @@
 
     parent → child   u32be length ‖ kind ‖ JSON      C connect · T transactions from here on · E execute · Q query ·
                                                      N next rows · S stop the query · G a catalog function ·
-                                                     A abort what runs (no answer) · B goodbye
+                                                     D the drivers · A abort what runs (no
+                                                     answer) · B goodbye
     child → parent   u32be length ‖ kind ‖ JSON      K done · R rows · X the driver's error; each with the request's number
 
 A thread takes requests as they come, so that an abort is heard while the driver works; when the parent is gone, so is the
@@ -82,7 +83,7 @@ class _Served:
         self._cursor: Any = None
         self._acts = {
             b"C": self._connect, b"T": self._begin, b"E": self._execute, b"Q": self._query, b"N": self._next, b"S": self._stop,
-            b"G": self._ask_catalog, b"B": self._leave,
+            b"G": self._ask_catalog, b"D": self._list_drivers, b"B": self._leave,
         }  # fmt: skip
 
     def answer(self, kind: bytes, value: Any) -> None:
@@ -108,6 +109,11 @@ class _Served:
         cursor = self._cursor
         if cursor is not None:
             cursor.cancel()
+
+    def _list_drivers(self, _: Any) -> dict[str, Any]:
+        import pyodbc
+
+        return {"drivers": list(pyodbc.drivers())}
 
     def _connect(self, value: Any) -> dict[str, Any]:
         import pyodbc

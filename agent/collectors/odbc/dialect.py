@@ -86,7 +86,8 @@ class Dialect:
     """A database as it is read over ODBC.
 
     `seen`: against which server and driver it has been run, or None: against none yet.
-    `needs`: what must be installed. `options`: of the connection string, unless a person set them.
+    `driver`: words in the name of a driver that fits. `needs`: what must be installed.
+    `options`: of the connection string, unless a person set them.
     `session`: statements for each session; `{lock_ms}` and `{lock_s}` are the limit of waiting for a lock.
     `begins`: statements that begin the state that is read; `begins_itself`: they are whole, else the driver begins a
     transaction with the first statement after them. `consistency`: what that state is.

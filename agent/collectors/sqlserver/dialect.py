@@ -113,7 +113,7 @@ ALTER DATABASE CURRENT SET ALLOW_SNAPSHOT_ISOLATION ON;
 SQLSERVER: Final = Dialect(
     name="sqlserver",
     title="SQL Server",
-    driver="ODBC Driver 18 for SQL Server",
+    driver="SQL Server",
     seen=None,
     needs="Microsoft ODBC Driver 18 for SQL Server (from Microsoft)",
     casts=_CASTS,

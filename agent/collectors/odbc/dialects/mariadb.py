@@ -76,7 +76,7 @@ GRANT BINLOG MONITOR ON *.* TO {user}@'192.0.2.10';
 MARIADB: Final = Dialect(
     name="mariadb",
     title="MariaDB, MySQL",
-    driver="MariaDB Unicode",
+    driver="MariaDB",
     seen="MariaDB 10.11, Connector/ODBC 3.1",
     needs="MariaDB Connector/ODBC (Debian: odbc-mariadb)",
     casts=_CASTS,

@@ -95,7 +95,7 @@ def _make_table(
 def _make_column(row: Row) -> SourceColumn:
     _, _, name, type_name, declared, octets, scale, null, generated, comment, *_ = row
     return SourceColumn(
-        name or "", (type_name or "").strip(), (declared or type_name or "").strip(), _int(octets), _int(scale),
+        name or "", (type_name or "").strip(), (type_name or "" if declared is None else declared).strip(), _int(octets), _int(scale),
         null != "0", generated not in ("0", None, ""), comment or None,
     )  # fmt: skip
 

@@ -20,9 +20,10 @@ _ANY: Final = (
 
 _CASTS: Final = {
     "$int": Cast(Kind.INT, "CAST({c} AS TEXT)"),
-    "$real": Cast(Kind.FLOAT8, "printf('%!.20g', {c})"),
-    "$text": Cast(Kind.TEXT, "hex(CAST({c} AS BLOB))", Form.HEX, _RAW),
-    "$blob": Cast(Kind.BYTES, "hex({c})", Form.HEX, _RAW),
+    # `printf` and `hex` make 0 and '' of NULL.
+    "$real": Cast(Kind.FLOAT8, "CASE WHEN {c} IS NOT NULL THEN printf('%!.20g', {c}) END"),
+    "$text": Cast(Kind.TEXT, "CASE WHEN {c} IS NOT NULL THEN hex(CAST({c} AS BLOB)) END", Form.HEX, _RAW),
+    "$blob": Cast(Kind.BYTES, "CASE WHEN {c} IS NOT NULL THEN hex({c}) END", Form.HEX, _RAW),
 }
 
 _TABLES: Final = """
@@ -57,7 +58,7 @@ SQLITE: Final = Dialect(
     name="sqlite",
     title="SQLite",
     driver="SQLite3",
-    seen="SQLite 3.40, libsqliteodbc 0.99",
+    seen="SQLite 3.40, libsqliteodbc 0.9998",
     needs="libsqliteodbc (Debian: libsqliteodbc)",
     casts=_CASTS,
     other=Cast(Kind.ANY, _ANY, Form.SQLITE, Long(f"CASE WHEN typeof({{c}}) IN ('text', 'blob') THEN {_RAW.length} END",
@@ -76,6 +77,7 @@ SQLITE: Final = Dialect(
             "read it by a source of kind sqlite",
         ),
     ),
+    notes=("SQLite prints no sign of a zero: a float -0 stands here as 0; a source of kind sqlite tells them apart",),
     ddl_whole="SELECT sql || ';' AS d FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid",
     grants="-- SQLite knows no accounts: the agent's account needs the right to read the file and its folder.\n",
 )  # fmt: skip

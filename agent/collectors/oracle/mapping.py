@@ -78,7 +78,8 @@ def read_as(column: SourceColumn, name: str) -> Reading:
         note = f"padded {column.name}" if kind in _PADDED else ""
         return Reading(Kind.TEXT, None, name, _text, note=note)
     if kind in ("CLOB", "NCLOB"):
-        return _read_clob(Kind.TEXT, name)
+        # TO_CHAR would put what the database's own character set lacks out of an NCLOB.
+        return _read_clob(Kind.TEXT, name, "TO_NCHAR" if kind == "NCLOB" else "TO_CHAR")
     if kind in ("JSON", "VECTOR"):
         written = "JSON_SERIALIZE" if kind == "JSON" else "VECTOR_SERIALIZE"
         return _read_clob(Kind.JSON if kind == "JSON" else Kind.OTHER, f"{written}({name} RETURNING CLOB)")
@@ -138,8 +139,8 @@ def _read_number(column: SourceColumn, name: str) -> Reading:
     return Reading(Kind.DECIMAL, scale, sql, lambda value: convert_decimal(_str(value), scale))
 
 
-def _read_clob(kind: Kind, sql: str) -> Reading:
-    short = f"CASE WHEN DBMS_LOB.GETLENGTH({sql}) <= {SHORT_TEXT} THEN TO_CHAR({sql}) END"
+def _read_clob(kind: Kind, sql: str, printed_by: str = "TO_CHAR") -> Reading:
+    short = f"CASE WHEN DBMS_LOB.GETLENGTH({sql}) <= {SHORT_TEXT} THEN {printed_by}({sql}) END"
     return Reading(kind, None, sql, _text, Lob.TEXT, short)
 
 

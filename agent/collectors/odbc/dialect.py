@@ -90,7 +90,7 @@ class Dialect:
     `options`: of the connection string, unless a person set them.
     `session`: statements for each session; `{lock_ms}` and `{lock_s}` are the limit of waiting for a lock.
     `begins`: statements that begin the state that is read; `begins_itself`: they are whole, else the driver begins a
-    transaction with the first statement after them. `consistency`: what that state is.
+    transaction with the first statement after them, and `first` are the first in it. `consistency`: what that state is.
     `position`: a word and a query, whose cells joined by `:` are the position.
     `page`: a page of rows with `{what}`, `{t}`, `{where}`, `{order}`, `{rows}`; empty: there are no pages.
     `locates`: kinds of keys whose values can be written in SQL so that the server finds the row again, and goes on behind
@@ -118,6 +118,7 @@ class Dialect:
     session: tuple[str, ...] = ()
     begins: tuple[str, ...] = ()
     begins_itself: bool = False
+    first: tuple[str, ...] = ()
     position: tuple[str, str] | None = None
     requirements: tuple[Requirement, ...] = ()
     page: str = "SELECT {what} FROM {t} t{where} ORDER BY {order} LIMIT {rows}"

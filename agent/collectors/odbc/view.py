@@ -64,6 +64,8 @@ class OdbcView:
         dialect, session = self._dialect, self._session
         self.consistency, begins = meet_requirements(session, dialect, self._settings)
         session.begin(begins, is_whole=dialect.begins_itself)
+        for statement in dialect.first:
+            session.execute(statement)
         self.position = self._find_position()
         if dialect.session_id is not None and dialect.waiting is not None:
             own = session.query(dialect.session_id)[0][0] or ""

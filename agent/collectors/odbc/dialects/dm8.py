@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """达梦 DM8 through its own ODBC driver. Data, by DM8's manuals (SQL 语言使用手册, 系统管理员手册); no server was at hand.
 
-A transaction that is SERIALIZABLE and READ ONLY sees one state, by row versions, and locks nobody out.
+A transaction that is SERIALIZABLE sees one state, by row versions, and one that only reads locks nobody out.
 """
 
 from typing import Final
@@ -77,7 +77,7 @@ DM8: Final = Dialect(
     tables=_TABLES,
     columns=_COLUMNS,
     keys=_KEYS,
-    begins=("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", "SET TRANSACTION READ ONLY"),
+    first=("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",),
     position=("lsn", "SELECT CAST(CUR_LSN AS VARCHAR(30)) AS P FROM V$RLOG"),
     address_kind=Kind.TEXT,
     ddl="SELECT DBMS_METADATA.GET_DDL('TABLE', {n'}, {s'}) AS D FROM DUAL",

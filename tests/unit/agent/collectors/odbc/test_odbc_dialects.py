@@ -34,7 +34,15 @@ def _statements(dialect: Dialect) -> list[str]:
     )  # fmt: skip
     instead = [s for r in dialect.requirements if r.instead for s in r.instead[1]]
     queries = [r.query for r in dialect.requirements]
-    return [*dialect.session, *dialect.begins, *(dialect.around or ()), *instead, *queries, *(s for s in optional if s)]
+    return [
+        *dialect.session,
+        *dialect.begins,
+        *dialect.first,
+        *(dialect.around or ()),
+        *instead,
+        *queries,
+        *(s for s in optional if s),
+    ]
 
 
 def make_table(dialect: Dialect, types: list[str], **changes: Any) -> OfferedTable:

@@ -23,10 +23,12 @@ class SqliteOverOdbc(SqliteHarness):
     """The database of the native harness, read through libsqliteodbc."""
 
     def collector(self) -> Collector:
-        return OdbcCollector(OdbcSettings("sqlite", f"Driver=SQLite3;Database={self._path}"))
+        return OdbcCollector(OdbcSettings("sqlite", f"Driver=SQLite3;Database=file:{self._path}?mode=ro"))
 
     def missing(self) -> Collector:
-        return OdbcCollector(OdbcSettings("sqlite", f"Driver=SQLite3;Database={self._path.parent}/no/gone.db"))
+        return OdbcCollector(
+            OdbcSettings("sqlite", f"Driver=SQLite3;Database=file:{self._path.parent}/gone.db?mode=ro")
+        )
 
 
 class _ServerHarness:

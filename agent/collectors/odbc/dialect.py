@@ -87,7 +87,7 @@ class Dialect:
 
     `seen`: against which server and driver it has been run, or None: against none yet.
     `driver`: words in the name of a driver that fits. `needs`: what must be installed.
-    `options`: of the connection string, unless a person set them.
+    `options`: of the connection string, unless a person set them. `must`: what that must have in it, and how to write it.
     `session`: statements for each session; `{lock_ms}` and `{lock_s}` are the limit of waiting for a lock.
     `begins`: statements that begin the state that is read; `begins_itself`: they are whole, else the driver begins a
     transaction with the first statement after them, and `first` are the first in it. `consistency`: what that state is.
@@ -115,6 +115,7 @@ class Dialect:
     keys: str | None = None
     quotes: tuple[str, str] = ('"', '"')
     options: tuple[tuple[str, str], ...] = ()
+    must: tuple[str, str] | None = None
     session: tuple[str, ...] = ()
     begins: tuple[str, ...] = ()
     begins_itself: bool = False

@@ -13,7 +13,7 @@ from agent.collectors.odbc.dialect import Dialect, fill
 from agent.collectors.odbc.failures import refuse, refuse_connection
 from agent.collectors.odbc.process import COMMAND, DriverProcess, StatementError, Watch
 from agent.collectors.odbc.settings import OdbcSettings
-from agent.errors import DriverError
+from agent.errors import DriverError, SourceError
 
 Row = Sequence[str | None]
 
@@ -25,9 +25,9 @@ def connection_text(settings: OdbcSettings, dialect: Dialect) -> str:
     """Write the connection string: what a person set, what the dialect adds to it, account and password.
 
     >>> from agent.collectors.odbc.dialects import DIALECTS
-    >>> settings = OdbcSettings("sqlite", "Driver=SQLite3;Database=x.db;StepAPI=0", user="u", password="a}b")
+    >>> settings = OdbcSettings("sqlite", "Driver=SQLite3;Database=file:x.db?mode=ro;StepAPI=0", user="u", password="a}b")
     >>> connection_text(settings, DIALECTS["sqlite"])
-    'Driver=SQLite3;Database=x.db;StepAPI=0;NoTXN=1;Timeout=10000;UID=u;PWD={a}}b}'
+    'Driver=SQLite3;Database=file:x.db?mode=ro;StepAPI=0;NoTXN=1;Timeout=10000;UID=u;PWD={a}}b}'
     """
     given = settings.connection.strip().rstrip(";")
     known = {part.partition("=")[0].strip().lower() for part in given.split(";")}
@@ -47,6 +47,10 @@ class Session:
         """Connect. Raises: SourceError and its kin."""
         self._settings = settings
         self._stream: Stream | None = None
+        if dialect.must is not None and dialect.must[0] not in settings.connection:
+            raise SourceError(
+                f"`connection` of dialect {dialect.name} must have {dialect.must[0]!r} in it", hint=dialect.must[1]
+            )
         self._process = DriverProcess(settings.address, settings.stall_limit_s, watch, command)
         try:
             self._connect(dialect)

@@ -110,9 +110,32 @@ class Session:
         return cursor
 
 
+class Lob:
+    """A LOB by its locator, good while its row is at hand."""
+
+    def __init__(self, locator: Any) -> None:
+        self._locator = locator
+
+    def size(self) -> int:
+        """Give its size, in bytes or UTF-16 units. Raises: OracleError."""
+        try:
+            return int(self._locator.size())
+        except oracledb.Error as err:
+            raise OracleError(str(err)) from err
+
+    def read(self, offset: int = 1, amount: int | None = None) -> str | bytes:
+        """Give a piece. Raises: OracleError, UnicodeDecodeError if a character would be split."""
+        try:
+            piece: str | bytes = self._locator.read(offset, amount)
+        except oracledb.Error as err:
+            raise OracleError(str(err)) from err
+        return piece
+
+
 def _take(cursor: Any) -> Iterator[Row]:
     try:
-        yield from cursor
+        for row in cursor:
+            yield tuple(Lob(cell) if isinstance(cell, oracledb.LOB) else cell for cell in row)
     except oracledb.Error as err:
         raise OracleError(str(err)) from err
 

@@ -10,7 +10,7 @@ Source: Oracle SQL Language Reference, "Format Models"; formats.md.
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, Protocol
 
 from agent.collectors.odbc.cells import CellError, convert_decimal, convert_text, converter
 from agent.collectors.odbc.dialect import Form
@@ -34,7 +34,17 @@ class Lob(Enum):
     BYTES = "bytes"
 
 
-Value = str | bytes | float | None
+class Locator(Protocol):
+    """A LOB, asked by its locator. Offsets count from 1: bytes, or UTF-16 units of a text."""
+
+    def size(self) -> int:
+        """Give its size."""
+
+    def read(self, offset: int = 1, amount: int | None = None) -> str | bytes:
+        """Give a piece."""
+
+
+Value = str | bytes | float | Locator | None
 Convert = Callable[[Value], bytes]
 
 

@@ -13,7 +13,7 @@ from agent.collectors.base import BlobSink
 from agent.collectors.odbc.cells import CellError
 from agent.collectors.oracle.catalog import Row
 from agent.collectors.oracle.failures import lose_because
-from agent.collectors.oracle.mapping import Lob, Value
+from agent.collectors.oracle.mapping import Lob, Locator, Value
 from agent.collectors.oracle.tables import OfferedTable
 from agent.collectors.parts import PartStream
 from evidence.rows.line import MAX_CELL_BYTES, Cell, encode_line, encode_rows
@@ -26,16 +26,6 @@ _PIECE: Final = 512 << 10
 _LONG_BYTES: Final = 32_768
 """What a column without a stated size is taken to hold."""
 _DOUBTFUL: Final = ("?", "¿", "\ufffd")
-
-
-class Locator(Protocol):
-    """A LOB, asked by its locator. Offsets count from 1: bytes, or UTF-16 units of a text."""
-
-    def size(self) -> int:
-        """Give its size."""
-
-    def read(self, offset: int = 1, amount: int | None = None) -> str | bytes:
-        """Give a piece."""
 
 
 class Rows(Protocol):

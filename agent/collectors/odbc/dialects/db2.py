@@ -13,9 +13,11 @@ from evidence.manifest.statement import Consistency
 from evidence.rows.values import Kind
 
 _CHAR: Final = "VARCHAR({c})"
-_PARTS: Final = Long("LENGTH({c})", "SUBSTR({c}, {start}, {count})")
-_TEXT: Final = Cast(Kind.TEXT, "{c}", long=_PARTS)
-_BYTES: Final = Cast(Kind.BYTES, "{c}", Form.HEX, _PARTS)
+# By characters: LENGTH and SUBSTR count bytes, and would cut a character in two.
+_TEXT: Final = Cast(
+    Kind.TEXT, "{c}", long=Long("LENGTH({c}, CODEUNITS32)", "SUBSTRING({c}, {start}, {count}, CODEUNITS32)")
+)
+_BYTES: Final = Cast(Kind.BYTES, "{c}", Form.HEX, Long("LENGTH({c})", "SUBSTR({c}, {start}, {count})"))
 
 _CASTS: Final = {
     **{n: Cast(Kind.INT, _CHAR) for n in ("smallint", "integer", "bigint")},

@@ -68,6 +68,8 @@ SQLITE: Final = Dialect(
     columns=_COLUMNS,
     keys=_KEYS,
     options=(("StepAPI", "1"), ("NoTXN", "1"), ("Timeout", "{lock_ms}")),
+    # Else the driver makes a file that is not there, and may write to one that is.
+    must=("mode=ro", "write it as `Driver=SQLite3;Database=file:/path/his.db?mode=ro`"),
     session=("PRAGMA query_only = 1",),
     begins=("BEGIN", "SELECT count(*) AS n FROM sqlite_schema"),
     begins_itself=True,

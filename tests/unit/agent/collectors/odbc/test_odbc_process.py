@@ -47,7 +47,7 @@ def database(tmp_path: Path) -> Path:
 
 
 def _settings(path: Path, **changes: object) -> OdbcSettings:
-    return OdbcSettings("sqlite", f"Driver=SQLite3;Database={path}", **changes)  # type: ignore[arg-type]  # of the test
+    return OdbcSettings("sqlite", f"Driver=SQLite3;Database=file:{path}?mode=ro", **changes)  # type: ignore[arg-type]  # of the test
 
 
 def _find_child(parent: int) -> list[int]:
@@ -197,3 +197,11 @@ def test_missing_driver_says_what_to_install() -> None:
         pass
     assert "DM8 ODBC driver" in str(caught.value.hint)
     assert "jinsuo-agent sources" in str(caught.value.hint)
+
+
+def test_sqlite_that_could_be_written_to_is_not_opened(tmp_path: Path) -> None:
+    settings = OdbcSettings("sqlite", f"Driver=SQLite3;Database={tmp_path / 'new.db'}")
+    with pytest.raises(SourceError, match="must have 'mode=ro'") as caught, OdbcCollector(settings).open_view():
+        pass
+    assert "mode=ro" in str(caught.value.hint)
+    assert not list(tmp_path.iterdir())

@@ -12,6 +12,7 @@ child, whatever the driver does. Cells are text or NULL; numbers, dates and byte
 but for what a catalog function gives. The standard output is the parent's alone: what a driver prints goes to stderr.
 """
 
+import contextlib
 import json
 import os
 import queue
@@ -108,7 +109,9 @@ class _Served:
         """End what the driver is doing, from another thread; whoever waits for it gets the driver's error."""
         cursor = self._cursor
         if cursor is not None:
-            cursor.cancel()
+            # It may have ended meanwhile.
+            with contextlib.suppress(Exception):
+                cursor.cancel()
 
     def _list_drivers(self, _: Any) -> dict[str, Any]:
         import pyodbc

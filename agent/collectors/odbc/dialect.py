@@ -99,6 +99,7 @@ class Dialect:
     `around`: statements before and after each table, so that its lock is given back.
     `fingerprint`: a query for a table's storage as it is now, to compare with what the catalog said.
     `waiting`: a query for how many wait for the session `{session}`, which is what `session_id` gave.
+    `keeps_locks`: of tables that were read, until the end of the state, whatever stands in `around`.
     `ddl`: a query for a table's definition, in its last column; `ddl_whole`: one for the whole database's.
     """
 
@@ -130,6 +131,7 @@ class Dialect:
     fingerprint: str | None = None
     session_id: str | None = None
     waiting: str | None = None
+    keeps_locks: bool = False
     ddl: str | None = None
     ddl_whole: str | None = None
     notes: tuple[str, ...] = ()

@@ -51,6 +51,7 @@ class Patience:
         """`connect` opens the session beside, when it is first needed."""
         assert dialect.waiting is not None
         self._query = fill(dialect.waiting, session=session_id)
+        self._keeps_locks = dialect.keeps_locks
         self._connect = connect
         self._clock = clock
         self._limit_s = limit_s
@@ -60,7 +61,7 @@ class Patience:
         self.is_blind = False
 
     def check(self, table: str) -> None:
-        """Raises: TableLostError if somebody has waited too long for `table`; SourceError and its kin."""
+        """Raises: TableLostError if somebody has waited too long, BudgetError where only the end of all frees; SourceError."""
         now = self._clock()
         if self.is_blind or now - self._looked < min(_LOOK_EVERY_S, self._limit_s):
             return
@@ -78,9 +79,13 @@ class Patience:
         elif self._waiting_since is None:
             self._waiting_since = now
         elif now - self._waiting_since >= self._limit_s:
-            raise lose_because(
-                table, f"{count} sessions had waited for it for {now - self._waiting_since:.0f} s: reading gave way"
-            )
+            waited = f"{count} sessions had waited for it for {now - self._waiting_since:.0f} s"
+            if self._keeps_locks:
+                raise BudgetError(
+                    f"at table {table}, {waited.replace(' for it', ' for a table that we hold')}: reading gave way",
+                    hint="read at an hour without ALTER, DROP and TRUNCATE; the server keeps locks until the snapshot ends",
+                )
+            raise lose_because(table, f"{waited}: reading gave way")
 
     def close(self) -> None:
         """End the session beside."""

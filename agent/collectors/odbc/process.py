@@ -27,7 +27,7 @@ _WORDS_KEPT: Final = 5
 _LONGEST_WORD: Final = 500
 
 Watch = Callable[[], None]
-"""Called while an answer is waited for, about twice a second; may raise, and then the session is over."""
+"""Called while an answer is waited for, about twice a second. If it raises, what runs is aborted; the session goes on."""
 
 
 class StatementError(Exception):
@@ -110,7 +110,11 @@ class DriverProcess:
             try:
                 frame = self._frames.get(timeout=max(0.01, min(_POLL_S, deadline - time.monotonic())))
             except queue.Empty:
-                self._watch()
+                try:
+                    self._watch()
+                except BaseException:
+                    self._abort()
+                    raise
                 if time.monotonic() >= deadline:
                     raise self._fail(
                         f"gave no answer for {self._stall_limit_s:.0f} s", "raise stall_timeout if it works that long"
@@ -121,6 +125,18 @@ class DriverProcess:
             if isinstance(frame, ValueError):
                 raise self._fail(f"sent something else than an answer: {frame}", "update the driver") from frame
             return frame
+
+    def _abort(self) -> None:
+        """Have what runs ended at the server, and take its answer, so that question and answer stay in step."""
+        try:
+            child.write_frame(self._stdin, b"A", {})
+            frame = self._frames.get(timeout=_FAREWELL_S)
+        except (OSError, queue.Empty):
+            frame = None
+        if not isinstance(frame, tuple):
+            self._fail(
+                "could not be stopped in what it did", "try again; the server ends it when it sees that we are gone"
+            )
 
     def _drain(self, deadline: float) -> None:
         """Take what is still sent, so that nothing keeps the process from ending."""

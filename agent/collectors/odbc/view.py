@@ -46,8 +46,8 @@ class OdbcView:
         self._ddl: bytes | None = None
         self._what = "the catalog"
         self._budget = Budget(clock, settings.snapshot_age_limit_s)
-        self._session = self._connect()
         self._patience: Patience | None = None
+        self._session = Session(settings, dialect, self._watch)
         try:
             self._begin(clock)
         except StatementError as err:
@@ -58,6 +58,7 @@ class OdbcView:
             raise
 
     def _connect(self) -> Session:
+        """Open a session beside the one that reads."""
         return Session(self._settings, self._dialect, lambda: self._budget.check(self._what))
 
     def _begin(self, clock: Callable[[], float]) -> None:
@@ -83,12 +84,12 @@ class OdbcView:
     def read(self, table: Table, blobs: BlobSink) -> Iterator[bytes]:
         """Yield blocks of lines. Raises: TableLostError, SourceDownError, BudgetError, DriverError."""
         name = table.schema.name
-        self._what = f"table {name}"
+        self._what = name
         offered = self._offered[name]
-        self._watch(name)
+        self._watch()
         try:
             with self._around():
-                reading = TableReading(self._session, offered, blobs, lambda: self._watch(name))
+                reading = TableReading(self._session, offered, blobs, self._watch)
                 for block in reading.blocks():
                     if reading.raw_columns:
                         self._raw_columns.setdefault(name, set()).update(reading.raw_columns)
@@ -137,10 +138,11 @@ class OdbcView:
         if self._patience is not None:
             self._patience.close()
 
-    def _watch(self, name: str) -> None:
-        self._budget.check(f"table {name}")
+    def _watch(self) -> None:
+        """Look at the clock and at who waits: between batches, and while the driver works."""
+        self._budget.check(self._what)
         if self._patience is not None:
-            self._patience.check(name)
+            self._patience.check(self._what)
 
     @contextmanager
     def _around(self) -> Iterator[None]:

@@ -70,7 +70,8 @@ _GRANTS: Final = """\
 CREATE USER {user}@'192.0.2.10' IDENTIFIED BY '...';
 -- For each database; the agent's address above:
 GRANT SELECT, SHOW VIEW ON `database`.* TO {user}@'192.0.2.10';
-GRANT BINLOG MONITOR ON *.* TO {user}@'192.0.2.10';
+-- The position of the binary log, and who waits for a table that is being read:
+GRANT BINLOG MONITOR, PROCESS ON *.* TO {user}@'192.0.2.10';
 """
 
 MARIADB: Final = Dialect(
@@ -104,6 +105,12 @@ MARIADB: Final = Dialect(
     locates=frozenset({Kind.INT, Kind.DECIMAL, Kind.DATE}),
     around=("SAVEPOINT jinsuo", "ROLLBACK TO SAVEPOINT jinsuo"),
     session_id="SELECT CAST(CONNECTION_ID() AS CHAR) AS i",
+    # With a binary log, MariaDB gives no metadata lock back at ROLLBACK TO SAVEPOINT.
+    waiting=(
+        "SELECT CAST(COUNT(*) AS CHAR) AS n FROM information_schema.PROCESSLIST "
+        "WHERE STATE = 'Waiting for table metadata lock' AND DB = DATABASE() AND ID <> {session}"
+    ),
+    keeps_locks=True,
     ddl="SHOW CREATE TABLE {t}",
     grants=_GRANTS,
 )  # fmt: skip

@@ -14,7 +14,7 @@ import pytest
 from agent.collectors.base import Severity
 from agent.collectors.odbc import OdbcCollector, OdbcSettings
 from agent.collectors.odbc.view import OdbcView
-from agent.errors import LoginError, SourceDownError, SourceError, TableLostError
+from agent.errors import BudgetError, LoginError, SourceDownError, SourceError, TableLostError
 from evidence.manifest.statement import Consistency
 from tests.servers.mariadb import MariadbServer
 from tests.servers.postgresql import PostgresServer
@@ -106,6 +106,53 @@ def test_reading_gives_way_to_who_has_waited_too_long(
                 time.sleep(0.3)
         other.join(60)
         assert not other.is_alive()
+
+
+def test_reading_gives_way_also_while_the_server_sorts(
+    postgresql: OdbcSettings, postgres_server: PostgresServer, postgres_database: str
+) -> None:
+    with _view(replace(postgresql, give_way_after_s=0.5)) as view:
+        view._what = "public.a"
+
+        def wait_for_us() -> None:
+            postgres_server.execute("ALTER TABLE c ADD COLUMN later int", database=postgres_database)
+
+        other = threading.Thread(target=wait_for_us)
+        with view._around():
+            view._session.query("SELECT id FROM public.c")
+            other.start()
+            with pytest.raises(TableLostError, match="reading gave way"):
+                view._session.query("SELECT pg_sleep(60)::text")
+        other.join(30)
+        assert not other.is_alive()
+        assert read_lines(view, "public.b") == [b"1", b"2"], "the session goes on"
+
+
+def test_snapshot_of_mariadb_yields_to_who_waits_for_a_table_that_was_read(
+    mariadb_server: MariadbServer, mariadb_database: str
+) -> None:
+    mariadb_server.execute(
+        "CREATE TABLE a (id int PRIMARY KEY, x varchar(999)) ENGINE=InnoDB", database=mariadb_database
+    )
+    mariadb_server.execute(
+        "CREATE TABLE b AS SELECT seq AS id, REPEAT('r', 900) AS x FROM seq_1_to_30000", database=mariadb_database
+    )
+    with _view(_mariadb(mariadb_server, mariadb_database, give_way_after_s=0.5)) as view:
+        assert read_lines(view, f"{mariadb_database}.a") == []
+
+        def alter() -> None:
+            mariadb_server.execute("ALTER TABLE a ADD COLUMN later int", database=mariadb_database)
+
+        other = threading.Thread(target=alter)
+        other.start()
+        blocks = view.read(find_table(view, f"{mariadb_database}.b"), KeptBlobs())
+        deadline = time.monotonic() + 60
+        with pytest.raises(BudgetError, match="for a table that we hold"):
+            while time.monotonic() < deadline:
+                next(blocks)
+                time.sleep(0.4)
+    other.join(30)
+    assert not other.is_alive()
 
 
 def test_account_without_rights_gets_the_tables_named_that_it_cannot_read(

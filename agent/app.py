@@ -273,6 +273,7 @@ class Agent:
             settings.folder / name,
             max_bytes=settings.max_size,
             min_free_bytes=settings.min_free,
+            keep_bytes=settings.keep,
             level=settings.compression,
         )
 

@@ -186,11 +186,15 @@ Source = Annotated[SqliteSource | PostgresqlSource | FilesSource | CommandSource
 
 
 class SpoolSettings(Settings):
-    """The durable outbox. `max_size` caps what waits in it; `min_free` is left free on its volume."""
+    """The durable outbox. `max_size` caps what waits in it; `min_free` is left free on its volume.
+
+    `keep`: so much of what each source has sent stays, so that changed pages travel as differences against it.
+    """
 
     folder: Path = Path("spool")
     max_size: Annotated[SizeBytes, Field(ge=64 << 20)] = 20 << 30
     min_free: Annotated[SizeBytes, Field(ge=0)] = 1 << 30
+    keep: Annotated[SizeBytes, Field(ge=0)] = 2 << 30
     compression: Annotated[int, Field(ge=1, le=19)] = 1
 
 

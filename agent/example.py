@@ -30,6 +30,9 @@ spool:
   max_size: 20 GiB
   # 该卷上始终留出的空间。 What is always left free on that volume.
   min_free: 1 GiB
+  # 每个来源已送出的数据留多少：次日改过的页只传差异；空间不足时先删它。
+  # How much of what each source has sent is kept: changed pages then travel as differences. Given up first for room.
+  keep: 2 GiB
   # zstd 压缩级别，1 至 19；3 级只小 1%，慢一半。 Level of zstd, 1 to 19; 3 is half as fast for 1 % less.
   compression: 1
 

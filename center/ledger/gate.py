@@ -94,6 +94,11 @@ class Gate:
         """Sign nothing until that word is heard, or with None do."""
         self._awaited = awaited
 
+    @property
+    def is_waiting(self) -> bool:
+        """Tell whether this process has not been confirmed itself; another one on this machine may have been."""
+        return self._awaited is not None
+
     def hear(self, size: int) -> None:
         """An agent's newest checkpoint has `size` entries and is ours: if that is enough, this process may sign."""
         if self._awaited is None or size >= self._awaited.size:

@@ -232,8 +232,9 @@ class Ledger:
 
         Till then agents are given no checkpoint: what they show afterwards would be our own word, not theirs.
         """
-        with self._writer_lock:
-            self._gate.check_confirmed()
+        if self._gate.is_waiting:  # else the writer need not be waited for
+            with self._writer_lock:
+                self._gate.check_confirmed()
 
     def observe(self, checkpoint_note: bytes) -> int | None:
         """Take notice of the newest checkpoint of ours that somebody has seen; give its size if we hold its tree.

@@ -232,7 +232,7 @@ class Agent:
             try:
                 findings += self._make_collector(source).check()
             except AgentError as err:
-                findings.append(Finding(Severity.FAIL, source.name, str(err), err.hint))
+                findings.append(Finding(Severity.FAIL, source.name, err.message, err.remedy))
         return findings
 
     def grants(self, source: str) -> str:

@@ -26,6 +26,7 @@ from evidence.digest import ObjectId
 from evidence.disk import NewFile, remove_leftovers
 from evidence.objects.object import ObjectKind
 from evidence.objects.pack import CODEC_BASE, PackWriter, read_frames
+from terminal.language import Text
 
 TARGET_BYTES = 4 << 20
 """A pack is closed from this size on: small enough that little is sent twice, and that the center's checking of one
@@ -139,14 +140,27 @@ class Spool:
         used = sum(pack.size for pack in self.packs())
         if used > self._max_bytes:
             raise SpoolError(
-                f"the spool {self._folder} holds {used >> 20} MiB, its limit is {self._max_bytes >> 20} MiB",
-                hint="bring the line up and run `jinsuo-agent send`, or raise spool.max_size in agent.yaml",
+                Text(
+                    zh=f"发件箱 {self._folder} 已有 {used >> 20} MiB，上限为 {self._max_bytes >> 20} MiB",
+                    en=f"the spool {self._folder} holds {used >> 20} MiB, its limit is {self._max_bytes >> 20} MiB",
+                ),
+                hint=Text(
+                    zh="恢复线路后运行 `jinsuo-agent send`，或在 agent.yaml 中调大 spool.max_size",
+                    en="bring the line up and run `jinsuo-agent send`, or raise spool.max_size in agent.yaml",
+                ),
             )
         free = self._free_bytes()
         if free < self._min_free_bytes:
             raise SpoolError(
-                f"the volume of the spool {self._folder} has {free >> 20} MiB free, less than the {self._min_free_bytes >> 20} MiB kept",
-                hint="free space or move the spool (spool.folder in agent.yaml) to another volume; nothing is lost",
+                Text(
+                    zh=f"发件箱 {self._folder} 所在的卷剩余 {free >> 20} MiB，低于须保留的 {self._min_free_bytes >> 20} MiB",
+                    en=f"the volume of the spool {self._folder} has {free >> 20} MiB free, less than the"
+                    f" {self._min_free_bytes >> 20} MiB kept",
+                ),
+                hint=Text(
+                    zh="腾出空间，或把发件箱（agent.yaml 的 spool.folder）移到另一个卷；没有丢失任何内容",
+                    en="free space or move the spool (spool.folder in agent.yaml) to another volume; nothing is lost",
+                ),
             )
 
     def _free_bytes(self) -> int:
@@ -287,6 +301,13 @@ def _list_packs(folder: Path) -> list[SpooledPack]:
 def _no_room(folder: Path, err: OSError) -> SpoolError:
     full = err.errno in (errno.ENOSPC, errno.EDQUOT)
     return SpoolError(
-        f"the spool {folder} cannot be written: {'the disk is full' if full else err.strerror or err}",
-        hint="make room or move the spool (spool.folder in agent.yaml); packs that are whole stay, the snapshot is taken anew",
+        Text(
+            zh=f"发件箱 {folder} 写不进去：{'磁盘已满' if full else err.strerror or err}",
+            en=f"the spool {folder} cannot be written: {'the disk is full' if full else err.strerror or err}",
+        ),
+        hint=Text(
+            zh="腾出空间，或移动发件箱（agent.yaml 的 spool.folder）；完整的数据包仍在，快照须重做",
+            en="make room or move the spool (spool.folder in agent.yaml); packs that are whole stay, the snapshot is"
+            " taken anew",
+        ),
     )

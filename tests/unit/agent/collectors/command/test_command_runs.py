@@ -18,6 +18,7 @@ from agent.collectors.command.child import PlainChild
 from agent.errors import AgentError, BudgetError, CommandFailedError, SourceChangedError, SourceError, SpoolError
 from evidence.manifest.statement import Consistency
 from evidence.rows.line import Token
+from terminal.language import Language
 from tests.builders.commands import (
     collector_of,
     command_of,
@@ -247,6 +248,8 @@ def test_failing_command_fails_the_snapshot_with_its_last_words() -> None:
     err = _fail(collector_of(code), CommandFailedError)
     assert str(err) == "python ended with exit status 3"
     assert err.hint == "it said: ORA-01555: 快照过旧"
+    assert err.sentence(Language.ZH) == "python 以退出码 3 结束"
+    assert err.advice(Language.ZH) == "它最后说：ORA-01555: 快照过旧"
     assert err.code == "JS-2130"
 
 

@@ -9,13 +9,21 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from agent.config import AgentConfig, FilesSource, PostgresqlSource, SpoolSettings, SqliteSource, load_config
+from agent.config import (
+    AgentConfig,
+    FilesSource,
+    MysqlSource,
+    PostgresqlSource,
+    SpoolSettings,
+    SqliteSource,
+    load_config,
+)
 from agent.example import EXAMPLE, first_settings, make_folder
 from terminal.errors import SettingsError, UsageError
 from terminal.settings import parse_settings
 
 ROOT = Path(__file__).parents[4]
-_KINDS = {"sqlite": SqliteSource, "postgresql": PostgresqlSource, "files": FilesSource}
+_KINDS = {"sqlite": SqliteSource, "postgresql": PostgresqlSource, "mysql": MysqlSource, "files": FilesSource}
 
 
 def _parse(text: str) -> AgentConfig:
@@ -90,13 +98,16 @@ def test_relative_paths_start_at_the_agents_folder(tmp_path: Path) -> None:
     (tmp_path / "agent.yaml").write_text(
         "sources:\n- {name: a, kind: sqlite, path: x/y.db}\n- {name: b, kind: files, path: /abs}\n"
         "- {name: c, kind: postgresql, database: d, user: u, sslrootcert: ca.pem}\n"
+        "- {name: e, kind: mysql, database: d, user: u, ssl_ca: ca.pem}\n"
     )
     config = load_config(tmp_path)
     assert config.spool.folder == tmp_path / "spool"
-    a, b, c = config.sources
+    a, b, c, e = config.sources
     assert isinstance(a, SqliteSource)
     assert isinstance(b, FilesSource)
     assert isinstance(c, PostgresqlSource)
+    assert isinstance(e, MysqlSource)
+    assert e.ssl_ca == tmp_path / "ca.pem"
     assert (a.path, b.path, c.sslrootcert, c.pg_dump) == (tmp_path / "x/y.db", Path("/abs"), tmp_path / "ca.pem", None)
 
 
@@ -152,7 +163,11 @@ def test_reference_to_a_password_is_taken(reference: str) -> None:
         ("center: https://x", "unknown key center"),
         ("spool: {max_size: 1 MiB}", "at least 67108864"),
         ("spool: {compression: 20}", "at most 19"),
-        ("sources: [{name: a, kind: mysql, path: b}]", "there is no kind mysql"),
+        ("sources: [{name: a, kind: oracle, path: b}]", "there is no kind oracle"),
+        ("sources: [{name: a, kind: mysql, database: d, user: u, ssl_mode: prefer}]", "verify-identity"),
+        ("sources: [{name: a, kind: mysql, database: d, user: u, lock_timeout: 0 s}]", "at least 1"),
+        ("sources: [{name: a, kind: mysql, database: d, user: u, port: 0}]", "at least 1"),
+        ("sources: [{name: a, kind: mysql, database: d, user: u, password: hunter2}]", "secret set NAME"),
         ("sources: [{name: a, kind: files, path: b, snapshot_age_limit: 1 h}]", "unknown key snapshot_age_limit"),
         ("sources: [{name: a, kind: sqlite, path: b, include: x}]", "expected a list"),
         ("sources: [{name: a, kind: sqlite, path: b, include: ['']}]", "text that is not empty"),

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 
 from agent.collectors.base import Collector
-from agent.config import AgentConfig, FilesSource, PostgresqlSource, SqliteSource, load_config
+from agent.config import AgentConfig, AnySource, FilesSource, MysqlSource, PostgresqlSource, SqliteSource, load_config
 from agent.doctor import Circumstances, examine
 from agent.errors import AgentError, CenterDownError, PinError, ReceiptError, SourceError
 from agent.finding import Finding, Severity
@@ -39,7 +39,6 @@ from evidence.note.signed import parse_note
 JOURNAL_NAME = "journal.sqlite"
 HOLDINGS_NAME = "holdings.sqlite"
 _STAGES = {State.TAKEN: Stage.SPOOLED, State.REGISTERED: Stage.REGISTERED, State.STORED: Stage.STORED}
-_AnySource = SqliteSource | PostgresqlSource | FilesSource
 
 
 def utc_now() -> datetime:
@@ -305,7 +304,7 @@ class Agent:
             waiting_bytes=sum(pack.size for pack in self.spool(name).unsent()),
         )
 
-    def _make_collector(self, source: _AnySource) -> Collector:
+    def _make_collector(self, source: AnySource) -> Collector:
         if isinstance(source, SqliteSource):
             from agent.collectors.sqlite import SqliteCollector, SqliteSettings
 
@@ -323,7 +322,39 @@ class Agent:
             from agent.collectors.files import FilesCollector, FilesSettings
 
             return FilesCollector(FilesSettings(source.path, source.include, source.exclude, source.attempts))
+        if isinstance(source, MysqlSource):
+            return self._make_mysql(source)
         return self._make_postgresql(source)
+
+    def _make_mysql(self, source: MysqlSource) -> Collector:
+        try:
+            from agent.collectors.mysql import MysqlCollector, MysqlSettings
+        except ImportError as err:
+            raise SourceError(
+                f"the driver that source {source.name!r} needs cannot be loaded: {err}",
+                hint="install it with `pip install 'jinsuo[mysql]'`; on Linux that builds it, and needs gcc, pkg-config "
+                "and libmariadb-dev or default-libmysqlclient-dev",
+            ) from err
+        return MysqlCollector(
+            MysqlSettings(
+                host=source.host,
+                port=source.port,
+                database=source.database,
+                user=source.user,
+                password=Secrets(self.folder, self._environ).find(source.password) if source.password else "",
+                ssl_mode=source.ssl_mode,
+                ssl_ca=source.ssl_ca,
+                include=source.include,
+                exclude=source.exclude,
+                as_names=dict(source.as_names),
+                lock_guard=source.lock_guard,
+                lock_timeout_s=source.lock_timeout,
+                give_way_after_s=source.give_way_after,
+                statement_timeout_s=source.statement_timeout,
+                snapshot_age_limit_s=source.snapshot_age_limit,
+                connect_timeout_s=source.connect_timeout,
+            )
+        )
 
     def _make_postgresql(self, source: PostgresqlSource) -> Collector:
         from agent.collectors.postgresql import PostgresqlCollector, PostgresqlSettings

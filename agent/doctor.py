@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from agent.config import AgentConfig, FilesSource, PostgresqlSource, SqliteSource
+from agent.config import AgentConfig, FilesSource, MysqlSource, PostgresqlSource, SqliteSource
 from agent.errors import AgentError, CenterDownError, SecretError
 from agent.finding import Finding, Severity
 from agent.secrets import Secrets, variable_of
@@ -114,7 +114,7 @@ def _examine_folder(folder: Path) -> Iterator[Finding]:
 
 def _examine_secrets(of: Circumstances) -> Iterator[Finding]:
     for source in of.config.sources:
-        if isinstance(source, PostgresqlSource) and source.password is not None:
+        if isinstance(source, PostgresqlSource | MysqlSource) and source.password is not None:
             yield _examine_secret(of, source.name, source.password)
 
 
@@ -178,7 +178,7 @@ def _examine_volumes(of: Circumstances) -> Iterator[Finding]:
     spool = of.config.spool.folder
     for source in of.config.sources:
         subject = f"{source.name}: volume"
-        if isinstance(source, PostgresqlSource):
+        if isinstance(source, PostgresqlSource | MysqlSource):
             if _is_local(source.host):
                 yield Finding(
                     Severity.NOT_EXAMINED,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 r"""From what the server prints to canonical values, for the columns where that is not the same. Pure; runs per cell.
 
-Each function takes a value that is not NULL. Floats: a FLOAT is read as the double that equals it (`+ 0e0`), for its own
+Each function takes a value that is not NULL. Floats: a FLOAT is read as the double that equals it (`* 1e0`), for its own
 text has six digits; both are printed as `evidence.rows.values` prints them, by a quicker way where that gives the same.
 """
 
@@ -81,12 +81,12 @@ def convert_float4(value: bytes) -> bytes:
     ['0.1', '1.6777216e+07', '0.25', '-1e+06']
     """
     x = float(value)
-    if not (1e-4 <= x < 4e6 or -4e6 < x <= -1e-4) or x.is_integer():
+    if not (1e-4 <= x < 1e6 or -1e6 < x <= -1e-4) or x.is_integer():
         return format_float4(x)
     if x.hex().startswith(("0x1.0000000000000p", "-0x1.0000000000000p")):
         # A power of two: its rounding interval is not symmetric.
         return format_float4(x)
-    # Below 2^22, and not at a power of two, the nearest decimal of the fewest digits that reads back is the shortest.
+    # Where notation is fixed, and not at a power of two, the nearest decimal of the fewest digits that reads back is the shortest.
     for digits in _DIGITS:
         text = f"{x:.{digits}g}"
         if _SINGLE.unpack(_SINGLE.pack(float(text)))[0] == x and "e" not in text:

@@ -89,7 +89,8 @@ def expression_of(column: SourceColumn, name: str) -> str:
     """Give the SQL of a column's cells; `name` is the column, or a part of its value, for SQL."""
     kind = kind_of(column)
     if kind is Kind.FLOAT4 or (kind is Kind.FLOAT8 and (_is_filled(column) or "(" in column.declared)):
-        return f"{name} + 0e0"
+        # Not `+ 0e0`, which makes 0 of -0.
+        return f"{name} * 1e0"
     if column.type == "year" or _is_filled(column):
         return f"{name} + 0"
     if keeps_other_text(column):

@@ -15,7 +15,9 @@ from evidence.rows.values import format_float4, format_float8
 Convert: TypeAlias = Callable[[bytes], bytes]
 
 _SINGLE: Final = struct.Struct("<f")
-_DIGITS: Final = (6, 7, 8, 9)
+_BITS: Final = struct.Struct("<I")
+_DIGITS: Final = (7, 8, 9)
+_OCTETS: Final = tuple(f"{octet:08b}".encode() for octet in range(256))
 
 
 def convert_bytes(value: bytes) -> bytes:
@@ -34,8 +36,10 @@ def convert_bits(width: int) -> Convert:
     b'0000000101'
     """
 
+    start = -width % 8
+
     def convert(value: bytes) -> bytes:
-        return b"%s" % f"{int.from_bytes(value, 'big'):0{width}b}".encode()
+        return b"".join([_OCTETS[octet] for octet in value])[start:]
 
     return convert
 
@@ -65,12 +69,11 @@ def convert_float8(value: bytes) -> bytes:
     >>> [convert_float8(v).decode() for v in (b"1e23", b"0.5", b"-0", b"100000000000000000")]
     ['9.999999999999999e+22', '0.5', '-0', '1e+17']
     """
-    x = float(value)
-    # Here `repr` writes the same: fixed notation, and no bound of a rounding interval is a short decimal.
-    if 1e-4 <= x < 1e15 or -1e15 < x <= -1e-4:
-        text = repr(x)
-        return (text[:-2] if text.endswith(".0") else text).encode()
-    return format_float8(x)
+    # The server's text has the shortest digits too, and in this range no bound of a rounding interval is one of them.
+    whole = value.partition(b".")[0]
+    if b"e" not in value and len(whole) < 15 and not value.startswith((b"0.0000", b"-0.0000")):
+        return value
+    return format_float8(float(value))
 
 
 @lru_cache(maxsize=4096)
@@ -81,12 +84,11 @@ def convert_float4(value: bytes) -> bytes:
     ['0.1', '1.6777216e+07', '0.25', '-1e+06']
     """
     x = float(value)
-    if not (1e-4 <= x < 1e6 or -1e6 < x <= -1e-4) or x.is_integer():
+    bits = _BITS.unpack(_SINGLE.pack(x))[0]
+    # At a power of two the rounding interval is not symmetric; below 0.001 two decimals of seven digits may lie in it.
+    if not (1e-3 <= x < 1e6 or -1e6 < x <= -1e-3) or not bits & 0x7FFFFF:
         return format_float4(x)
-    if x.hex().startswith(("0x1.0000000000000p", "-0x1.0000000000000p")):
-        # A power of two: its rounding interval is not symmetric.
-        return format_float4(x)
-    # Where notation is fixed, and not at a power of two, the nearest decimal of the fewest digits that reads back is the shortest.
+    # Else the nearest decimal of the fewest digits that reads back is the shortest; `g` writes no zeros behind it.
     for digits in _DIGITS:
         text = f"{x:.{digits}g}"
         if _SINGLE.unpack(_SINGLE.pack(float(text)))[0] == x and "e" not in text:

@@ -35,7 +35,6 @@ def convert_bits(width: int) -> Convert:
     >>> convert_bits(10)(bytes((0, 5)))
     b'0000000101'
     """
-
     start = -width % 8
 
     def convert(value: bytes) -> bytes:

@@ -61,6 +61,9 @@ CREATE USER {account} IDENTIFIED BY '...' WITH MAX_USER_CONNECTIONS 5;
 GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON {database}.* TO {account};
 -- To see who waits for a table that is being read, so that reading gives way:
 GRANT PROCESS ON *.* TO {account};
+-- Only on MariaDB with a binary log, and only if ALTER TABLE must be possible at night while a long snapshot is taken: so
+-- tables are free again as soon as they are read. It also lets the account purge the binary log, so weigh it.
+-- GRANT BINLOG ADMIN ON *.* TO {account};
 {guard}-- MariaDB 10.5 and newer (the position of the binary log):
 GRANT BINLOG MONITOR ON *.* TO {account};
 -- MariaDB, so that ddl.sql has functions and procedures (from 11.3 on: GRANT SHOW CREATE ROUTINE ON {database}.*):
@@ -84,7 +87,7 @@ def _examine(session: Session, settings: MysqlSettings, subject: str) -> Iterato
     yield from _judge_tables(offered, omitted, subject)
     yield from _judge_engines(offered, subject)
     yield from _judge_texts(offered, subject)
-    yield from _judge_binlog(server, subject)
+    yield from _judge_binlog(session, server, subject)
     yield from _judge_load(session, subject)
 
 
@@ -208,11 +211,20 @@ def _judge_texts(offered: Sequence[OfferedTable], subject: str) -> Iterator[Find
         )  # fmt: skip
 
 
-def _judge_binlog(server: Server, subject: str) -> Iterator[Finding]:
+def _judge_binlog(session: Session, server: Server, subject: str) -> Iterator[Finding]:
     if not server.has_binlog:
         yield Finding(
             Severity.OK, subject,
             Text("没有二进制日志：快照没有位置", "there is no binary log: the snapshot has no position"),
+        )  # fmt: skip
+    elif server.is_mariadb and session.logs:
+        yield Finding(
+            Severity.OK, subject,
+            Text("已读过的表要到快照结束才放开：有人久等 ALTER 时，整个快照会放弃",
+                 "tables that were read stay locked against ALTER until the snapshot ends: if somebody waits for one, the "
+                 "whole snapshot is given up"),
+            Text("可授予 BINLOG ADMIN（见 `jinsuo-agent grants`），但它也允许清除二进制日志",
+                 "BINLOG ADMIN would free them at once (see `jinsuo-agent grants`), but also lets the account purge logs"),
         )  # fmt: skip
 
 

@@ -41,7 +41,10 @@ _DRAINED: Final = 500
 
 
 class Session:
-    """A session. `id` is what the server calls it. One result at a time: end a stream before the next query."""
+    """A session. One result at a time: end a stream before the next query.
+
+    Attributes: `id`, what the server calls it; `logs`, whether it would write to the binary log if it wrote anything.
+    """
 
     def __init__(self, settings: MysqlSettings) -> None:
         """Connect and pin everything. Raises: LoginError, SourceDownError, SourceError."""
@@ -52,6 +55,7 @@ class Session:
             raise refuse_connection(Error.of(err), settings.address, settings.user) from err
         self.id = int(self._connection.thread_id())
         self._is_closed = False
+        self.logs = True
         try:
             self._pin()
         except MySQLdb.Error as err:
@@ -113,6 +117,10 @@ class Session:
             self._execute_where_known(f"SET SESSION {name} = {limit}")
         for statement in _WHERE_KNOWN:
             self._execute_where_known(statement)
+        # MariaDB gives locks back at a savepoint only in a session that does not log; few accounts may say so.
+        with contextlib.suppress(MySQLdb.OperationalError):
+            self.execute("SET SESSION sql_log_bin = 0")
+            self.logs = False
 
     def _execute_where_known(self, statement: str) -> None:
         try:

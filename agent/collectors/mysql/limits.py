@@ -5,7 +5,8 @@ A snapshot makes InnoDB keep every old version of a row; a lock for reading make
 else who needs the table. Source: lessons.md, "Dangers to the live database".
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from agent.collectors.mysql.connect import Session, text_of
@@ -41,40 +42,70 @@ class Budget:
 
 
 class Patience:
-    """How long others may wait for the table that we read; the server's list of sessions is asked every few seconds.
+    """How long others may wait for a table that this view has locked; the list of sessions is asked every few seconds.
 
     Without the right PROCESS an account sees its own sessions alone; then this finds nobody, and `check` warns of it.
     """
 
-    def __init__(self, watcher: Session, name: str, clock: Callable[[], float], limit_s: float) -> None:
-        """`name` is the table's own name, which the statements of those who wait for it contain."""
+    def __init__(self, watcher: Session, clock: Callable[[], float], limit_s: float) -> None:
         self._watcher = watcher
-        self._name = name.casefold()
         self._clock = clock
         self._limit_s = limit_s
         self._looked = clock()
-        self._waiting_since: float | None = None
+        self._held: set[str] = set()
+        self._waiting_since: dict[str, float] = {}
 
-    def check(self, table: str) -> None:
-        """Raises: TableLostError if somebody has waited too long for `table`; MySQLdb.Error."""
+    def hold(self, name: str) -> None:
+        """Begin to hold the lock on table `name`, by its own name."""
+        self._held.add(name)
+
+    def release(self, name: str) -> None:
+        """Hold the lock on table `name` no longer."""
+        self._held.discard(name)
+        self._waiting_since.pop(name, None)
+
+    def check(self, table: str, reading: str, *, keeps_locks: bool) -> None:
+        """Give way if somebody has waited too long: lose the table `reading`, or the whole snapshot for another.
+
+        `table` is what `reading` is called in the evidence; `keeps_locks`: losing the table would not free it.
+        Raises: TableLostError, BudgetError, MySQLdb.Error.
+        """
         now = self._clock()
         if now - self._looked < min(_LOOK_EVERY_S, self._limit_s):
             return
         self._looked = now
-        count = self._count_waiting()
-        if not count:
-            self._waiting_since = None
-        elif self._waiting_since is None:
-            self._waiting_since = now
-        elif now - self._waiting_since >= self._limit_s:
-            raise lose_because(
-                table, f"{count} sessions had waited for it for {now - self._waiting_since:.0f} s: reading gave way"
+        waiting = self._count_waiting()
+        self._waiting_since = {name: self._waiting_since.get(name, now) for name in waiting}
+        for name, since in self._waiting_since.items():
+            if now - since < self._limit_s:
+                continue
+            if name == reading and not keeps_locks:
+                raise lose_because(
+                    table, f"{waiting[name]} sessions had waited for it for {now - since:.0f} s: reading gave way"
+                )
+            raise BudgetError(
+                f"{waiting[name]} sessions had waited for table {name} for {now - since:.0f} s, which only the end of "
+                "the snapshot frees: it was given up",
+                hint="read at a quieter hour or from a replica; or let the account switch off the binary log for its "
+                "own session, see `jinsuo-agent grants`",
             )
 
-    def _count_waiting(self) -> int:
+    def _count_waiting(self) -> dict[str, int]:
+        """Count, for each table that is held, the sessions that wait for it. Their statements name it."""
         # Id, User, Host, db, Command, Time, State, Info; MariaDB adds Progress.
         rows = self._watcher.query("SHOW FULL PROCESSLIST")
-        return sum(
-            text_of(row[6]).startswith(_WAITING) and (row[7] is None or self._name in text_of(row[7]).casefold())
+        statements = [
+            None if row[7] is None else text_of(row[7]).casefold()
             for row in rows
-        )
+            if text_of(row[6]).startswith(_WAITING)
+        ]
+        if not statements:
+            return {}
+        counts = {name: _count_naming(name.casefold(), statements) for name in sorted(self._held)}
+        return {name: count for name, count in counts.items() if count}
+
+
+def _count_naming(name: str, statements: Sequence[str | None]) -> int:
+    """Count the statements that name a table, as a word; one that cannot be seen may."""
+    word = re.compile(rf"(?<![\w$]){re.escape(name)}(?![\w$])")
+    return sum(statement is None or word.search(statement) is not None for statement in statements)

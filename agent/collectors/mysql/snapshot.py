@@ -7,7 +7,9 @@ MySQL cannot hand a snapshot from session to session: whoever began the transact
     watcher   in no transaction: reads the dictionary, looks who waits, ends what the reader is doing
     aside     (lock guard only) began its transaction at the same state: fetches slices while the reader streams
 
-A savepoint around each table gives its lock back at once, as mysqldump does. The lock guard stops all writing for the
+A savepoint around each table gives its lock back at once, as mysqldump does; but not on MariaDB with a binary log, unless
+the account may switch that off for its session: there `keeps_locks` is true, and whoever watches must end the snapshot
+if somebody waits for a table that was read long ago. The lock guard stops all writing for the
 moment between two commands (FLUSH TABLES WITH READ LOCK). It would stand behind any long query, and everybody behind
 it: so it refuses if something has been running for longer than a second, and waits no longer than that.
 Source: MySQL manual 15.3.1 (START TRANSACTION), 15.7.8.3 (FLUSH); MariaDB "Enhancements for START TRANSACTION".
@@ -33,7 +35,10 @@ _IDLE: Final = frozenset({"Sleep", "Daemon", "Binlog Dump", "Binlog Dump GTID", 
 
 
 class Snapshot:
-    """Hold one state. Attributes: `position` (`mysql FILE:OFFSET` or `-`), `notes` on it. `close` it."""
+    """Hold one state. `close` it.
+
+    Attributes: `position` (`mysql FILE:OFFSET` or `-`), `notes` on it; `keeps_locks`: tables that were read stay locked.
+    """
 
     def __init__(self, settings: MysqlSettings, watcher: Session, server: Server) -> None:
         """Take the snapshot. Raises: SourceError and its kin, MySQLdb.Error."""
@@ -44,6 +49,7 @@ class Snapshot:
         self.notes: tuple[str, ...] = ()
         self.aside: Session | None = None
         self.reader = Session(settings)
+        self.keeps_locks = server.is_mariadb and server.has_binlog and self.reader.logs
         self._stream: Stream | None = None
         try:
             if settings.lock_guard:

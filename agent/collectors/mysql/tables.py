@@ -9,7 +9,6 @@ primary key of a transactional engine, so that the server never sorts for us.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from agent.collectors.base import Omission, Table
 from agent.collectors.mysql.catalog import ELSEWHERE, Index, SourceColumn, SourceTable, quote, read_tables
@@ -22,9 +21,6 @@ from evidence.errors import FormatError
 from evidence.rows.names import parse_name
 from evidence.rows.schema import MAX_COLUMNS, Column, Schema
 from evidence.rows.values import UNORDERED_KINDS
-
-_BUFFERED_BYTES: Final = 256 << 20
-"""A table without transactions is locked while it is read; up to this size the server copies it first, for a shorter lock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +51,7 @@ class OfferedTable:
             tail = f" FORCE INDEX (PRIMARY) ORDER BY {order}"
         else:
             tail = ""
-        is_buffered = not source.is_transactional and source.data_bytes <= _BUFFERED_BYTES
-        start = "SELECT SQL_BUFFER_RESULT" if is_buffered else "SELECT"
-        return f"{start} {', '.join(expressions)} FROM {source.quoted} AS t{tail}"
+        return f"SELECT {', '.join(expressions)} FROM {source.quoted} AS t{tail}"  # noqa: S608 - quoted names
 
     def page(self, expressions: Sequence[str], after: Sequence[str], rows: int) -> str:
         """Give the query for the next rows by the locator, behind the row where it has these values (SQL); none: first."""

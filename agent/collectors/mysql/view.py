@@ -53,6 +53,7 @@ class MysqlView:
         self._sequence_lines: bytes | None = None
         self._snapshot: Snapshot | None = None
         self._watcher = Session(settings)
+        self._patience = Patience(self._watcher, clock, settings.give_way_after_s)
         try:
             self._begin(self._watcher)
         except MySQLdb.Error as err:
@@ -183,20 +184,25 @@ class MysqlView:
 
     def _read_table(self, offered: OfferedTable, blobs: BlobSink) -> Iterator[bytes]:
         assert self._snapshot is not None
-        name = offered.schema.name
-        patience = Patience(self._watcher, offered.source.name, self._clock, self._settings.give_way_after_s)
+        snapshot, name, own = self._snapshot, offered.schema.name, offered.source.name
 
         def watch() -> None:
             self._budget.check(name)
-            patience.check(name)
+            self._patience.check(name, own, keeps_locks=snapshot.keeps_locks)
 
-        with self._snapshot.reading():
-            check_still(self._snapshot.reader, self._watcher, offered)
-            reading = TableReading(offered, self._snapshot, self._server, blobs, watch)
-            for block in reading.blocks():
-                if reading.raw_columns:
-                    self._raw_columns.setdefault(name, set()).update(reading.raw_columns)
-                yield block
+        watch()
+        with snapshot.reading():
+            self._patience.hold(own)
+            try:
+                check_still(snapshot.reader, self._watcher, offered)
+                reading = TableReading(offered, snapshot, self._server, blobs, watch)
+                for block in reading.blocks():
+                    if reading.raw_columns:
+                        self._raw_columns.setdefault(name, set()).update(reading.raw_columns)
+                    yield block
+            finally:
+                if not snapshot.keeps_locks:
+                    self._patience.release(own)
 
     def _noted(self, table: Table) -> Table:
         raw = self._raw_columns.get(table.schema.name)

@@ -9,7 +9,9 @@ Source: formats.md, "Pinned"; MySQL manual 5.1.8, MariaDB server system variable
 """
 
 import contextlib
+import os
 import socket
+import struct
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Final, TypeAlias
@@ -19,6 +21,7 @@ from MySQLdb import _mysql
 
 from agent.collectors.mysql.failures import Error, refuse, refuse_connection
 from agent.collectors.mysql.settings import MysqlSettings
+from agent.errors import SourceChangedError, SourceError
 
 Row: TypeAlias = "tuple[bytes | None, ...]"
 
@@ -33,6 +36,7 @@ _WHERE_KNOWN: Final = (
     # MySQL 8.0.30 hides the keys that it makes itself.
     "SET SESSION show_gipk_in_create_table_and_information_schema = 1",
 )
+_PLAIN_MODES: Final = ("disabled", "preferred")
 _SILENCE_S: Final = 60
 """How much longer than the snapshot's age limit the server keeps a session of ours that does nothing."""
 _MOST_SILENT_S: Final = 600
@@ -86,10 +90,17 @@ class Session:
             self._connection.close()
 
     def cut(self) -> None:
-        """Take nothing more from the server, whatever it still sends: every later call fails. Close it afterwards."""
+        """Take nothing more from the server, whatever it still sends: every later call fails. Close it afterwards.
+
+        Closing then resets the connection: an orderly end would leave the server blocked on what it wanted to send, with
+        its locks, until the kernel on our side forgets the socket, a minute later.
+        """
         if not self._is_closed:
             with contextlib.suppress(OSError, MySQLdb.Error), _socket_of(self._connection) as line:
-                line.shutdown(socket.SHUT_RDWR)
+                line.setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
+                )
+                line.shutdown(socket.SHUT_RD)
 
     def __enter__(self) -> "Session":
         return self
@@ -101,6 +112,7 @@ class Session:
 
     def _pin(self) -> None:
         settings = self._settings
+        self._check_line()
         for statement in _PINNED:
             self.execute(statement)
         lock_s = max(1, round(settings.lock_timeout_s))
@@ -122,6 +134,17 @@ class Session:
             self.execute("SET SESSION sql_log_bin = 0")
             self.logs = False
 
+    def _check_line(self) -> None:
+        """Make sure that TLS is there where it must be: some client libraries take `required` for a wish."""
+        if self._settings.ssl_mode in _PLAIN_MODES:
+            return
+        if not any(cipher for _, cipher, *_ in self.query("SHOW SESSION STATUS LIKE 'Ssl_cipher'")):
+            self.close()
+            raise SourceError(
+                f"no TLS with {self._settings.address}: the server does not offer it",
+                hint="let the server have a certificate, or set `ssl_mode: preferred`",
+            )
+
     def _execute_where_known(self, statement: str) -> None:
         try:
             self.execute(statement)
@@ -138,7 +161,12 @@ class Stream:
         self.is_open = True
 
     def take(self, most: int) -> Sequence[Row]:
-        """Give the next rows, at most so many; none at the end. Raises: MySQLdb.Error."""
+        """Give the next rows, at most so many; none at the end. Raises: MySQLdb.Error, SourceChangedError."""
+        if not self.is_open:
+            raise SourceChangedError(
+                "a reading was ended before all of its rows were taken",
+                hint="read one table at a time, in an open view",
+            )
         try:
             rows: Sequence[Row] = self._result.fetch_row(maxrows=most)
         except MySQLdb.Error:

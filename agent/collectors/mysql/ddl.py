@@ -67,7 +67,8 @@ def write_ddl(session: Session, database: str, tables: list[SourceTable]) -> Ddl
     # The server makes UTF-8 of what it writes; only here may it convert, for a body may be kept in another set.
     session.execute("SET SESSION character_set_results = utf8mb4")
     try:
-        parts = [_HEAD, f"\n{_show(session, 'DATABASE', quote(database), 1) or '-- the database cannot be shown'};\n"]
+        created = _show(session, "DATABASE", quote(database), 1)
+        parts = [_HEAD, f"\n{created};\n" if created else "", f"USE {quote(database)};\n"]
         for kind in _KINDS:
             statements = list(_write_kind(session, database, tables, kind, hidden))
             if statements:

@@ -4,6 +4,7 @@
 agent.yaml       settings                     keys/, center.json     who this agent is, after enrolment
 journal.sqlite   taken, sent, receipted       spool/SOURCE/          packs that wait for a receipt
 holdings.sqlite  disposable cache             receipts/, manifests/  a file per statement, for people and `compare`
+watching/        what watched sources were like when they were last taken
 """
 
 import shutil
@@ -17,7 +18,19 @@ from pathlib import Path
 from types import TracebackType
 
 from agent.collectors.base import Collector
-from agent.config import AgentConfig, AnySource, FilesSource, MysqlSource, PostgresqlSource, SqliteSource, load_config
+from agent.collectors.files import FilesCollector, FilesSettings
+from agent.collectors.watch import FolderLook, Look, Pace, RemarkedCollector, SourceWatch, SqliteLook, SystemHints
+from agent.config import (
+    AgentConfig,
+    AnySource,
+    CommandSource,
+    FilesSource,
+    MysqlSource,
+    PostgresqlSource,
+    SqliteSource,
+    is_reference,
+    load_config,
+)
 from agent.doctor import Circumstances, examine
 from agent.errors import AgentError, CenterDownError, PinError, ReceiptError, SourceError
 from agent.finding import Finding, Severity
@@ -33,8 +46,10 @@ from agent.snapshot.run import Desk, SourceRun, manifest_path, receipt_path
 from agent.spool import Spool
 from agent.transport.base import Transport
 from agent.transport.send import Parties
-from evidence.manifest.statement import SnapshotStatement, parse_statement
+from evidence.manifest.statement import Consistency, SnapshotStatement, parse_statement
 from evidence.note.signed import parse_note
+from terminal.errors import UsageError
+from terminal.language import Text
 
 JOURNAL_NAME = "journal.sqlite"
 HOLDINGS_NAME = "holdings.sqlite"
@@ -83,14 +98,16 @@ class Agent:
 
     # Acts
 
-    def snapshot(self, name: str, progress: Progress, *, send: bool = True) -> Outcome:
-        """Take a snapshot of a source into the spool; with `send`, wait for its receipt.
+    def snapshot(self, name: str, progress: Progress, *, send: bool = True, remarks: Sequence[str] = ()) -> Outcome:
+        """Take a snapshot of a source into the spool; with `send`, wait for its receipt. `remarks` go into its notes.
 
         A line that is down does not fail the snapshot: it waits in the spool, and the outcome says so.
         Raises: SourceError and its kin, SpoolError, EnrolmentError, CenterRefusedError, ReceiptError; CenterDownError
         if the center must be asked before anything is read, or lacks what it held, so that the snapshot is taken anew.
         """
         collector = self.collector(name)
+        if remarks:
+            collector = RemarkedCollector(collector, remarks)
         with RunLock(self.folder / "locks" / name, name):
             run = self._run(name)
             started = time.monotonic()
@@ -136,6 +153,16 @@ class Agent:
                 outcomes.append(outcome if outcome.stage is Stage.STORED else replace(outcome, trouble=trouble))
         return outcomes
 
+    def greet(self) -> None:
+        """Show the center the newest checkpoint that this agent has seen, if there is one: a started center waits for it.
+
+        Raises: CenterDownError (also where the center waits for another's word), CenterRefusedError, PinError.
+        """
+        names = self.source_names()
+        if names and is_enrolled(self.folder) and self.journal.checkpoint() is not None:
+            with Identity.open(self.folder).connect(self._seen_checkpoint) as road:
+                road.latest(names[0])
+
     def compare(self, name: str, sequence: int | None, progress: Progress) -> Comparison:
         """Tell whether a source equals what this agent registered as `sequence` (None: the newest snapshot).
 
@@ -160,6 +187,28 @@ class Agent:
     def source_names(self) -> Sequence[str]:
         """Give the names of the configured sources, in the order of the file."""
         return [source.name for source in self.config.sources]
+
+    def watches(self, names: Sequence[str]) -> Sequence[SourceWatch]:
+        """Give a watch for each of these sources, or for all that are to be watched. They outlive this agent.
+
+        Raises: UsageError if there are none, or one is not to be watched.
+        """
+        watched = [s for s in self.config.sources if isinstance(s, FilesSource | SqliteSource) and s.watch is not None]
+        known = {source.name for source in watched}
+        wrong = next((name for name in names if name not in known), None)
+        if wrong is not None or not known:
+            listed = ", ".join(sorted(known)) or "-"
+            raise UsageError(
+                Text(
+                    zh=f"来源 {wrong} 没有设置监视" if wrong else "没有来源设置了监视",
+                    en=f"source {wrong} is not set to be watched" if wrong else "no source is set to be watched",
+                ),
+                hint=Text(
+                    zh=f"在 agent.yaml 中为 files 或 sqlite 来源加入 watch；已设置的：{listed}",
+                    en=f"add `watch:` to a files or sqlite source in agent.yaml; those that have it: {listed}",
+                ),
+            )
+        return [self._make_watch(source) for source in watched if not names or source.name in names]
 
     def enroll(self, url: str, code: str) -> Enrolment:
         """Make this agent one of the center's. Raises: EnrolmentError, PinError, CenterDownError, CenterRefusedError."""
@@ -304,6 +353,19 @@ class Agent:
             waiting_bytes=sum(pack.size for pack in self.spool(name).unsent()),
         )
 
+    def _make_watch(self, source: FilesSource | SqliteSource) -> SourceWatch:
+        assert source.watch is not None
+        pace = Pace(source.watch.settle, source.watch.most_wait, source.watch.poll)
+        look: Look = (
+            SqliteLook(source.path)
+            if isinstance(source, SqliteSource)
+            else FolderLook(FilesSettings(source.path, source.include, source.exclude), source.watch.ignore)
+        )
+        return SourceWatch(
+            source.name, look, pace, self.folder / "watching" / source.name,
+            lambda look: SystemHints(look, time.monotonic), time.monotonic, is_consistent=isinstance(source, SqliteSource),
+        )  # fmt: skip
+
     def _make_collector(self, source: AnySource) -> Collector:
         if isinstance(source, SqliteSource):
             from agent.collectors.sqlite import SqliteCollector, SqliteSettings
@@ -319,12 +381,36 @@ class Agent:
                 )
             )
         if isinstance(source, FilesSource):
-            from agent.collectors.files import FilesCollector, FilesSettings
-
             return FilesCollector(FilesSettings(source.path, source.include, source.exclude, source.attempts))
+        if isinstance(source, CommandSource):
+            return self._make_command(source)
         if isinstance(source, MysqlSource):
             return self._make_mysql(source)
         return self._make_postgresql(source)
+
+    def _make_command(self, source: CommandSource) -> Collector:
+        from agent.collectors.command import CommandCollector, CommandSettings, Output
+
+        secrets = Secrets(self.folder, self._environ)
+        found = {name: secrets.find(value) for name, value in source.env.items() if is_reference(value)}
+        default = source.path.name if source.path else source.name
+        return CommandCollector(
+            CommandSettings(
+                argv=source.argv,
+                name=source.dump or default,
+                output=Output(source.output),
+                path=source.path,
+                remove=source.remove,
+                env=dict(source.env) | found,
+                secrets=tuple(found.values()),
+                cwd=source.cwd,
+                timeout_s=source.timeout,
+                stall_timeout_s=source.stall_timeout,
+                exit_codes=source.exit_codes,
+                consistency=Consistency(source.consistency),
+            ),
+            self._environ,
+        )
 
     def _make_mysql(self, source: MysqlSource) -> Collector:
         try:

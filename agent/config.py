@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from terminal.language import Language, Text
 from terminal.settings import Seconds, Settings, SizeBytes, mistake, read_settings
@@ -18,6 +18,18 @@ from terminal.settings import Seconds, Settings, SizeBytes, mistake, read_settin
 CONFIG_NAME = "agent.yaml"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SECRET = re.compile(r"secret:[A-Za-z0-9._-]{1,64}|env:[A-Za-z_][A-Za-z0-9_]{0,127}|file:.+")
+
+_REFERENCE = Text(
+    zh=" secret:名称（口令用 `jinsuo-agent secret set 名称` 存入）、env:变量 或 file:路径，不写口令本身",
+    en="secret:NAME (keep the password with `jinsuo-agent secret set NAME`), env:VARIABLE or file:PATH, "
+    "never the password itself",
+)
+
+UNFINISHED = (
+    "*.tmp", "*.temp", "*.part", "*.partial", "*.filepart", "*.crdownload", "*.download", "*.swp", "*~", "~$*", ".~*", ".#*",
+    ".nfs*",
+)  # fmt: skip
+"""Names that programs give to what they are downloading, copying or editing."""
 
 
 def is_name(text: str) -> bool:
@@ -33,14 +45,7 @@ def _check_name(name: str) -> str:
 
 def _check_reference(value: object) -> object:
     if not isinstance(value, str) or not _SECRET.fullmatch(value):
-        raise mistake(
-            Text(
-                zh=" secret:名称（口令用 `jinsuo-agent secret set 名称` 存入）、env:变量 或 file:路径，不写口令本身",
-                en="secret:NAME (keep the password with `jinsuo-agent secret set NAME`), env:VARIABLE or file:PATH, "
-                "never the password itself",
-            ),
-            hidden=True,
-        )
+        raise mistake(_REFERENCE, hidden=True)
     return value
 
 
@@ -65,11 +70,27 @@ class _TableSource(_Source):
     snapshot_age_limit: Annotated[Seconds, Field(ge=1)] = 3600
 
 
+class WatchSettings(Settings):
+    """How `jinsuo-agent watch` follows a source. `ignore` are patterns of names that are not finished yet."""
+
+    settle: Annotated[Seconds, Field(ge=1)] = 30
+    most_wait: Annotated[Seconds, Field(ge=1)] = 15 * 60
+    poll: Annotated[Seconds, Field(ge=1)] = 60
+    ignore: tuple[Text1, ...] = UNFINISHED
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if self.most_wait < self.settle:
+            raise mistake(Text(zh="most_wait 不小于 settle", en="`most_wait` not less than `settle`"))
+        return self
+
+
 class SqliteSource(_TableSource):
     """A SQLite database file."""
 
     kind: Literal["sqlite"]
     path: Path
+    watch: WatchSettings | None = None
     lock_timeout: Annotated[Seconds, Field(ge=0)] = 10
 
 
@@ -118,10 +139,69 @@ class FilesSource(_Source):
 
     kind: Literal["files"]
     path: Path
+    watch: WatchSettings | None = None
     attempts: Annotated[int, Field(ge=1, le=100)] = 3
 
 
-AnySource = SqliteSource | PostgresqlSource | MysqlSource | FilesSource
+_PRIVATE = re.compile(r"(?i)pass|pwd|secret|token|credential")
+
+
+def _check_env(env: dict[str, str]) -> dict[str, str]:
+    for name, value in env.items():
+        if not re.fullmatch(r"[^=\0]+", name) or "\0" in value:
+            raise mistake(Text(zh="环境变量的名称和值", en="the name and value of a variable"), at=(name,), hidden=True)
+        if _PRIVATE.search(name) and not is_reference(value):
+            raise mistake(_REFERENCE, at=(name,), hidden=True)
+    return env
+
+
+def _check_dump(name: str) -> str:
+    if name in (".", "..") or set(name) & set("/\\") or not name.isprintable():
+        raise mistake(Text(zh="不含 / 与 \\ 的名称，例如 his.dmp", en="a name without / and \\, such as his.dmp"))
+    return name
+
+
+class CommandSource(Settings):
+    """A vendor's dump command. A value of `env` may be a reference to a secret."""
+
+    kind: Literal["command"]
+    name: Name
+    argv: Annotated[tuple[Text1, ...], Field(min_length=1)]
+    output: Literal["stdout", "file"] = "stdout"
+    path: Path | None = None
+    remove: bool = False
+    dump: Annotated[Text1, AfterValidator(_check_dump)] | None = None
+    env: Annotated[dict[Text1, str], AfterValidator(_check_env)] = Field(default_factory=dict)
+    cwd: Path | None = None
+    timeout: Annotated[Seconds, Field(ge=1)] = 12 * 3600
+    stall_timeout: Annotated[Seconds, Field(ge=1)] = 30 * 60
+    exit_codes: Annotated[tuple[Annotated[int, Field(ge=0, le=0xFFFFFFFF)], ...], Field(min_length=1)] = (0,)
+    consistency: Literal["consistent", "live"] = "live"
+
+    @model_validator(mode="after")
+    def _check_output(self) -> Self:
+        if self.output == "file" and self.path is None:
+            raise mistake(Text(zh="output: file 需要 path", en="`path`, for `output: file`"))
+        if self.output == "stdout" and (self.path is not None or self.remove):
+            raise mistake(
+                Text(zh="path 与 remove 只用于 output: file", en="`path` and `remove` only with `output: file`")
+            )
+        if self.dump is not None and self.path is not None and set("*?[") & set(self.path.name):
+            raise mistake(
+                Text(
+                    zh="path 是模式时不设 dump：每个文件以自己的名称登记",
+                    en="no `dump` where `path` is a pattern: each file has its own name",
+                )
+            )
+        return self
+
+
+def is_reference(value: str) -> bool:
+    """Tell whether a value of `env` says where a secret is, rather than being the value."""
+    return _SECRET.fullmatch(value) is not None
+
+
+AnySource = SqliteSource | PostgresqlSource | MysqlSource | FilesSource | CommandSource
 Source = Annotated[AnySource, Field(discriminator="kind")]
 
 
@@ -179,4 +259,7 @@ def _absolute(source: Source, base: Path) -> Source:
         return source.model_copy(update={name: base / path for name, path in paths.items() if path is not None})
     if isinstance(source, MysqlSource):
         return source.model_copy(update={"ssl_ca": base / source.ssl_ca}) if source.ssl_ca is not None else source
+    if isinstance(source, CommandSource):
+        paths = {"path": source.path, "cwd": source.cwd}
+        return source.model_copy(update={name: base / path for name, path in paths.items() if path is not None})
     return source.model_copy(update={"path": base / source.path})

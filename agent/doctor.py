@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from agent.config import AgentConfig, FilesSource, MysqlSource, PostgresqlSource, SqliteSource
+from agent.config import (
+    AgentConfig,
+    CommandSource,
+    FilesSource,
+    MysqlSource,
+    PostgresqlSource,
+    SqliteSource,
+    is_reference,
+)
 from agent.errors import AgentError, CenterDownError, SecretError
 from agent.finding import Finding, Severity
 from agent.secrets import Secrets, variable_of
@@ -21,6 +29,8 @@ from terminal.language import Language, Text
 CLOCK_WARN = timedelta(minutes=5)
 CLOCK_FAIL = timedelta(days=1)
 _MIB = 1 << 20
+_WHOLE_BY_THEMSELVES = frozenset({"sqlite", "files", "command"})
+"""Kinds of sources that have no accounts, jobs or procedures beside what is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,7 @@ def examine(of: Circumstances) -> list[Finding]:
     """Examine what is not a source's own; give the findings in the order in which a person would mend them."""
     return [
         _examine_sources(of.config),
+        *_examine_backups(of.config),
         *_examine_folder(of.folder),
         *_examine_secrets(of),
         *_examine_spool(of.config),
@@ -64,6 +75,25 @@ def _examine_sources(config: AgentConfig) -> Finding:
         )
     names = ", ".join(source.name for source in config.sources)
     return Finding(Severity.OK, subject, Text(zh=f"来源：{names}", en=f"sources: {names}"))
+
+
+def _examine_backups(config: AgentConfig) -> Iterator[Finding]:
+    """Rows do not bring procedures, accounts and jobs back: tell whoever has databases and no native backup of any."""
+    servers = [source.name for source in config.sources if source.kind not in _WHOLE_BY_THEMSELVES]
+    if servers and not any(isinstance(source, CommandSource) for source in config.sources):
+        names = ", ".join(servers)
+        yield Finding(
+            Severity.WARN,
+            "native backup",
+            Text(
+                zh=f"{names} 只登记数据行；存储过程、账户、作业不在其中",
+                en=f"of {names} only rows are kept, not procedures, accounts and jobs",
+            ),
+            Text(
+                zh="加一个 kind: command 的来源，每周用厂商的工具备份一次，整个系统才能恢复",
+                en="add a source of kind command, a weekly backup by the vendor's tool: it brings a whole system back",
+            ),
+        )
 
 
 def _examine_folder(folder: Path) -> Iterator[Finding]:
@@ -115,11 +145,14 @@ def _examine_folder(folder: Path) -> Iterator[Finding]:
 def _examine_secrets(of: Circumstances) -> Iterator[Finding]:
     for source in of.config.sources:
         if isinstance(source, PostgresqlSource | MysqlSource) and source.password is not None:
-            yield _examine_secret(of, source.name, source.password)
+            yield _examine_secret(of, f"{source.name}: password", source.password)
+        if isinstance(source, CommandSource):
+            for name, value in source.env.items():
+                if is_reference(value):
+                    yield _examine_secret(of, f"{source.name}: {name}", value)
 
 
-def _examine_secret(of: Circumstances, source: str, reference: str) -> Finding:
-    subject = f"{source}: password"
+def _examine_secret(of: Circumstances, subject: str, reference: str) -> Finding:
     scheme, _, name = reference.partition(":")
     variable = name if scheme == "env" else variable_of(name)
     try:
@@ -192,6 +225,8 @@ def _examine_volumes(of: Circumstances) -> Iterator[Finding]:
                     ),
                 )
             continue
+        if isinstance(source, CommandSource):
+            continue  # its collector examines the place of its dump
         yield _examine_volume(source, subject, spool, of.folder)
 
 

@@ -5,7 +5,8 @@ AgentError                   (terminal.OperatorError: message, hint, code, exit 
 ├── SourceError              the source cannot be read as it is: a person mends rights, name, server
 │   ├── SourceDownError      nobody answers, or the connection broke: try again later
 │   ├── LoginError           the password or the account is refused: do not try again by itself
-│   └── BudgetError          a limit protecting the live system was reached: read at a quieter hour
+│   ├── BudgetError          a limit protecting the live system was reached: read at a quieter hour
+│   └── CommandFailedError   a dump command failed, or left nothing: see what it said
 ├── TableLostError           one table cannot be read (rights, dropped, altered): omit it, say so, go on
 ├── SourceChangedError       what was read is not one state: read again
 ├── BusyError                another run of the source is under way: wait
@@ -52,6 +53,12 @@ class BudgetError(SourceError):
 
     code = "JS-2103"
     exit_code = EXIT_RETRY
+
+
+class CommandFailedError(SourceError):
+    """A dump command ended with a failure, or says that it succeeded and left no dump."""
+
+    code = "JS-2130"
 
 
 class TableLostError(AgentError):

@@ -84,6 +84,12 @@ sources:
     as: {}
     lock_timeout: 10 s
     snapshot_age_limit: 1 h
+    # 由 `jinsuo-agent watch` 监视：变动静止 settle 之久即取快照；null 为不监视。
+    # Followed by `jinsuo-agent watch`: taken once what changed has stood still for `settle`; null: not watched.
+    # watch: {settle: 30 s, most_wait: 15 min, poll: 60 s,
+    #         ignore: ["*.tmp", "*.temp", "*.part", "*.partial", "*.filepart", "*.crdownload", "*.download", "*.swp", "*~", "~$*",
+    #                  ".~*", ".#*", ".nfs*"]}
+    watch: null
 
   # 一个 MySQL 或 MariaDB 数据库。 A database of MySQL or MariaDB.
   - name: pacs
@@ -119,6 +125,37 @@ sources:
     exclude: []
     # 读时变化的文件重读的次数。 How often a file that changes while it is read is tried.
     attempts: 3
+    # 同上；此处的 settle 即证明文件已写完。 As above; here standing still is what proves a file whole.
+    watch: null
+
+  # 一条转储命令：数据库厂商自己的备份程序，不经 shell。每周一次，与逐行的来源并用，才能恢复整个系统。
+  # A dump command: the vendor's own backup program, run without a shell. Once a week, beside a source that reads rows,
+  # it is what brings a whole system back.
+  - name: his-full
+    kind: command
+    # 程序与参数，一项一个；其中不写口令。 The program and its words, one each; no password among them.
+    argv: [pg_dump, --no-password, --host=localhost, --username=jinsuo, hospital]
+    # 转储从哪里出来：stdout 或 file。 Where the dump comes out: stdout or file.
+    output: stdout
+    # output: file 时，命令留下的文件；末段可用 * ? […]。 With output: file, what it leaves; * ? […] in the last part.
+    path: null
+    # 读完后删去命令留下的文件。 Whether files that it made are removed when they have been read.
+    remove: false
+    # 转储在 @files 中的名称；null 为来源名或文件名。 The dump's name in @files; null: the source's or the file's.
+    dump: null
+    # 命令的环境变量，例如 {PGPASSWORD: secret:his}；此外只有 PATH 等几个。
+    # Its environment, such as {PGPASSWORD: secret:his}; beside PATH and a few others it has nothing else.
+    env: {}
+    # 在哪个目录中运行；null 为采集端的。 The folder it runs in; null: the agent's.
+    cwd: null
+    # 全程的上限；超过即终止命令。 How long the whole may take; beyond it the command is ended.
+    timeout: 12 h
+    # 多久没有一个字节即视为停住。 How long without a byte until it counts as stalled.
+    stall_timeout: 30 min
+    # 哪些退出码算成功。 Which exit statuses are a success.
+    exit_codes: [0]
+    # consistent 或 live：转储是否为同一时刻的状态，只有你知道。 Whether the dump is one state, only you know.
+    consistency: live
 """
 
 

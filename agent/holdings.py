@@ -12,6 +12,7 @@ without fsync: after a crash the file may be empty or torn, and is begun anew as
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
@@ -51,7 +52,10 @@ class Holdings:
 
     def has(self, source: str, name: ObjectId) -> bool:
         """Tell whether an object need not be written again."""
+        # Asked for every page of every run: one statement, without the care of `_act` unless it turns out to be needed.
         sql = "SELECT 1 FROM known WHERE source = ? AND id = ?"
+        with suppress(sqlite3.DatabaseError), self._lock:
+            return self._db.execute(sql, (source, name)).fetchone() is not None
         return self._act(lambda db: db.execute(sql, (source, name)).fetchone()) is not None
 
     def is_empty(self, source: str) -> bool:

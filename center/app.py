@@ -5,6 +5,7 @@ center.yaml    settings                 units/       units, keys, wrapped secret
 keys/          log, operator, sealing   store/       packs, put-if-absent
 tls/           certificate and key      ledger/      checkpoint, tiles, ledger.sqlite
 catalog.sqlite an index; `rebuild` makes it anew
+serving.lock   locked by the daemon as long as it lives; empty
 """
 
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 
 from center.config import CONFIG_NAME, DEFAULT_LISTEN, CenterConfig, load_config, parse_listen, write_config
-from center.errors import ConflictError, NotFoundError
+from center.errors import ConflictError, NotFoundError, ServedError
 from center.ledger.ledger import Ledger
 from center.ledger.sequence import Sealed
 from center.receive.admit import Admission
@@ -24,6 +25,7 @@ from center.receive.api import Limits, make_api
 from center.receive.server import Receiver
 from center.receive.tls import TlsFiles, create_tls, read_spki_sha256
 from center.registry.catalog import Catalog
+from center.registry.lock import FolderLock
 from center.registry.objects import SourceObjects
 from center.registry.replay import Replay
 from center.registry.seal import SealingKey, create_master_key, create_sealing_key, open_master_key, open_sealing_key
@@ -41,6 +43,7 @@ from evidence.note.signed import parse_note, sign_note
 from evidence.wire.messages import CenterInfo
 
 CATALOG_NAME = "catalog.sqlite"
+SERVING_NAME = "serving.lock"
 
 
 def utc_now() -> datetime:
@@ -118,9 +121,12 @@ class Center:
             units = Units(
                 folder / "units", master, clock, record,
                 spki_sha256=read_spki_sha256(TlsFiles.within(folder / "tls").certificate), vkey=log.key.vkey,
+                most_sources=config.limits.sources_per_unit,
             )  # fmt: skip
             # A ledger restored from an old copy cannot know that it is old; an agent that has seen more can.
-            ledger.require_confirmation(any(unit.last_checkpoint_size for unit in units.list() if not unit.disabled))
+            ledger.require_confirmation(
+                {unit.unit: unit.last_checkpoint_size or 0 for unit in units.list() if not unit.disabled}
+            )
             catalog = closing.enter_context(Catalog(folder / CATALOG_NAME))
             replay = Replay(catalog, ledger, store, units)
             replay.catch_up()
@@ -133,7 +139,9 @@ class Center:
                 units=units,
                 catalog=catalog,
                 replay=replay,
-                admission=Admission(store, ledger, catalog, units, replay, operator),
+                admission=Admission(
+                    store, ledger, catalog, units, replay, operator, clock, config.limits.repeated_bytes
+                ),
                 operator=operator,
                 sealing=open_sealing_key(keys / "sealing.key", master),
                 _closing=closing.pop_all(),
@@ -158,7 +166,7 @@ class Center:
     def confirm(self, by: str, reason: str) -> None:
         """Sign by an operator's word that the ledger is no old copy, where no agent is left to say so; it is logged.
 
-        Raises: HeldError if a hold stands: then the ledger is known to be an old copy, or forked.
+        Raises: HeldError if a hold stands, or a unit has acknowledged more: then it is known to be an old copy, or forked.
         """
         act = Act("confirmation", "ledger", "signs by the operator's word", by, reason)
         self.ledger.confirm()
@@ -176,10 +184,18 @@ class Center:
         return True
 
     def receiver(self) -> Receiver:
-        """Give the receiver of this center, ready to run: it alone takes packs in, so what is half taken is of a crash.
+        """Give the receiver of this center, ready to run: the only one on this machine until the center is closed.
 
-        Raises: AddressError, StoreError.
+        It alone takes packs in, so what is half taken is of a crash, and is removed.
+
+        Raises: ServedError if another daemon serves this center; AddressError, StoreError.
         """
+        if not self._closing.enter_context(FolderLock(self.folder / SERVING_NAME).try_hold()):
+            raise ServedError(
+                f"another daemon serves the center in {self.folder}",
+                hint="one `jinsuo-center serve` is enough for any number of agents: stop the other one first, or leave "
+                "this one; all other commands run beside it",
+            )
         FolderStore(self.config.find_store(self.folder)).remove_leftovers()
         info = CenterInfo(self.ledger.log_key, self.operator.key, self.sealing.public, f"jinsuo {version('jinsuo')}")
         bounds = self.config.limits

@@ -19,6 +19,7 @@ from terminal.settings import Seconds, Settings, SizeBytes, read_settings
 CONFIG_NAME: Final = "center.yaml"
 DEFAULT_LISTEN: Final = "127.0.0.1:8443"
 MOST_PACK_BYTES: Final = 16 << 20
+MOST_SOURCES: Final = 1000
 _LISTEN = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>[1-9][0-9]{0,4}|0)", re.ASCII)
 
 
@@ -34,6 +35,8 @@ class Limits(Settings):
     pack_bytes: Annotated[SizeBytes, Field(ge=1 << 20, le=MOST_PACK_BYTES)] = MOST_PACK_BYTES
     request_timeout: Annotated[Seconds, Field(ge=5, le=86400)] = 600
     connections: Annotated[int, Field(ge=4, le=4096)] = 256
+    sources_per_unit: Annotated[int, Field(ge=1, le=1_000_000)] = MOST_SOURCES
+    repeated_bytes: Annotated[SizeBytes, Field(ge=0)] = 64 << 30
 
 
 class CenterConfig(Settings):
@@ -141,6 +144,13 @@ limits:
   # Connections that are served at once; more wait.
   # 同时服务的连接数；超出的排队等候。
   connections: 256
+  # The sources that one unit may have; a further one is refused. Each is an entry of the log.
+  # 每个单位的来源数上限；超出的不予登记。每个来源在日志中占一条。
+  sources_per_unit: 1000
+  # Large cells and files are read whole when a statement first claims them. They may claim as many bytes as the source
+  # has sent, and so many more, for contents that repeat the same pieces (disk images full of zeros).
+  # 声明首次提到的大字段和文件会被完整读一遍；其总量不得超过该来源已送达的字节数加上此数（内容重复的文件，如大片为零的镜像）。
+  repeated_bytes: 64 GiB
 
 # Bytes of the disk that packs never take, so that the log can always finish what it has begun.
 # 磁盘上为日志保留的空间，数据包不会占用。

@@ -13,6 +13,7 @@ CenterError
 ├── BusyError 429            more requests than are taken at once: try again later
 ├── HeldError 503            the ledger has stopped signing until an operator has looked
 ├── FullError 507            the disk is full; nothing was admitted
+├── ServedError 500          another daemon serves this center: stop that one first
 ├── StoreError 500           what is stored is damaged or missing: run `audit`
 └── TargetError 500          a target of a restore refuses, or is not empty: mend the target
 """
@@ -114,6 +115,12 @@ class StoreError(CenterError):
     """What is stored is damaged or missing."""
 
     code = "JS-3202"
+
+
+class ServedError(CenterError):
+    """Another daemon serves this center."""
+
+    code = "JS-3205"
 
 
 class TargetError(CenterError):

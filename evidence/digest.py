@@ -109,9 +109,8 @@ def root_from_path(leaf: bytes, index: int, size: int, path: Sequence[bytes]) ->
 
 def object_id(storage_key: bytes, kind: int, body: bytes | memoryview) -> ObjectId:
     """Address an object: BLAKE3 over `kind u8 ‖ body`, keyed with the source's `storage_key[32]`."""
-    state = blake3.blake3(bytes((kind,)), key=storage_key)
-    state.update(body)
-    return ObjectId(state.digest())
+    # In one piece: a chunk that begins with a lone byte is hashed apart, at a quarter of the speed.
+    return ObjectId(blake3.blake3(b"".join((bytes((kind,)), body)), key=storage_key).digest())
 
 
 def pack_name(parts: Iterable[bytes | memoryview]) -> str:
@@ -125,13 +124,27 @@ def pack_name(parts: Iterable[bytes | memoryview]) -> str:
 class PackNamer:
     """Name a pack while its bytes pass by. Not thread-safe."""
 
+    _BATCH_BYTES = 128 << 10
+    """BLAKE3 hashes many of its chunks at once, if it gets them at once."""
+
     def __init__(self) -> None:
         self._state = blake3.blake3()
+        self._parts: list[bytes] = []
+        self._size = 0
 
-    def update(self, part: bytes | memoryview) -> None:
+    def update(self, part: bytes) -> None:
         """Take the next bytes of the pack."""
-        self._state.update(part)
+        self._parts.append(part)
+        self._size += len(part)
+        if self._size >= self._BATCH_BYTES:
+            self._take()
 
     def name(self) -> str:
         """Give the name of all bytes so far, 64 lower-case hex digits."""
+        self._take()
         return self._state.hexdigest()
+
+    def _take(self) -> None:
+        self._state.update(b"".join(self._parts))
+        self._parts.clear()
+        self._size = 0

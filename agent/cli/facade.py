@@ -8,11 +8,34 @@ SourceError. Everything may raise AgentError and SettingsError.
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from agent.finding import Finding
 from agent.outcome import AgentStatus, Comparison, Enrolment, Outcome, Plan
 from agent.snapshot.progress import Progress
+
+if TYPE_CHECKING:
+    from agent.collectors.watch import Ready
+
+
+class Watch(Protocol):
+    """A source that is watched. One thread."""
+
+    name: str
+    deafness: str | None
+    """Why no events of the system are heard, or None."""
+
+    def step(self) -> "Ready | None":
+        """Look, if a look is due; say so if a snapshot is due now. Raises: AgentError."""
+
+    def take(self) -> None:
+        """Take note that a snapshot was made. Raises: OSError."""
+
+    def fail(self) -> None:
+        """Take note that it was not: wait before the next try."""
+
+    def close(self) -> None:
+        """Stop listening."""
 
 
 class Facade(Protocol):
@@ -24,14 +47,23 @@ class Facade(Protocol):
     def enroll(self, url: str, code: str) -> Enrolment:
         """Make this agent one of the center's. Raises: EnrolmentError, PinError, CenterDownError."""
 
-    def snapshot(self, source: str, progress: Progress, *, send: bool = True) -> Outcome:
-        """Take a snapshot; send it and verify its receipt, or leave it in the spool.
+    def snapshot(self, source: str, progress: Progress, *, send: bool = True, remarks: Sequence[str] = ()) -> Outcome:
+        """Take a snapshot; send it and verify its receipt, or leave it in the spool. `remarks` go into its notes.
 
         A snapshot that is whole in the spool but cannot be sent is an Outcome with `trouble`, not an error.
         """
 
+    def watches(self, names: Sequence[str]) -> Sequence[Watch]:
+        """Give a watch for each of these sources, or for all that are to be watched; they outlive the opened agent.
+
+        Raises: UsageError if there are none, or one is not to be watched.
+        """
+
     def send(self, progress: Progress) -> Sequence[Outcome]:
         """Send what waits in the spool, oldest first; what cannot be sent yet has `trouble`."""
+
+    def greet(self) -> None:
+        """Show the center the newest checkpoint that this agent has seen. Raises: CenterDownError and its kin."""
 
     def compare(self, source: str, sequence: int | None, progress: Progress) -> Comparison:
         """Read the source, send nothing, compare with statement `sequence` (None: the latest stored)."""

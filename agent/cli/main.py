@@ -21,6 +21,7 @@ from agent.cli.secret import SecretList, SecretSet
 from agent.cli.send import Send
 from agent.cli.snapshot import Snapshot
 from agent.cli.status import Status
+from agent.cli.watch import WatchSources
 from evidence.errors import EvidenceError
 from terminal.command import Advice, Home, Program
 from terminal.language import Language, Text
@@ -55,6 +56,7 @@ def make_program(open_agent: OpenAgent, clock: Callable[[], datetime]) -> Progra
             SecretSet(),
             SecretList(),
             Run(open_agent),
+            WatchSources(open_agent),
             Version("jinsuo-agent", installed),
         ),
         home=Home(variable="JINSUO_AGENT_DIR", posix="/var/lib/jinsuo-agent", windows=r"Jinsuo\agent"),

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from agent.cli.facade import OpenAgent
-from agent.errors import PinError, ReceiptError
+from agent.cli.facade import Facade, OpenAgent
+from agent.errors import CenterDownError, PinError, ReceiptError
 from agent.outcome import Stage
 from agent.snapshot.progress import Silent
 from terminal.command import Examples, Parser
@@ -70,7 +70,7 @@ class Run:
                 hint=Text(zh="例如 --every 300", en="such as --every 300"),
             )
         set_up_logging(sys.stderr)
-        wait = self._wait or _wait_for_signal()
+        wait = self._wait or wait_for_signal()
         with self._open(args.folder):
             pass  # wrong settings are told at once, by the exit code; later ones only in the log
         log.info("agent started", extra={"folder": args.folder, "every_s": args.every})
@@ -85,16 +85,22 @@ class Run:
         return EXIT_OK
 
 
-def drain(open_agent: OpenAgent, folder: Path) -> None:
-    """Send what waits, once. Raises: PinError, ReceiptError; every other trouble is logged."""
+def drain(open_agent: OpenAgent, folder: Path) -> bool:
+    """Send what waits, once; tell whether nothing waits any more. Raises: PinError, ReceiptError; all else is logged.
+
+    Where nothing waits, the center is greeted: one that was started anew signs for nobody until an agent that has seen
+    as much as any has called, and that may be this one, whose next snapshot is a night away.
+    """
     try:
         with open_agent(folder) as agent:
             outcomes = agent.send(Silent())
+            if not outcomes:
+                _greet(agent)
     except (PinError, ReceiptError):
         raise
     except OperatorError as err:
         _log_trouble(err)
-        return
+        return False
     for outcome in outcomes:
         if outcome.trouble is not None:
             _log_trouble(outcome.trouble, statement=outcome.label)
@@ -108,6 +114,15 @@ def drain(open_agent: OpenAgent, folder: Path) -> None:
                     "sent_bytes": outcome.sent_bytes,
                 },
             )
+    return all(outcome.stage is not Stage.SPOOLED for outcome in outcomes)
+
+
+def _greet(agent: Facade) -> None:
+    try:
+        agent.greet()
+    except CenterDownError as err:
+        # Nothing waits, so nothing is amiss here: the line may be down at night.
+        log.info("center not greeted", extra={"code": err.code, "why": str(err)})
 
 
 def _log_trouble(err: OperatorError, **facts: str) -> None:
@@ -115,7 +130,8 @@ def _log_trouble(err: OperatorError, **facts: str) -> None:
     log.log(level, "spool not sent", extra={**facts, "code": err.code, "why": str(err), "hint": err.hint})
 
 
-def _wait_for_signal() -> Callable[[float], bool]:
+def wait_for_signal() -> Callable[[float], bool]:
+    """Give a wait that tells whether SIGTERM or Ctrl-C has come; from now on they do nothing else."""
     stopping = threading.Event()
 
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the form of a signal handler

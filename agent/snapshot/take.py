@@ -22,6 +22,7 @@ from agent.errors import SourceError, TableLostError
 from agent.holdings import Holdings
 from agent.journal import SourceKeys
 from agent.snapshot.blobs import BlobWriter
+from agent.snapshot.fitting import check_manifest_fits, too_large
 from agent.snapshot.objects import Ask, ObjectSink
 from agent.snapshot.progress import Progress
 from agent.snapshot.tables import BuiltTable, build_table, build_tree
@@ -95,6 +96,8 @@ def take_snapshot(
     began = clock()
     try:
         with collector.open_view() as view:
+            names = [table.schema.name for table in view.tables()]
+            check_manifest_fits(place.source, names, view.omitted())
             reads, omitted = _read_tables(view, key, sink, blobs, folder, clock, progress)
             documents = view.documents()
             lost = {o.name for o in omitted}
@@ -107,6 +110,9 @@ def take_snapshot(
         shutil.rmtree(folder, ignore_errors=True)
     manifest = _encode_manifest(place, sink, reads, omitted, documents, notes, top, consistency, position)
     body = manifest.encode()
+    if len(body) >= MAX_OBJECT_BYTES:
+        # Lost tables and notes of an odd source were more than the estimate allows for.
+        raise too_large(place.source, names, omitted, len(body))
     sink.put(ObjectKind.MANIFEST, body)
     sink.flush()
     spooler.flush()

@@ -44,6 +44,7 @@ class Serve:
         """Serve until stopped; the first line (JSON: record) says where, once connections are taken."""
         set_up_logging(sys.stderr)
         with open_center(args, out) as center:
+            receiver = center.receiver()  # first: a second daemon is refused before it vouches for anything
             if args.confirm is not None:
                 center.confirm(account(), args.confirm)
             held = center.ledger.held
@@ -55,6 +56,6 @@ class Serve:
                 out.record({"event": "listening", "address": address, "origin": center.config.origin})
                 sys.stdout.flush()
 
-            center.receiver().run(ready)
+            receiver.run(ready)
         out.say(Text(zh="已停止", en="stopped"))
         return EXIT_OK

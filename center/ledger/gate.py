@@ -4,20 +4,30 @@
 A ledger restored from an older copy would sign a second history: its files cannot know that they are old, but the
 agents have seen newer checkpoints. So holds are kept in `ledger.sqlite`, while a confirmation must not survive in any
 file: it is a shared lock on `confirmed.lock`, held by the process that an agent has confirmed, as long as it lives.
-A command beside the running receiver is covered by the receiver's. Thread-safe. Source: design section 5.
+A command beside the running receiver is covered by the receiver's. Not every agent's word will do: one that was away
+for long has little to say about what was lost, so it must have seen the largest checkpoint that any unit is known to
+have acknowledged. Thread-safe. Source: design section 5; decisions 0008, 0022, 0025.
 """
 
 import fcntl
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from center.errors import HeldError
 from center.ledger.lock import Hold, HoldKind, LedgerLock
 
-_WAITING: Final = "the ledger signs nothing after a start until an agent has shown a checkpoint that it holds"
+_MOST_NAMED: Final = 3
 _WAITING_HINT: Final = (
-    "start the center and let any agent call (`jinsuo-agent send`), then try again; if no agent is left that could, and"
-    " the ledger is surely not an old copy: jinsuo-center serve --confirm REASON"
+    "start the center and let the agent of such a unit call (`jinsuo-agent send`), then try again; if its agent is gone,"
+    " was enrolled anew or has lost its journal, and the ledger is surely not an old copy: jinsuo-center serve --confirm"
+    " REASON"
+)
+_OLDER_HINT: Final = (
+    "the ledger was restored from an older copy than `units/`: let that unit's agent call, import the missing entries"
+    " (jinsuo-center ledger import-tail FOLDER), then release the hold (ledger release); signing before would fork the"
+    " log, so no word of an operator will do"
 )
 _HINTS: Final = {
     HoldKind.AHEAD: "the ledger was restored from an older copy: import the missing entries from a mirror or a newer"
@@ -28,41 +38,93 @@ _HINTS: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """The word that is waited for: a checkpoint of `size` entries or more. `units`: who acknowledged one of `size`."""
+
+    size: int
+    units: tuple[str, ...]
+
+    @classmethod
+    def among(cls, marks: Mapping[str, int]) -> "Awaited | None":
+        """Find it in the sizes that units have acknowledged; None if nobody has.
+
+        >>> Awaited.among({"X013": 90, "Y002": 88, "Z001": 90})
+        Awaited(size=90, units=('X013', 'Z001'))
+        """
+        size = max(marks.values(), default=0)
+        return cls(size, tuple(sorted(unit for unit, seen in marks.items() if seen == size))) if size else None
+
+    def __str__(self) -> str:
+        """Say that it is waited for."""
+        more = len(self.units) - _MOST_NAMED
+        names = ", ".join(self.units[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+        return (
+            "the ledger signs nothing after a start until an agent has shown a checkpoint of at least"
+            f" {self.size} entries that it holds, such as {names} acknowledged before"
+        )
+
+
 class Gate:
     """The right to sign, for one process."""
 
     def __init__(self, lock: LedgerLock, path: Path) -> None:
         self._lock = lock
         self._file: BinaryIO = path.open("ab")
-        self._is_waiting = False
+        self._awaited: Awaited | None = None
 
-    def require_confirmation(self, required: bool) -> None:
-        """Sign nothing until `confirm`, or do."""
-        self._is_waiting = required
+    def require_confirmation(self, awaited: Awaited | None) -> None:
+        """Sign nothing until that word is heard, or with None do."""
+        self._awaited = awaited
 
-    def confirm(self) -> None:
-        """An agent's newest checkpoint is ours, or an operator says so: this process may sign, and others on this machine while it lives."""
-        fcntl.flock(self._file, fcntl.LOCK_SH)
-        self._is_waiting = False
+    def hear(self, size: int) -> None:
+        """An agent's newest checkpoint has `size` entries and is ours: if that is enough, this process may sign."""
+        if self._awaited is None or size >= self._awaited.size:
+            self._confirm()
+
+    def vouch(self, own_size: int) -> None:
+        """An operator says that our `own_size` entries are all. Raises: HeldError if a unit has acknowledged more."""
+        if self._awaited is not None and self._awaited.size > own_size:
+            raise HeldError(
+                f"the ledger has {own_size} entries, but {', '.join(self._awaited.units[:_MOST_NAMED])} acknowledged a"
+                f" checkpoint of {self._awaited.size}",
+                hint=_OLDER_HINT,
+            )
+        self._confirm()
 
     def find_reason(self) -> str | None:
         """Give the sentence that says why nothing is signed, if so. Under the `WriterLock`."""
         hold = self._lock.hold()
         if hold is not None:
             return hold.reason
-        return _WAITING if self._is_waiting and not self._is_confirmed_elsewhere() else None
+        awaited = self._find_awaited()
+        return None if awaited is None else str(awaited)
 
     def check(self) -> None:
         """Raises: HeldError unless the ledger may sign now. Under the `WriterLock`."""
         hold = self._lock.hold()
         if hold is not None:
             raise held_error(hold)
-        if self._is_waiting and not self._is_confirmed_elsewhere():
-            raise HeldError(_WAITING, hint=_WAITING_HINT)
+        self.check_confirmed()
+
+    def check_confirmed(self) -> None:
+        """Raises: HeldError while nobody has confirmed us; a hold does not count. Under the `WriterLock`."""
+        awaited = self._find_awaited()
+        if awaited is not None:
+            raise HeldError(str(awaited), hint=_WAITING_HINT)
 
     def close(self) -> None:
         """Give up this process's confirmation."""
         self._file.close()
+
+    def _confirm(self) -> None:
+        """This process may sign, and others on this machine while it lives."""
+        fcntl.flock(self._file, fcntl.LOCK_SH)
+        self._awaited = None
+
+    def _find_awaited(self) -> Awaited | None:
+        awaited = self._awaited  # once: another thread may hear it meanwhile
+        return None if awaited is None or self._is_confirmed_elsewhere() else awaited
 
     def _is_confirmed_elsewhere(self) -> bool:
         # Under the WriterLock, so that nobody else tries at the same time: who holds a shared lock has confirmed.

@@ -7,7 +7,7 @@ key: the lock lets one of them write at a time. Source: design section 5, C2SP t
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Final
 
 from center.errors import NotFoundError, RefusedError, StoreError
 from center.ledger.edge import EMPTY_EDGE
-from center.ledger.gate import Gate, ahead_hold, contradiction_hold, held_error
+from center.ledger.gate import Awaited, Gate, ahead_hold, contradiction_hold, held_error
 from center.ledger.lock import HoldKind, LedgerLock, WriterLock
 from center.ledger.publish import LedgerFiles
 from center.ledger.sequence import MAX_BATCH, Sealed, Sequencer, Step
@@ -61,7 +61,7 @@ class Ledger:
         """
         self._signer = signer
         self._clock = clock
-        self._known_texts: dict[bytes, None] = {}
+        self._known_texts: dict[bytes, int] = {}
         with ExitStack() as opened:
             self._lock = opened.enter_context(closing(LedgerLock(folder / "ledger.sqlite")))
             _check_key(self._lock.standing().note, signer.key, folder)
@@ -205,27 +205,42 @@ class Ledger:
             size = self._lock.standing().size
         return range(size, hold.size if hold is not None and hold.kind is HoldKind.AHEAD else size)
 
-    def require_confirmation(self, required: bool) -> None:
-        """Sign nothing until `observe` has seen a checkpoint that we hold; or, with False, go on at once."""
-        self._gate.require_confirmation(required)
+    def require_confirmation(self, marks: Mapping[str, int]) -> None:
+        """Sign nothing until `observe` has seen a checkpoint that we hold and that is as large as the largest mark.
+
+        `marks` are the sizes that units have acknowledged; without any, nobody is waited for.
+        """
+        self._gate.require_confirmation(Awaited.among(marks))
 
     def confirm(self) -> None:
-        """Sign by an operator's word, where no agent is left that could confirm us; a hold stands all the same."""
+        """Sign by an operator's word, where no agent is left that could confirm us; a hold stands all the same.
+
+        Raises: HeldError if a unit is known to have acknowledged more entries than we hold.
+        """
         with self._writer_lock:
-            self._gate.confirm()
+            self._gate.vouch(self._lock.standing().size)
 
-    def observe(self, checkpoint_note: bytes) -> None:
-        """Take notice of the newest checkpoint of ours that somebody has seen.
+    def check_confirmed(self) -> None:
+        """Raises: HeldError as long as nobody has confirmed us since the start.
 
-        If we hold its tree, that confirms us. If it is ahead of ours, or of another history, signing stops, for this
+        Till then agents are given no checkpoint: what they show afterwards would be our own word, not theirs.
+        """
+        with self._writer_lock:
+            self._gate.check_confirmed()
+
+    def observe(self, checkpoint_note: bytes) -> int | None:
+        """Take notice of the newest checkpoint of ours that somebody has seen; give its size if we hold its tree.
+
+        That confirms us, if it is large enough. If it is ahead of ours, or of another history, signing stops, for this
         and later processes, and `held` says why; whoever called may go on reading.
 
         Raises: FormatError, SignatureError, UnknownSignerError if this is no checkpoint of ours.
         """
         note = parse_note(checkpoint_note)
-        if note.text in self._known_texts:
-            self._gate.confirm()
-            return
+        known = self._known_texts.get(note.text)
+        if known is not None:
+            self._gate.hear(known)
+            return known
         seen = verify_checkpoint(note, self._signer.key)
         with self._writer_lock:
             own_size = self._lock.standing().size
@@ -234,11 +249,12 @@ class Ledger:
             elif read_root(self._files, self._sequencer.catch_up().size, seen.size) != seen.root:
                 hold = contradiction_hold(checkpoint_note, seen.size)
             else:
-                self._gate.confirm()
-                self._remember_text(note.text)
-                return
+                self._gate.hear(seen.size)
+                self._remember_text(note.text, seen.size)
+                return seen.size
             log.error("the ledger stops signing", extra={"reason": hold.reason})
             self._lock.add_hold(hold, self._clock())
+        return None
 
     def import_tail(self, entries: Iterable[bytes]) -> int:
         """Take back the entries that are missing up to the checkpoint that we are held for; give their number.
@@ -296,8 +312,9 @@ class Ledger:
                 return False
             if hold.kind is HoldKind.CONTRADICTION or self._lock.standing().size < hold.size:
                 raise held_error(hold)
+            # Vouched for first: a unit that is known to have acknowledged still more keeps the hold standing.
+            self._gate.vouch(self._lock.standing().size)
             self._lock.release(reason, self._clock())
-            self._gate.confirm()
         log.warning("the ledger signs again", extra={"reason": reason})
         return True
 
@@ -351,8 +368,8 @@ class Ledger:
     def _tree(self) -> TileTree:
         return TileTree(self._files.read_tile, self.size)
 
-    def _remember_text(self, text: bytes) -> None:
-        self._known_texts[text] = None
+    def _remember_text(self, text: bytes, size: int) -> None:
+        self._known_texts[text] = size
         if len(self._known_texts) > _KNOWN_TEXTS:
             self._known_texts.pop(next(iter(self._known_texts)))
 

@@ -11,20 +11,24 @@ Source: design sections 4 to 6, promise 1.
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
 
 from center.errors import CenterError, ConflictError, NotFoundError, PackError, StatementError, StoreError
 from center.ledger.ledger import Ledger
-from center.receive.closure import Closure, judge_group
-from center.registry.catalog import MANIFEST_SPEC, Catalog, Fact, ObjectPlace, StatementRow
+from center.receive.closure import Closure, has_token, judge_group
+from center.receive.conflicts import Conflicts
+from center.registry.catalog import MANIFEST_SPEC, TOKENS_SPEC, Catalog, Fact, ObjectPlace, StatementRow
 from center.registry.objects import SourceObjects, pack_path
 from center.registry.replay import Replay
 from center.registry.units import SourceSecrets, Units
+from center.registry.validity import judge_node
 from center.store.base import Store
 from evidence.digest import ObjectId, PackNamer, Sha256, pack_name, sha256
 from evidence.errors import EvidenceError, FormatError, MissingObjectError
 from evidence.keys.signer import Signer
 from evidence.manifest.claim import snapshot_root
-from evidence.manifest.entry import Act, Level, StoredAct
+from evidence.manifest.entry import Level, StoredAct
 from evidence.manifest.manifest import Manifest, parse_manifest
 from evidence.manifest.receipt import Receipt
 from evidence.manifest.statement import SnapshotStatement, Statement, key_name, parse_statement, statement_digest
@@ -34,6 +38,7 @@ from evidence.objects.pack import MAX_PACK_BYTES, Frame, decode_frame, read_fram
 from evidence.rows.commit import row_key
 from evidence.rows.line import KeySpec
 from evidence.rows.schema import parse_schema
+from evidence.tree.nodes import parse_node
 
 _GROUP_BYTES = 2 << 20
 """Pages hashed together at admission."""
@@ -62,14 +67,25 @@ class Admission:
     """Take in packs and statements of all units."""
 
     def __init__(
-        self, store: Store, ledger: Ledger, catalog: Catalog, units: Units, replay: Replay, operator: Signer
+        self,
+        store: Store,
+        ledger: Ledger,
+        catalog: Catalog,
+        units: Units,
+        replay: Replay,
+        operator: Signer,
+        clock: Callable[[], datetime],
+        repeated_bytes: int,
     ) -> None:
+        """Admit into these; `repeated_bytes` bounds what the new blobs of a statement claim (`Closure`)."""
         self._store = store
         self._ledger = ledger
         self._catalog = catalog
         self._units = units
         self._replay = replay
         self._operator = operator
+        self._conflicts = Conflicts(ledger, operator, clock)
+        self._repeated_bytes = repeated_bytes
         self._locks: dict[tuple[str, str], threading.Lock] = {}
         self._locks_lock = threading.Lock()
 
@@ -91,7 +107,8 @@ class Admission:
         if self._catalog.has_pack(unit, source, name) and self._has_whole(path, name):
             return PackAnswer(False, 0)
         namer = PackNamer()
-        intake = _Intake(SourceObjects(self._store, self._catalog, unit, source, secrets.storage_key), secrets, name)
+        objects = SourceObjects(self._store, self._catalog, unit, source, secrets.storage_key)
+        intake = _Intake(objects, secrets, name, partial(self._catalog.find_facts, unit, source))
         with self._store.create(path) as blob:
             try:
                 for frame in read_frames(_tee(parts, blob.write), namer):
@@ -116,11 +133,12 @@ class Admission:
 
         Raises:
             StatementError: wrong signature, grammar, previous, or content that does not hold.
-            ConflictError: another statement has this sequence; that is logged.
+            ConflictError: another statement has this sequence; that is logged, within bounds (`conflicts.py`).
             HeldError, FullError: nothing was admitted; try again later.
         """
         note, statement = self._read_statement(unit, source, raw)
         digest = statement_digest(note.text)
+        self._ledger.check_confirmed()
         with self._lock(unit, source):
             self._replay.catch_up()
             known = self._catalog.by_digest(digest)
@@ -147,14 +165,19 @@ class Admission:
             return StatementAnswer(level, self._ledger.receipt(sealed.index), tuple(missing or ()))
 
     def latest(self, unit: str, source: str) -> tuple[bytes, Receipt] | None:
-        """Give the newest statement of a source and its receipt, or None."""
+        """Give the newest statement of a source and its receipt, or None. Raises: HeldError."""
         self._units.secrets(unit, source)
+        self._ledger.check_confirmed()
         self._replay.catch_up()
         row = self._catalog.latest(unit, source)
         return None if row is None else (row.note, self._ledger.receipt(_latest_index(row)))
 
     def receipt(self, unit: str, digest: Sha256) -> Receipt:
-        """Give the receipt of a unit's statement by its digest, under the newest checkpoint. Raises: NotFoundError."""
+        """Give the receipt of a unit's statement by its digest, under the newest checkpoint.
+
+        Raises: NotFoundError; HeldError while nobody has confirmed the ledger since the start.
+        """
+        self._ledger.check_confirmed()
         row = self._catalog.by_digest(digest)
         if row is None or row.unit != unit:
             raise NotFoundError(
@@ -200,13 +223,12 @@ class Admission:
         next_sequence = 1 if latest is None else latest.sequence + 1
         if statement.sequence < next_sequence:
             first = self._catalog.statement(statement.unit, statement.source, statement.sequence)
-            act = Act(
-                "conflict", f"{statement.unit}/{statement.source}#{statement.sequence}", "refused", "center",
+            noted = self._conflicts.note(
+                f"{statement.unit}/{statement.source}", statement.sequence,
                 f"another text, {digest.hex()}, was sent for the statement {first.digest.hex()}",
             )  # fmt: skip
-            self._ledger.append("conflict", Level.NONE, sign_note(act.encode(), [self._operator]).encode())
             raise ConflictError(
-                f"{where} was admitted before with another text, {first.digest.hex()[:16]}…; the conflict is logged",
+                f"{where} was admitted before with another text, {first.digest.hex()[:16]}…; {noted}",
                 hint="ask the center for the latest statement, and go on from there",
             )
         previous = None if latest is None else latest.digest
@@ -250,7 +272,7 @@ class Admission:
         try:
             manifest = parse_manifest(objects.read(top, ObjectKind.MANIFEST))
             _check_figures(statement, manifest, secrets)
-            closure = Closure(self._catalog, objects, unit, source, row_key(secrets.row_secret))
+            closure = Closure(self._catalog, objects, unit, source, row_key(secrets.row_secret), self._repeated_bytes)
             closure.check(manifest, self._read_before(statement, objects))
         except EvidenceError as err:
             raise StatementError(
@@ -280,16 +302,19 @@ class _Intake:
 
     An agent writes a table's schema object before the table's pages, so the order that pages must have is known while
     their bytes are at hand. That is a hint, and nothing rests on it: pages that do not fit it get no fact now, and are
-    judged under the right schema when a statement claims them. Pages that hold tokens wait for the statement too,
-    because the blobs may still be on their way.
+    judged under the right schema when a statement claims them. Pages that hold tokens, and nodes over such, wait for
+    the statement too, because the blobs may still be on their way. A node comes after its children, so it is judged
+    here as well; what is left to the statement is little, and the agent waits less for its receipt.
     """
 
     objects: SourceObjects
     secrets: SourceSecrets
     pack: str
+    find_facts: Callable[[str, Iterable[ObjectId]], dict[ObjectId, Fact]]
     places: list[tuple[ObjectId, ObjectPlace]] = field(default_factory=list)
     facts: list[tuple[ObjectId, str, Fact]] = field(default_factory=list)
     _spec: KeySpec | None = None
+    _judged: dict[ObjectId, Fact] = field(default_factory=dict)
     _group: list[tuple[ObjectId, bytes]] = field(default_factory=list)
     _group_bytes: int = 0
 
@@ -301,27 +326,49 @@ class _Intake:
         )
         self.places.append((frame.object_id, place))
         if frame.kind is ObjectKind.PAGE:
-            if self._spec is not None and b"\\@sha256:" not in body:
+            if self._spec is not None and not has_token(body):
                 self._group.append((frame.object_id, body))
                 self._group_bytes += len(body)
                 if self._group_bytes >= _GROUP_BYTES:
                     self.flush()
+        elif frame.kind is ObjectKind.NODE:
+            self.flush()
+            self._judge_node(frame.object_id, body)
         elif frame.kind is ObjectKind.MANIFEST:
             self.facts.append((frame.object_id, MANIFEST_SPEC, Fact(sha256(body), 0, 0, 0, len(body), b"", b"", True)))
         elif frame.kind is ObjectKind.DOCUMENT:
             self.flush()
+            self._judged.clear()
             self._spec = _find_order(body)
 
     def flush(self) -> None:
         """Judge the pages that wait."""
         if self._spec is None or not self._group:
             return
-        key = row_key(self.secrets.row_secret)
+        key, order = row_key(self.secrets.row_secret), self._spec.name
         for (page, _), verdict in zip(self._group, judge_group(self._group, self._spec, key), strict=True):
             if verdict.fact is not None:
-                self.facts.append((page, self._spec.name, verdict.fact))
+                self._judged[page] = verdict.fact
+                self.facts.append((page, order, verdict.fact))
         self._group.clear()
         self._group_bytes = 0
+
+    def _judge_node(self, node: ObjectId, body: bytes) -> None:
+        """Judge a node whose children were all judged under this order and hold no tokens; any other one waits."""
+        if self._spec is None:
+            return
+        try:
+            children = {entry.child for entry in parse_node(body)[1]}
+            facts = {child: fact for child in children if (fact := self._judged.get(child)) is not None}
+            others = children - facts.keys()
+            if others and self.find_facts(TOKENS_SPEC, others):
+                return
+            facts |= self.find_facts(self._spec.name, others)
+            fact = judge_node(node, body, facts, self._spec)
+        except EvidenceError:
+            return  # whoever claims it is told why
+        self._judged[node] = fact
+        self.facts.append((node, self._spec.name, fact))
 
     def _read_base(self, base: ObjectId, kind: ObjectKind) -> bytes:
         try:

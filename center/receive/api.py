@@ -224,7 +224,7 @@ class Api:
 
     def _act(self, route: Route, call: Call, checkpoint: str | None) -> Reply:
         if checkpoint is not None and call.admitted is not None and call.admitted.unit is not None:
-            self._endpoints.observe(checkpoint)
+            self._endpoints.observe(call.admitted.unit.unit, checkpoint)
         try:
             return route.run(call)
         except OSError as err:

@@ -21,6 +21,7 @@ IDLE_TIMEOUT_S: Final = 60.0
 TOTAL_TIMEOUT_S: Final = 600.0
 STRANGER_TIMEOUT_S: Final = 5.0
 MOST_IN_PIPE: Final = 1 << 20
+_WAKE_BYTES: Final = 256 << 10
 
 
 class CutError(RefusedError):
@@ -127,6 +128,7 @@ class Pipe:
     def __init__(self, most: int = MOST_IN_PIPE) -> None:
         self._loop = asyncio.get_running_loop()
         self._most = most
+        self._worth_waking = min(_WAKE_BYTES, most)
         self._parts: list[bytes] = []
         self._size = 0
         self._room = asyncio.Event()
@@ -146,7 +148,9 @@ class Pipe:
             self._size += len(part)
             if self._size >= self._most:
                 self._room.clear()
-            self._changed.notify()
+            # Parts come by 16 KiB: waking the thread for each costs more than what it does with it.
+            if self._size >= self._worth_waking:
+                self._changed.notify()
 
     def end(self, error: CenterError | None) -> None:
         """Say that no more parts come; `error`: because the body did not come whole."""

@@ -8,6 +8,9 @@ design section 3, "One table has exactly one tree", promise 1.
 Facts are about rows alone, so that they hold under every later statement. Whether the bytes of large cells are among
 *this* statement's `@blobs` is asked for each statement (`_check_tokens`); which pages and nodes have such cells below
 is remembered, so a table without them costs nothing, and so does one that is as it was, with the same `@blobs`.
+
+Work is bounded by what was sent: each object is gone through once, but a blob's bytes must be hashed in their order, and
+a list may name one chunk thousands of times. So what new blobs claim is added up before any of it is read (decision 0027).
 """
 
 import hashlib
@@ -17,7 +20,7 @@ from center.registry.catalog import BLOB_SPEC, BLOBS_SPEC, TOKENS_SPEC, Catalog,
 from center.registry.objects import SourceObjects
 from center.registry.validity import PageVerdict, check_top, judge_node, judge_pages
 from evidence.digest import ObjectId, Sha256
-from evidence.errors import FormatError, MissingObjectError, TreeError
+from evidence.errors import FormatError, LimitError, MissingObjectError, TreeError
 from evidence.manifest.blobtable import ORDERING as BLOBS
 from evidence.manifest.blobtable import parse_blob_line
 from evidence.manifest.manifest import Manifest, ManifestTable
@@ -40,7 +43,20 @@ _WALK_SHARE = 64
 class Closure:
     """Check the content of one manifest. Attributes: `missing`, objects that are not here, at most 4,096 of them."""
 
-    def __init__(self, catalog: Catalog, objects: SourceObjects, unit: str, source: str, key: bytes) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        objects: SourceObjects,
+        unit: str,
+        source: str,
+        key: bytes,
+        repeated_bytes: int | None = None,
+    ) -> None:
+        """Look up in `catalog`, read from `objects`; `key` salts the rows.
+
+        `repeated_bytes`: so much more than the source's chunks have may its new blobs claim; None: without a bound, for
+        what was admitted before.
+        """
         self._catalog = catalog
         self._objects = objects
         self._unit = unit
@@ -48,6 +64,9 @@ class Closure:
         self._key = key
         self._incomplete: set[ObjectId] = set()
         self._lists: set[ObjectId] = set()
+        self._repeated_bytes = repeated_bytes
+        self._claimed_bytes = 0
+        self._chunk_bytes: int | None = None
         self.missing: dict[ObjectId, None] = {}
 
     def check(self, manifest: Manifest, before: Manifest | None = None) -> None:
@@ -131,7 +150,7 @@ class Closure:
             if schema is None and not self._check_entries(body):
                 continue
             facts[page] = verdict.fact
-            if schema is not None and _TOKEN in body:
+            if schema is not None and has_token(body):
                 tokened.append((page, TOKENS_SPEC, verdict.fact))
         self._catalog.add_facts(
             self._unit, self._source, [*((page, name, fact) for page, fact in facts.items()), *tokened]
@@ -203,16 +222,21 @@ class Closure:
         known = self._catalog.find_facts(self._unit, self._source, BLOB_SPEC, [chunks for _, _, chunks in entries])
         complete = True
         for digest, size, chunks in entries:
-            fact = known.get(chunks) or self._hash_blob(chunks)
+            fact = known.get(chunks) or self._hash_blob(chunks, digest, size)
             if fact is None:
                 complete = False
             elif (fact.root, fact.bytes_) != (digest, size):
-                raise FormatError(f"the content of a blob is not what its token {digest.hex()[:16]}… says")
+                raise _false_token(digest)
         return complete
 
-    def _hash_blob(self, chunks: ObjectId) -> Fact | None:
+    def _hash_blob(self, chunks: ObjectId, digest: bytes, claimed_size: int) -> Fact | None:
+        """Re-hash a blob whose token says `digest` and a size; None if something of it is missing."""
         if not self._has_chunks(chunks):
             return None
+        size = sum(below for below, _ in parse_chunk_list(self._objects.read(chunks, ObjectKind.CHUNK_LIST))[1])
+        if size != claimed_size:
+            raise _false_token(digest)
+        self._claim(size)
         state, size = hashlib.sha256(), 0
         for chunk in read_blob(self._objects, chunks):
             state.update(chunk)
@@ -220,6 +244,20 @@ class Closure:
         fact = Fact(Sha256(state.digest()), 0, 0, 0, size, b"", b"", True)
         self._catalog.add_facts(self._unit, self._source, [(chunks, BLOB_SPEC, fact)])
         return fact
+
+    def _claim(self, size: int) -> None:
+        """Raises: LimitError if the new blobs of this statement claim more than the source can have sent."""
+        self._claimed_bytes += size
+        if self._repeated_bytes is None or self._claimed_bytes <= self._repeated_bytes:
+            return
+        if self._chunk_bytes is None:  # looks at every object of the source: only for a statement with very much
+            self._chunk_bytes = self._catalog.count_bytes(self._unit, self._source, ObjectKind.CHUNK)
+        if self._claimed_bytes > self._repeated_bytes + self._chunk_bytes:
+            raise LimitError(
+                f"its new blobs claim {self._claimed_bytes} bytes or more, the chunks that the source has sent have"
+                f" {self._chunk_bytes}, and repeated ones may claim {self._repeated_bytes} more"
+                " (limits.repeated_bytes in center.yaml)"
+            )
 
     def _has_chunks(self, top: ObjectId, expected: int | None = None) -> bool:
         # Lists may share children too; each is gone through once.
@@ -252,6 +290,16 @@ class Closure:
     def _miss(self, wanted: ObjectId) -> None:
         if len(self.missing) < MAX_MISSING:
             self.missing[wanted] = None
+
+
+def has_token(body: bytes) -> bool:
+    """Tell whether a page may hold the token of a large cell."""
+    # A lone byte is found ten times faster than a word, and most pages have no backslash at all.
+    return b"\\" in body and _TOKEN in body
+
+
+def _false_token(digest: bytes) -> FormatError:
+    return FormatError(f"the content of a blob is not what its token {digest.hex()[:16]}… says")
 
 
 def _tokens(body: bytes, schema: Schema) -> Iterator[Token]:

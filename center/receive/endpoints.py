@@ -57,8 +57,8 @@ class Admission(Protocol):
 class Log(Protocol):
     """What the receiver needs of the ledger (`center.ledger`)."""
 
-    def observe(self, checkpoint_note: bytes) -> None:
-        """Take notice of the newest checkpoint that somebody has seen."""
+    def observe(self, checkpoint_note: bytes) -> int | None:
+        """Take notice of the newest checkpoint that somebody has seen; give its size if it is held."""
 
     def checkpoint(self) -> bytes:
         """Give the newest published checkpoint."""
@@ -124,8 +124,8 @@ class Endpoints:
         self._nonces = nonces
         self._doorkeeper = doorkeeper
 
-    def observe(self, header: str) -> None:
-        """Show the ledger the newest checkpoint that an agent has seen, as it stands in the request's header.
+    def observe(self, unit: str, header: str) -> None:
+        """Show the ledger the newest checkpoint that a unit's agent has seen, as it stands in the request's header.
 
         Raises: RefusedError if it is none of this log.
         """
@@ -136,12 +136,14 @@ class Endpoints:
                     f"a checkpoint of {len(raw)} bytes is over the bound of {messages.MAX_CHECKPOINT_BYTES}",
                     hint=_OTHER_VERSION,
                 )
-            self._log.observe(raw)
+            size = self._log.observe(raw)
         except EvidenceError as err:
             raise RefusedError(
                 f"the checkpoint that the agent has seen is none of the log {self._info.origin}: {err}",
                 hint="the agent's folder may be of another center: enrol it anew in a new folder",
             ) from err
+        if size is not None:
+            self._units.acknowledge(unit, size)
 
     def get_center(self, _call: Call) -> Reply:
         """Say who the center is."""

@@ -250,6 +250,14 @@ class Catalog:
         with self._reading() as connection:
             return [ObjectId(row[0]) for row in connection.execute(query)]
 
+    def count_bytes(self, unit: str, source: str, kind: int) -> int:
+        """Give the bytes of a source's objects of one kind, as they are when read; looks at all of its objects."""
+        query = sa.select(sa.func.coalesce(sa.func.sum(OBJECTS.c.raw), 0)).where(
+            OBJECTS.c.source == self._source_id(unit, source), OBJECTS.c.kind == int(kind)
+        )
+        with self._reading() as connection:
+            return int(connection.execute(query).scalar_one())
+
     # Statements
 
     def add_statement(self, row: StatementRow) -> None:

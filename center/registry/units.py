@@ -3,7 +3,7 @@
 
     units/UNIT/unit.json             replaced in one durable step: name, keys now and before, codes, disabled or not
     units/UNIT/sources/SOURCE.json   written once: the source's secrets, wrapped by the master key
-    units/UNIT/seen                  the size of a checkpoint that the unit has acknowledged
+    units/UNIT/seen                  the largest checkpoint that the unit's agent has acknowledged: size, cosigner's key id
 
 Invariant: a change is first logged through `record` (a leaf among the center's own acts), then durable here, then
 answered. So no key counts that is not in the log; an act that a crash left without effect is logged again when it is
@@ -15,6 +15,7 @@ Source: design section 6, formats.md.
 """
 
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, TypeAlias, TypeVar
 
+from center.config import MOST_SOURCES
 from center.errors import ConflictError, ForbiddenError, NotFoundError, RefusedError, StoreError
 from center.registry.lock import FolderLock
 from center.registry.seal import MasterKey
@@ -40,7 +42,7 @@ __all__ = ["CODE_LIFETIME", "KeyPair", "Record", "SourceSecrets", "Unit", "Units
 
 _T = TypeVar("_T")
 CODE_LIFETIME: Final = timedelta(days=14)
-_SEEN_INTERVAL: Final = timedelta(minutes=1)
+_MARK: Final = re.compile(rb"([0-9]{1,16}) ([0-9a-f]{8})\n")
 _BACKUP = "restore it from the backup of the center"
 _ASK = "ask the archives for a new code: jinsuo-center unit rekey UNIT"
 
@@ -76,8 +78,12 @@ class Units:
         spki_sha256: bytes,
         vkey: str,
         random: Callable[[int], bytes] = os.urandom,
+        most_sources: int = MOST_SOURCES,
     ) -> None:
-        """Open the registry in `folder`; the last three are what enrolment codes are made of."""
+        """Open the registry in `folder`; `spki_sha256`, `vkey` and `random` are what enrolment codes are made of.
+
+        `most_sources`: so many a unit may have before a new one is refused.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._master = master
@@ -86,11 +92,12 @@ class Units:
         self._spki_sha256 = spki_sha256
         self._vkey = vkey
         self._random = random
+        self._most_sources = most_sources
         self._changes = threading.Lock()
         self._file_lock = FolderLock(folder / ".lock")
         self._records: dict[str, tuple[tuple[int, int, int], UnitRecord]] = {}
         self._secrets: dict[tuple[str, str], SourceSecrets] = {}
-        self._seen: dict[str, tuple[int, datetime]] = {}
+        self._seen: dict[str, tuple[KeyPair, int]] = {}
         self._is_swept = False
 
     def add(self, unit: str, name: str, *, by: str = "center", lifetime: timedelta = CODE_LIFETIME) -> EnrolmentCode:
@@ -181,7 +188,7 @@ class Units:
             None if current is None else current.cosigner,
             None if current is None else current.since,
             self._sources(unit),
-            self._read_seen(unit),
+            self._read_seen(record),
             record.keys,
         )
 
@@ -194,13 +201,14 @@ class Units:
 
         Raises:
             NotFoundError: no such unit.
-            RefusedError: the name cannot be a source's.
+            RefusedError: the name cannot be a source's, or the unit has as many sources as it may have.
             ConflictError: the source has other secrets here.
         """
         self._load(unit)
         self._check_new_name(source, "source")
         with self._changing():
-            known = next((other for other in self._sources(unit) if other.casefold() == source.casefold()), None)
+            sources = self._sources(unit)
+            known = next((other for other in sources if other.casefold() == source.casefold()), None)
             if known is not None:
                 if known == source and self.secrets(unit, source) == secrets:
                     return False
@@ -208,6 +216,13 @@ class Units:
                     f"source {unit}/{known} has secrets at the center, and those sent are others",
                     hint="the agent must take back the source's own secrets: enrol it again with its old folder, or "
                     "choose another name for the source",
+                )
+            if len(sources) >= self._most_sources:
+                raise RefusedError(
+                    f"unit {unit} has {len(sources)} sources, and may have no more than {self._most_sources}: {source} is"
+                    " not added",
+                    hint="if it does have so many, the archives raise limits.sources_per_unit in center.yaml and start the"
+                    " center again; else look for what makes new names",
                 )
             self._record("unit", Act("registration", f"{unit}/{source}", "added", unit, "source registered"))
             wrapped = self._master.wrap(_purpose(unit, source), secrets.encode())
@@ -234,17 +249,25 @@ class Units:
         return secrets
 
     def acknowledge(self, unit: str, size: int) -> None:
-        """Remember that a unit has seen a checkpoint of `size`.
+        """Remember, durably, the largest checkpoint that a unit's agent has shown or cosigned.
 
-        Written at most once a minute: that it has seen one at all is what decides, after a start, whether to wait for
-        its word (`Ledger.require_confirmation`).
+        After a start the center waits for an agent that has seen the largest of all (`Ledger.require_confirmation`).
+        The mark is the agent's: an agent that is enrolled anew has seen nothing yet.
         """
-        now = self._clock()
-        seen, written = self._seen.get(unit, (self._read_seen(unit) or 0, datetime.min.replace(tzinfo=now.tzinfo)))
-        if size > seen and (seen == 0 or abs(now - written) >= _SEEN_INTERVAL):
-            with self._changing():
-                write_over(self._unit_path(unit).with_name("seen"), f"{size}\n".encode())
-                self._seen[unit] = (size, now)
+        record = self._load(unit)
+        if not record.keys or size <= self._find_seen(record):
+            return
+        with self._changing():
+            if size > self._find_seen(record):  # another thread may have been faster
+                mark = f"{size} {record.keys[-1].cosigner.key_id.hex()}\n"
+                write_over(self._unit_path(unit).with_name("seen"), mark.encode())
+                self._seen[unit] = record.keys[-1], size
+
+    def _find_seen(self, record: UnitRecord) -> int:
+        known = self._seen.get(record.unit)
+        if known is None or known[0] != record.keys[-1]:
+            known = self._seen[record.unit] = record.keys[-1], self._read_seen(record) or 0
+        return known[1]
 
     def _set_disabled(self, unit: str, disabled: bool, by: str, reason: str) -> None:
         with self._changing():
@@ -358,12 +381,14 @@ class Units:
         write_over(self._unit_path(record.unit), record.encode())
         self._records.pop(record.unit, None)
 
-    def _read_seen(self, unit: str) -> int | None:
+    def _read_seen(self, record: UnitRecord) -> int | None:
+        """Give what the agent that is enrolled now has acknowledged; None: nothing."""
         try:
-            text = self._unit_path(unit).with_name("seen").read_bytes().strip()
+            mark = _MARK.fullmatch(self._unit_path(record.unit).with_name("seen").read_bytes())
         except FileNotFoundError:
             return None
-        return int(text) if text.isdigit() else 0
+        is_its = mark is not None and record.keys and mark[2].decode() == record.keys[-1].cosigner.key_id.hex()
+        return int(mark[1]) if mark is not None and is_its else None
 
     def _unit_path(self, unit: str) -> Path:
         return self._folder / unit / "unit.json"

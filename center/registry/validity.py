@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 from center.registry.catalog import Fact
-from evidence.digest import EMPTY_ROOT, ObjectId, Sha256, leaf_hash, tree_head
+from evidence.digest import EMPTY_ROOT, ObjectId, tree_head
 from evidence.errors import FormatError, MissingObjectError, TreeError
 from evidence.kernel import Ends
 from evidence.rows.commit import commit_lines
@@ -22,7 +22,7 @@ from evidence.rows.line import MAX_HINT_BYTES, KeySpec, check_order
 from evidence.rows.order import find_disorder
 from evidence.tree.build import page_roots
 from evidence.tree.cut import is_node_end, judge_page_ends
-from evidence.tree.nodes import Tree, parse_node
+from evidence.tree.nodes import Tree, entry_leaves, parse_node
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def judge_node(node: ObjectId, body: bytes, children: Mapping[ObjectId, Fact], s
     level, entries = parse_node(body)
     where = f"node {node.hex()[:16]}…"
     previous: Fact | None = None
-    leaves: list[Sha256] = []
+    leaves = entry_leaves(level, entries)
     total = 0
     for i, entry in enumerate(entries):
         fact = children.get(entry.child)
@@ -78,18 +78,15 @@ def judge_node(node: ObjectId, body: bytes, children: Mapping[ObjectId, Fact], s
             )
         if entry.hint != fact.first_key[:MAX_HINT_BYTES]:
             raise TreeError(f"{where}: entry {i} gives a false first key")
-        if previous is not None:
-            if not previous.ended:
-                raise TreeError(f"{where}: entry {i - 1} ends early, and is not the last of its level")
-            check_order(spec, previous.last_key, fact.first_key)
-        leaf = leaf_hash(entry.leaf_data(level))
-        leaves.append(leaf)
-        if is_node_end(len(leaves), leaf) and i != len(entries) - 1:
+        if previous is not None and not previous.ended:
+            raise TreeError(f"{where}: entry {i - 1} ends early, and is not the last of its level")
+        if is_node_end(i + 1, leaves[i]) and i != len(entries) - 1:
             raise TreeError(f"{where} goes on after entry {i}, where the cut rule ends it")
         previous = fact
         total += fact.bytes_
     if previous is None:
         raise FormatError(f"{where} has no entries")
+    _check_neighbours(spec, [children[entry.child] for entry in entries])
     first = children[entries[0].child]
     # A node ends by the rule only if everything below its last entry does: otherwise more rows would belong there.
     ended = is_node_end(len(leaves), leaves[-1]) and previous.ended
@@ -97,6 +94,18 @@ def judge_node(node: ObjectId, body: bytes, children: Mapping[ObjectId, Fact], s
         tree_head(leaves), level + 1, len(entries), sum(e.rows for e in entries), total,
         first.first_key, previous.last_key, ended,
     )  # fmt: skip
+
+
+def _check_neighbours(spec: KeySpec, facts: Sequence[Fact]) -> None:
+    """Raises: TreeError unless the first key of each fact follows the last key of the one before it."""
+    # Keys stand in a block of their own as lines of key columns alone: last, first, last, first …
+    keys = [key for before, after in pairwise(facts) for key in (before.last_key, after.first_key)]
+    block = b"".join([key + b"\n" for key in keys])
+    ends = array("q", accumulate(len(key) + 1 for key in keys))
+    for row in find_disorder(KeySpec(tuple(range(len(spec.columns))), spec.kinds), block, ends):
+        # The rows of one child stand in order already, and may be one.
+        if row % 2:
+            check_order(spec, keys[row - 1], keys[row])
 
 
 def check_top(name: str, fact: Fact | None, claimed: Tree) -> None:

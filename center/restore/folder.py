@@ -69,15 +69,19 @@ class FolderTarget:
         return Placement(path.name)
 
     def save_document(self, name: str, body: bytes) -> str | None:
-        """Write a table's schema beside its CSV file, and any other document under its own name."""
+        """Write a table's schema beside its CSV file, and any other document under its own name.
+
+        Where files were restored, documents lie beside the folder: in it, they would be files that the source never had.
+        """
         if name.startswith(SCHEMA_PREFIX):
             table = self._files.get(name.removeprefix(SCHEMA_PREFIX))
             if table is None:
                 return None
             path = table.with_suffix(".schema.json")
         else:
-            path = self._path / self._take_name(name)
+            path = (self._path if self._tree is None else self._beside()) / self._take_name(name)
         try:
+            path.parent.mkdir(exist_ok=True)
             path.write_bytes(body)
         except OSError as err:
             raise TargetError(f"{path} cannot be written: {err}", hint="make room, or name another place") from err
@@ -113,6 +117,10 @@ class FolderTarget:
         """Let go of the folder."""
         if self._tree is not None:
             self._tree.close()
+
+    def _beside(self) -> Path:
+        path = self._path.resolve()
+        return path.with_name(f"{path.name}.documents")
 
     def _take_name(self, name: str) -> str:
         plain = ".".join(split_table_name(name))

@@ -40,6 +40,12 @@ class Kernel(Protocol):
         no canonical integer, and the reference must tell.
         """
 
+    def leaf_hashes(self, data: bytes, size: int, /) -> bytes:
+        """Give `H(0x00 ‖ d)` of each `size` bytes d of data, 32 bytes each."""
+
+    def strip_nulls(self, block: bytes, /) -> bytes:
+        """Take the NULLs from the ends of a block's lines; the first field stays. Gives `block` itself if there are none."""
+
     def encode_rows(self, rows: Iterable[Sequence[bytes | None]], /) -> bytes:
         """Write rows as lines, each ended by LF."""
 

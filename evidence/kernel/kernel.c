@@ -570,6 +570,88 @@ done:
     return found;
 }
 
+PyDoc_STRVAR(leaf_hashes_doc, "leaf_hashes(data: bytes, size: int) -> bytes\n\nGive the leaf hash of each `size` bytes of data.");
+
+static PyObject *leaf_hashes(PyObject *Py_UNUSED(module), PyObject *args) {
+    static const uint8_t head[1] = {0x00};
+    PyObject *data_object, *result = NULL;
+    Py_ssize_t size;
+    Py_buffer data;
+    if (!PyArg_ParseTuple(args, "On", &data_object, &size))
+        return NULL;
+    if (size < 1) {
+        PyErr_SetString(PyExc_ValueError, "an entry has at least one byte");
+        return NULL;
+    }
+    if (get_buffer(data_object, &data, "the data", size) < 0)
+        return NULL;
+    size_t count = (size_t)(data.len / size);
+    result = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(32 * count));
+    if (result) {
+        struct job job = {.initial = INITIAL, .heads = head, .head_size = 1, .data = data.buf, .step = (size_t)size, .size = (size_t)size, .out = (uint8_t *)PyBytes_AsString(result), .out_size = 32, .out_stride = 32};
+        Py_BEGIN_ALLOW_THREADS
+        hash_all(&job, count);
+        Py_END_ALLOW_THREADS
+    }
+    PyBuffer_Release(&data);
+    return result;
+}
+
+PyDoc_STRVAR(strip_nulls_doc, "strip_nulls(block: bytes) -> bytes\n\nTake the NULLs from the ends of lines; the first field stays.");
+
+/* Give where a line ends without the NULLs at its end. */
+static inline const uint8_t *before_nulls(const uint8_t *line, const uint8_t *end) {
+    while (end - line >= 3 && end[-1] == 'N' && end[-2] == '\\' && end[-3] == '\t')
+        end -= 3;
+    return end;
+}
+
+static PyObject *strip_nulls(PyObject *Py_UNUSED(module), PyObject *object) {
+    Py_buffer block;
+    PyObject *result = NULL;
+    if (get_buffer(object, &block, "the block", 1) < 0)
+        return NULL;
+    const uint8_t *data = block.buf, *last = data + block.len, *kept = data;
+    uint8_t *text = NULL, *to = NULL;
+    if (block.len && last[-1] != '\n') {
+        PyErr_SetString(PyExc_ValueError, "a block ends with LF");
+        goto done;
+    }
+    int failed = 0;
+    Py_BEGIN_ALLOW_THREADS
+    for (const uint8_t *line = data; line < last && !failed;) {
+        const uint8_t *end = memchr(line, '\n', (size_t)(last - line)), *cut = before_nulls(line, end);
+        if (cut != end) {
+            if (!text)
+                to = text = malloc((size_t)block.len);
+            failed = text == NULL;
+            if (!failed) {
+                memcpy(to, kept, (size_t)(cut - kept));
+                to += cut - kept;
+                kept = end;
+            }
+        }
+        line = end + 1;
+    }
+    if (text) {
+        memcpy(to, kept, (size_t)(last - kept));
+        to += last - kept;
+    }
+    Py_END_ALLOW_THREADS
+    if (failed) {
+        PyErr_NoMemory();
+    } else if (text) {
+        result = PyBytes_FromStringAndSize((const char *)text, to - text);
+    } else {
+        result = object;
+        Py_INCREF(result);
+    }
+done:
+    free(text);
+    PyBuffer_Release(&block);
+    return result;
+}
+
 PyDoc_STRVAR(encode_rows_doc, "encode_rows(rows: list[Sequence[bytes | None]]) -> bytes\n\nWrite rows as lines.");
 
 struct text {
@@ -687,6 +769,8 @@ static PyMethodDef functions[] = {
     {"find_page_ends", find_page_ends, METH_VARARGS, find_page_ends_doc},
     {"judge_page_ends", judge_page_ends, METH_VARARGS, judge_page_ends_doc},
     {"find_disorder", find_disorder, METH_VARARGS, find_disorder_doc},
+    {"leaf_hashes", leaf_hashes, METH_VARARGS, leaf_hashes_doc},
+    {"strip_nulls", strip_nulls, METH_O, strip_nulls_doc},
     {"encode_rows", encode_rows, METH_O, encode_rows_doc},
     {"use_lanes", use_lanes, METH_O, use_lanes_doc},
     {NULL, NULL, 0, NULL},

@@ -252,7 +252,7 @@ class _Parts:
     def __init__(self, parts: Iterable[bytes], namer: PackNamer | None) -> None:
         self._parts = iter(parts)
         self._namer = namer
-        self._buffer = bytearray()
+        self._buffer = b""
         self._start = 0
         self.offset = 0
 
@@ -261,7 +261,7 @@ class _Parts:
             if not self._fill():
                 found = len(self._buffer) - self._start
                 raise FormatError(f"the pack is cut off: {what} has {found} of {size} bytes at byte {self.offset}")
-        part = bytes(self._buffer[self._start : self._start + size])
+        part = self._buffer[self._start : self._start + size]
         self._start += size
         self.offset += size
         return part
@@ -274,8 +274,7 @@ class _Parts:
             if part:
                 if self._namer is not None:
                     self._namer.update(part)
-                del self._buffer[: self._start]
+                self._buffer = self._buffer[self._start :] + part if self._start < len(self._buffer) else part
                 self._start = 0
-                self._buffer += part
                 return True
         return False

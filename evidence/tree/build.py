@@ -42,14 +42,14 @@ class TreeBuilder:
             self._open_hashes += hashes
             return
         before = len(self._open_hashes) // 32
-        shift = len(self._open_lines)
-        lines, leaves = self._open_lines + block, self._open_hashes + hashes
-        bounds = [0, *(ends[cut] + shift for cut in cuts)]
+        leaves = self._open_hashes + hashes
+        bounds = [0, *(ends[cut] for cut in cuts)]
         rows = [0, *(cut + 1 + before for cut in cuts)]
         counts = [b - a for a, b in pairwise(rows)]
         for (start, end), count, root in zip(pairwise(bounds), counts, self._page_roots(leaves, counts), strict=True):
-            self._add_page(lines[start : end - 1], count, root)
-        self._open_lines = lines[bounds[-1] :]
+            self._add_page(self._open_lines + block[start : end - 1], count, root)
+            self._open_lines = b""
+        self._open_lines = block[bounds[-1] :]
         self._open_hashes = leaves[32 * rows[-1] :]
 
     def finish(self) -> Tree:

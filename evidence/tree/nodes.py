@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nodes of a table's tree: their entries, their bytes, and the protocols by which trees are read and written. Pure.
 
-    body of a node object = u8 level of the children ‖ per entry (102 bytes and the hint):
+    body of a node object = u8 level of the children ‖ per entry (78 bytes and the hint):
         items u32 ‖ rows u64 ‖ root[32] ‖ child id[32] ‖ length u16 ‖ hint (0..256 bytes)
     data entry of the Merkle tree = 0x02 ‖ u8 level of child ‖ u32 items ‖ u64 rows ‖ child root[32]
 
@@ -15,14 +15,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from evidence.digest import ObjectId, Sha256
+from evidence.digest import ObjectId, Sha256, leaf_hash
 from evidence.encode import ByteReader
 from evidence.errors import FormatError, LimitError
+from evidence.kernel import find_kernel
 
 MAX_HINT_BYTES = 256
 MAX_FANOUT = 2048
 MAX_LEVEL = 12
 _HEAD = struct.Struct(">IQ")
+_ENTRY = struct.Struct(">IQ32s32sH")
+_LEAF_DATA_BYTES = 46
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +79,18 @@ def encode_node(child_level: int, entries: Iterable[Entry]) -> bytes:
     """Write a node whose children have level `child_level`."""
     parts = [bytes((child_level,))]
     for e in entries:
-        parts.append(_HEAD.pack(e.items, e.rows) + e.root + e.child + len(e.hint).to_bytes(2, "big") + e.hint)
+        parts.append(_ENTRY.pack(e.items, e.rows, e.root, e.child, len(e.hint)) + e.hint)
     return b"".join(parts)
+
+
+def entry_leaves(level: int, entries: Sequence[Entry]) -> list[Sha256]:
+    """Give the leaf hashes of a node's entries, whose children have `level`."""
+    data = [entry.leaf_data(level) for entry in entries]
+    kernel = find_kernel()
+    if kernel is None:
+        return [leaf_hash(d) for d in data]
+    hashes = kernel.leaf_hashes(b"".join(data), _LEAF_DATA_BYTES)
+    return [Sha256(hashes[i : i + 32]) for i in range(0, len(hashes), 32)]
 
 
 def first_hint(body: bytes) -> tuple[int, bytes]:
@@ -99,9 +112,7 @@ def parse_node(body: bytes) -> tuple[int, Sequence[Entry]]:
         raise LimitError(f"a node's children have level {level}; at most {MAX_LEVEL - 1} is read")
     entries: list[Entry] = []
     while not reader.at_end():
-        items, rows = _HEAD.unpack(reader.take(_HEAD.size))
-        root, child = Sha256(reader.take(32)), ObjectId(reader.take(32))
-        size = reader.integer(2)
+        items, rows, root, child, size = _ENTRY.unpack(reader.take(_ENTRY.size))
         if size > MAX_HINT_BYTES or len(entries) == MAX_FANOUT:
             raise LimitError(f"a node has an entry {len(entries) + 1} with a hint of {size} bytes, over the bounds")
         entries.append(Entry(items, rows, root, child, reader.take(size)))

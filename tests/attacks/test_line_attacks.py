@@ -237,10 +237,10 @@ def test_a_stranger_s_checkpoint_is_not_looked_at(line: Line) -> None:
     import base64
 
     note = base64.b64encode(line.center.ledger.checkpoint()).decode()
-    line.center.ledger.require_confirmation(True)
+    line.center.ledger.require_confirmation({"X013": 1})
     assert line.ask("GET", "/v1/center", b"", f"Jinsuo-Checkpoint: {note}").status == 200
     assert line.center.ledger.held is not None
-    line.center.ledger.require_confirmation(False)
+    line.center.ledger.require_confirmation({})
 
 
 # Enrolment

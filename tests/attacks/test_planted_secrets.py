@@ -8,8 +8,10 @@ neither a pack, a key file nor the journal, which hold them by design.
 """
 
 import base64
+import json
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -34,6 +36,14 @@ POSTGRES = """  - name: pg
     password: secret:pg
     connect_timeout: 1 s
 """
+_SAYS = (
+    "import os, sys; print(1); sys.stderr.write(os.environ['DB_PASSWORD'] + ' refused'); sys.exit(len(sys.argv) - 1)"
+)
+COMMANDS = "".join(
+    f"  - {{name: {name}, kind: command, argv: {json.dumps([sys.executable, '-c', _SAYS, *words])},"
+    " env: {DB_PASSWORD: secret:pg}}\n"
+    for name, words in (("dump", []), ("broken", ["x"]))
+)
 _BY_DESIGN = ("journal.sqlite", "secrets", "keys/", ".pack")
 """What holds secrets, in the agent's folder, readable by its owner alone, or content, in packs."""
 
@@ -116,7 +126,7 @@ def test_no_secret_is_ever_said(tmp_path: Path, database: Path) -> None:
         with world.serving() as center:
             code = center.units.add(UNIT, "医院")
             search.secrets["the code's secret"] = code.secret
-            sources = sqlite_source("his", database) + POSTGRES + sqlite_source("gone", tmp_path / "gone.db")
+            sources = sqlite_source("his", database) + POSTGRES + COMMANDS + sqlite_source("gone", tmp_path / "gone.db")
             world.enroll(code.encode(), folder, sources)
         for name in ("statement", "cosigner"):
             search.secrets[f"the {name} key's file"] = b"".join(
@@ -135,6 +145,11 @@ def test_no_secret_is_ever_said(tmp_path: Path, database: Path) -> None:
             run_sql(database, "UPDATE visit SET note = note || 'x' WHERE rowid = 3")
             assert run(search, folder, "compare", "his")[0] != 0
             assert run(search, folder, "plan", "his")[0] == 0
+            # A dump command that says its password, and one that fails besides.
+            for words in (["snapshot", "dump"], ["snapshot", "dump", "--json"], ["grants", "dump"]):
+                assert run(search, folder, *words)[0] == 0, words
+            assert run(search, folder, "snapshot", "broken")[0] == 1
+            assert b"*** refused" in run(search, folder, "snapshot", "broken", "--json")[1]
             # Bad ones: nobody answers, no file, wrong usage, checks that fail.
             assert run(search, folder, "snapshot", "pg")[0] == 2
             assert run(search, folder, "check")[0] != 0

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The contract of collectors, over one harness per source."""
 
+import json
 import os
 import random
 import sqlite3
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from agent.collectors.base import Collector
+from agent.collectors.command import CommandCollector, CommandSettings, Output
 from agent.collectors.files import FilesCollector, FilesSettings
 from agent.collectors.mysql import MysqlCollector
 from agent.collectors.sqlite import SqliteCollector, SqliteSettings
@@ -255,12 +257,71 @@ def _mariadb(request: pytest.FixtureRequest, *, lock_guard: bool) -> Harness:
     return MariadbHarness(server, database, lock_guard=lock_guard)
 
 
+_DUMP = """
+import json, sys
+for name, size in json.load(open(sys.argv[1], encoding="utf-8")):
+    with open(f"{sys.argv[2]}/{name}.dmp", "wb") as file:
+        for at in range(0, size, 1 << 20):
+            file.write(bytes(min(1 << 20, size - at)))
+print("done", file=sys.stderr)
+"""
+
+
+class CommandHarness:
+    """A command that leaves a file for each table of its source, which is a list of names and sizes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._source = folder / "source.json"
+        self._dumps = folder / "dumps"
+        self._dumps.mkdir()
+        (self._dumps / "old.dmp").write_bytes(b"last week's")
+        self._tables: list[tuple[str, int]] = [(f"表 {i * 37 % 120}", i * 1000) for i in range(1, 121)]
+        self._save()
+
+    def _save(self) -> None:
+        self._source.write_text(json.dumps(self._tables), encoding="utf-8")
+
+    def collector(self) -> Collector:
+        argv = (sys.executable, "-I", "-S", "-c", _DUMP, str(self._source), str(self._dumps))
+        path = self._dumps / "*.dmp"
+        return CommandCollector(CommandSettings(argv, "his", output=Output.FILE, path=path, remove=True), {})
+
+    def missing(self) -> Collector:
+        return CommandCollector(CommandSettings((str(self._folder / "gone"),), "his"), {})
+
+    def transfer(self) -> None:
+        raise AssertionError("a dump has no accounts")
+
+    def balances(self) -> tuple[str, ...]:
+        return ()
+
+    def trace(self) -> object:
+        return sorted((str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in self._folder.rglob("*") if p.is_file())
+
+    def check_released(self) -> None:
+        assert not [path for path in self._dumps.iterdir() if path.name != "old.dmp"]
+        if Path("/proc").exists():
+            words = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.is_file()]
+            assert not [line for line in words if os.fsencode(self._source) in line]
+
+    def grow(self, size_bytes: int) -> str:
+        self._tables.append(("huge", size_bytes // 2))
+        self._tables += [(f"{'r' * 240}{i}", 1) for i in range(min(5000, size_bytes // 1000))]
+        self._save()
+        return "@files"
+
+    def close(self) -> None:
+        pass
+
+
 # A source with a server takes it from the request's fixtures.
 HARNESSES: dict[str, Callable[[pytest.FixtureRequest, Path], Harness]] = {
     "sqlite": lambda _, folder: SqliteHarness(folder),
     "files": lambda _, folder: FilesHarness(folder),
     "mariadb": lambda request, _: _mariadb(request, lock_guard=False),
     "mariadb with lock guard": lambda request, _: _mariadb(request, lock_guard=True),
+    "command": lambda _, folder: CommandHarness(folder),
 }
 
 

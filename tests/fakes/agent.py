@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
+from agent.collectors.watch import Ready
 from agent.errors import SourceError
 from agent.finding import Finding, Severity
 from agent.outcome import (
@@ -49,6 +50,28 @@ def make_outcome(source: str = "his", sequence: int = 412, **changes: object) ->
 
 
 @dataclass
+class FakeWatch:
+    """A watch whose every step is given; an exception is raised instead."""
+
+    name: str
+    steps: list[Ready | Exception | None] = field(default_factory=list)
+    deafness: str | None = None
+    done: list[str] = field(default_factory=list)
+
+    def step(self) -> Ready | None:
+        return _give(self.steps.pop(0)) if self.steps else None
+
+    def take(self) -> None:
+        self.done.append("take")
+
+    def fail(self) -> None:
+        self.done.append("fail")
+
+    def close(self) -> None:
+        self.done.append("close")
+
+
+@dataclass
 class FakeAgent:
     """What the test gives is what the commands get; an exception is raised instead."""
 
@@ -60,6 +83,9 @@ class FakeAgent:
     asked: list[tuple[object, ...]] = field(default_factory=list)
     opened: int = 0
     open_error: Exception | None = None
+    greet_error: Exception | None = None
+    watched: Sequence["FakeWatch"] = ()
+    remarks: list[str] = field(default_factory=list)
 
     @contextmanager
     def open(self, folder: Path) -> Iterator["FakeAgent"]:
@@ -79,17 +105,27 @@ class FakeAgent:
         self.asked.append(("enroll", url, code))
         return Enrolment("X013", "市第一医院", url, "archives.example/jinsuo", "vkey", ("his",))
 
-    def snapshot(self, source: str, progress: Progress, *, send: bool = True) -> Outcome:
+    def snapshot(self, source: str, progress: Progress, *, send: bool = True, remarks: Sequence[str] = ()) -> Outcome:
+        self.remarks += remarks
         self.asked.append(("snapshot", source, send))
         progress.begin("public.visit", 10)
         progress.advance(10, 1000)
         progress.sent(500)
         return _give(self.snapshots.get(source, make_outcome(source)))
 
+    def watches(self, names: Sequence[str]) -> Sequence["FakeWatch"]:
+        self.asked.append(("watches", list(names)))
+        return [watch for watch in self.watched if not names or watch.name in names]
+
     def send(self, progress: Progress) -> Sequence[Outcome]:
         self.asked.append(("send",))
         progress.sent(500)
         return _give(self.waiting.pop(0)) if self.waiting else []
+
+    def greet(self) -> None:
+        self.asked.append(("greet",))
+        if self.greet_error is not None:
+            raise self.greet_error
 
     def compare(self, source: str, sequence: int | None, progress: Progress) -> Comparison:
         self.asked.append(("compare", source, sequence))

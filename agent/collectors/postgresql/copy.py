@@ -12,6 +12,7 @@ Source: PostgreSQL documentation, COPY, "Text Format"; src/backend/commands/copy
 """
 
 import io
+import re
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -20,15 +21,14 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from psycopg2.extensions import connection as Connection
 
 from agent.collectors.postgresql.connect import abort
+from evidence.kernel import find_kernel
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 BLOCK_BYTES: Final = 2 << 20
 _PIPE_BYTES: Final = 4 * BLOCK_BYTES
-_NULL_FIELD: Final = b"\t\\N"
-_LAST_NULL: Final = _NULL_FIELD + b"\n"
-_PASSES: Final = (16, 8, 4, 2, 1)
+_LAST_NULLS: Final = re.compile(rb"(?:\t\\N)+\n")
 _LF: Final = 0x0A
 _Put: TypeAlias = Callable[[bytes], None]
 
@@ -36,17 +36,11 @@ _Put: TypeAlias = Callable[[bytes], None]
 def strip_nulls(block: bytes) -> bytes:
     r"""Take the NULLs from the ends of lines; the first field stays.
 
-    One NULL at the end is usual, and one pass then does; for more, each pass takes half as many as the one before, so
-    five take up to 31. An expression is ten times slower, for it tries every TAB.
-
     >>> strip_nulls(b"1\t\\N\t\\N\n\\N\t\\N\n2\t\\\\N\n")
     b'1\n\\N\n2\t\\\\N\n'
     """
-    block = block.replace(_LAST_NULL, b"\n")
-    while _LAST_NULL in block:
-        for count in _PASSES:
-            block = block.replace(_NULL_FIELD * count + b"\n", b"\n")
-    return block
+    kernel = find_kernel()
+    return kernel.strip_nulls(block) if kernel is not None else _LAST_NULLS.sub(b"\n", block)
 
 
 class CopyStream:

@@ -322,6 +322,18 @@ def test_daemon_drains_again_and_again_and_opens_the_agent_anew(
     assert [record.statement for record in sent] == ["his#1", "his#2"]  # type: ignore[attr-defined]  # a fact
 
 
+def test_daemon_greets_the_center_when_nothing_waits_and_only_then(
+    agent: FakeAgent, logged: pytest.LogCaptureFixture
+) -> None:
+    agent.waiting = [[make_outcome()], [], [make_outcome(sequence=2)], []]
+    agent.greet_error = DOWN
+    assert _daemon(agent, 4) == 0
+    assert [words for words in agent.asked if words[0] in ("send", "greet")] == [
+        ("send",), ("send",), ("greet",), ("send",), ("send",), ("greet",),
+    ]  # fmt: skip
+    assert [record.levelname for record in logged.records if record.message == "center not greeted"] == ["INFO"] * 2
+
+
 @pytest.mark.parametrize(("err", "level"), [(DOWN, "WARNING"), (CenterRefusedError("disabled", hint="call"), "ERROR")])
 def test_daemon_lives_through_trouble_and_logs_it(
     agent: FakeAgent, err: Exception, level: str, logged: pytest.LogCaptureFixture

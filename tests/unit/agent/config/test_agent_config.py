@@ -11,11 +11,13 @@ from pydantic import BaseModel
 
 from agent.config import (
     AgentConfig,
+    CommandSource,
     FilesSource,
     MysqlSource,
     PostgresqlSource,
     SpoolSettings,
     SqliteSource,
+    WatchSettings,
     load_config,
 )
 from agent.example import EXAMPLE, first_settings, make_folder
@@ -23,7 +25,13 @@ from terminal.errors import SettingsError, UsageError
 from terminal.settings import parse_settings
 
 ROOT = Path(__file__).parents[4]
-_KINDS = {"sqlite": SqliteSource, "postgresql": PostgresqlSource, "mysql": MysqlSource, "files": FilesSource}
+_KINDS = {
+    "sqlite": SqliteSource,
+    "postgresql": PostgresqlSource,
+    "mysql": MysqlSource,
+    "files": FilesSource,
+    "command": CommandSource,
+}
 
 
 def _parse(text: str) -> AgentConfig:
@@ -76,6 +84,27 @@ def test_every_key_of_a_source_is_passed_on_by_the_wiring(model: type[BaseModel]
     assert [name for name in model.model_fields if name != "kind" and f"source.{name}" not in wiring] == []
 
 
+def test_example_shows_in_a_comment_how_a_source_is_watched() -> None:
+    lines = [line.strip().removeprefix("#").strip() for line in EXAMPLE.splitlines()]
+    begin = next(i for i, line in enumerate(lines) if line.startswith("watch: {"))
+    end = next(i for i, line in enumerate(lines) if i >= begin and line.endswith("}"))
+    shown = yaml.safe_load(" ".join(lines[begin : end + 1]))["watch"]
+    assert set(shown) == _keys_of(WatchSettings)
+    (source,) = _parse(
+        yaml.safe_dump({"sources": [{"name": "a", "kind": "files", "path": "b", "watch": shown}]})
+    ).sources
+    assert isinstance(source, FilesSource)
+    assert source.watch == WatchSettings()
+
+
+def test_examples_of_the_handbook_are_settings() -> None:
+    blocks = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs" / "operate.md").read_text(encoding="utf-8"), re.M | re.S)
+    sources = [source for block in blocks for source in _parse(f"sources:\n{block}").sources]
+    assert {source.kind for source in sources} >= {"command"}
+    backup = next(s for s in sources if isinstance(s, CommandSource) and "BACKUP" in s.argv[-1])
+    assert "DISK='E:\\jinsuo\\pacs.bak'" in backup.argv[-1]
+
+
 def test_first_settings_have_no_sources_and_become_the_example_by_uncommenting() -> None:
     text = first_settings()
     assert _parse(text) == AgentConfig()
@@ -99,10 +128,13 @@ def test_relative_paths_start_at_the_agents_folder(tmp_path: Path) -> None:
         "sources:\n- {name: a, kind: sqlite, path: x/y.db}\n- {name: b, kind: files, path: /abs}\n"
         "- {name: c, kind: postgresql, database: d, user: u, sslrootcert: ca.pem}\n"
         "- {name: e, kind: mysql, database: d, user: u, ssl_ca: ca.pem}\n"
+        "- {name: d, kind: command, argv: [x], output: file, path: d/*.dmp, cwd: w}\n"
     )
     config = load_config(tmp_path)
     assert config.spool.folder == tmp_path / "spool"
-    a, b, c, e = config.sources
+    a, b, c, e, d = config.sources
+    assert isinstance(d, CommandSource)
+    assert (d.path, d.cwd) == (tmp_path / "d/*.dmp", tmp_path / "w")
     assert isinstance(a, SqliteSource)
     assert isinstance(b, FilesSource)
     assert isinstance(c, PostgresqlSource)
@@ -149,6 +181,19 @@ def test_password_itself_in_the_settings_is_refused_and_not_repeated(password: o
     assert "12345678" not in str(caught.value) + str(caught.value.__cause__)
 
 
+@pytest.mark.parametrize("name", ["PGPASSWORD", "SQLCMDPASSWORD", "MYSQL_PWD", "api_token", "ClientSecret"])
+def test_password_itself_in_the_environment_of_a_command_is_refused_and_not_repeated(name: str) -> None:
+    source = {"name": "his", "kind": "command", "argv": ["pg_dump"], "env": {"PGUSER": "u", name: "hunter2"}}
+    with pytest.raises(SettingsError, match="secret set NAME") as caught:
+        _parse(yaml.safe_dump({"sources": [source]}))
+    assert caught.value.key == f"sources[0].env.{name}"
+    assert "hunter2" not in str(caught.value) + str(caught.value.__cause__)
+    source["env"] = {"PGUSER": "u", name: "secret:his"}
+    (found,) = _parse(yaml.safe_dump({"sources": [source]})).sources
+    assert isinstance(found, CommandSource)
+    assert found.env == source["env"]
+
+
 @pytest.mark.parametrize("reference", ["secret:his", "secret:a.b-C_9", "env:PGPASSWORD", "file:/run/his", r"file:C:\p"])
 def test_reference_to_a_password_is_taken(reference: str) -> None:
     source = {"name": "his", "kind": "postgresql", "database": "d", "user": "u", "password": reference}
@@ -171,6 +216,21 @@ def test_reference_to_a_password_is_taken(reference: str) -> None:
         ("sources: [{name: a, kind: files, path: b, snapshot_age_limit: 1 h}]", "unknown key snapshot_age_limit"),
         ("sources: [{name: a, kind: sqlite, path: b, include: x}]", "expected a list"),
         ("sources: [{name: a, kind: sqlite, path: b, include: ['']}]", "text that is not empty"),
+        ("sources: [{name: a, kind: files, path: b, watch: {settle: 0}}]", "at least 1"),
+        ("sources: [{name: a, kind: files, path: b, watch: {settle: 2 h}}]", "`most_wait` not less than `settle`"),
+        ("sources: [{name: a, kind: files, path: b, watch: true}]", "watch"),
+        ("sources: [{name: a, kind: postgresql, database: d, user: u, watch: {}}]", "unknown key watch"),
+        ("sources: [{name: a, kind: command, argv: pg_dump his}]", "expected a list"),
+        ("sources: [{name: a, kind: command, argv: []}]", "argv"),
+        ("sources: [{name: a, kind: command, argv: [x], output: file}]", "`path`, for `output: file`"),
+        ("sources: [{name: a, kind: command, argv: [x], path: b}]", "only with `output: file`"),
+        ("sources: [{name: a, kind: command, argv: [x], remove: true}]", "only with `output: file`"),
+        ("sources: [{name: a, kind: command, argv: [x], dump: a/b}]", "a name without /"),
+        ("sources: [{name: a, kind: command, argv: [x], output: file, path: '*.dmp', dump: b}]", "no `dump` where"),
+        ("sources: [{name: a, kind: command, argv: [x], consistency: per-table}]", "consistent"),
+        ("sources: [{name: a, kind: command, argv: [x], exit_codes: [-1]}]", "at least 0"),
+        ("sources: [{name: a, kind: command, argv: [x], env: {'A=B': x}}]", "the name and value of a variable"),
+        ("sources: [{name: a, kind: command, argv: [x], include: [b]}]", "unknown key include"),
     ],
 )
 def test_setting_that_makes_no_sense_is_refused(text: str, said: str) -> None:

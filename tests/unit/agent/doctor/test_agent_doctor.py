@@ -212,3 +212,20 @@ def test_center_in_another_zone_has_the_same_time(healthy: Circumstances) -> Non
 
 def test_center_that_tells_no_time_leaves_the_clock_unexamined(healthy: Circumstances) -> None:
     assert _find(replace(healthy, ask_center=lambda: None), "clock").severity is Severity.NOT_EXAMINED
+
+
+def test_databases_without_a_native_backup_are_warned_of_and_told_what_it_is_for(healthy: Circumstances) -> None:
+    text = "sources: [{name: his, kind: postgresql, database: d, user: u}, {name: lis, kind: sqlite, path: l.db}"
+    finding = _find(_config(healthy, f"{text}]"), "native backup")
+    assert finding.severity is Severity.WARN
+    assert finding.sentence(Language.EN) == "of his only rows are kept, not procedures, accounts and jobs"
+    assert "brings a whole system back" in finding.advice(Language.EN)
+    with_backup = _config(healthy, f"{text}, {{name: full, kind: command, argv: [pg_dump, d]}}]")
+    assert not [f for f in examine(with_backup) if f.subject == "native backup"]
+
+
+def test_secret_of_a_command_that_is_not_there_is_found(healthy: Circumstances) -> None:
+    config = _config(healthy, "sources: [{name: a, kind: command, argv: [x], env: {PGPASSWORD: secret:pg, PGUSER: u}}]")
+    finding = _find(config, "a: PGPASSWORD")
+    assert finding.severity is Severity.FAIL
+    assert not [f for f in examine(config) if f.subject == "a: PGUSER"]

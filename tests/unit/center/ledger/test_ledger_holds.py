@@ -35,6 +35,15 @@ def append(ledger: Ledger, number: int) -> int:
     return ledger.append("statement", Level.STORED, note_of(number)).index
 
 
+def grow(ledger: Ledger, count: int) -> list[bytes]:
+    """Append entries to an empty ledger, one by one; give the checkpoint after each."""
+    checkpoints = []
+    for number in range(count):
+        append(ledger, number)
+        checkpoints.append(ledger.checkpoint())
+    return checkpoints
+
+
 @pytest.fixture
 def restored(tmp_path: Path) -> tuple[Path, Path]:
     """Give a ledger of 20 entries that was restored from a copy taken at 12, and the folder as it was."""
@@ -250,7 +259,7 @@ def test_after_a_start_nothing_is_signed_until_an_agent_has_shown_what_we_hold(t
     folder = make_ledger(tmp_path / "ledger", 12)
     steps = Steps()
     with open_ledger(folder, steps) as ledger:
-        ledger.require_confirmation(True)
+        ledger.require_confirmation({"X013": 12, "Y002": 3})
         assert ledger.held is not None
         with pytest.raises(HeldError, match="until an agent") as caught:
             append(ledger, 12)
@@ -264,7 +273,7 @@ def test_after_a_start_nothing_is_signed_until_an_agent_has_shown_what_we_hold(t
 
 def test_foreign_or_ahead_checkpoints_do_not_confirm(tmp_path: Path) -> None:
     with open_ledger(make_ledger(tmp_path / "ledger", 12)) as ledger:
-        ledger.require_confirmation(True)
+        ledger.require_confirmation({"X013": 12})
         with pytest.raises(EvidenceError):
             ledger.observe(b"nonsense\n")
         ledger.observe(foreign_checkpoint(13))
@@ -274,17 +283,101 @@ def test_foreign_or_ahead_checkpoints_do_not_confirm(tmp_path: Path) -> None:
 
 def test_without_agents_nobody_need_confirm(tmp_path: Path) -> None:
     with open_ledger(make_ledger(tmp_path / "ledger")) as ledger:
-        ledger.require_confirmation(True)
-        ledger.require_confirmation(False)
+        for marks in ({}, {"X013": 0}):
+            ledger.require_confirmation({"X013": 1})
+            with pytest.raises(HeldError):
+                ledger.finish()
+            ledger.require_confirmation(marks)
+            ledger.finish()
         assert append(ledger, 0) == 0
+
+
+@pytest.mark.parametrize("marks", [{"X013": 9, "Y002": 4}, {"X013": 4, "Y002": 9}, {"X013": 9, "Y002": 9, "Z003": 1}])
+def test_only_who_has_seen_the_largest_acknowledged_checkpoint_confirms(tmp_path: Path, marks: dict[str, int]) -> None:
+    folder = make_ledger(tmp_path / "ledger")
+    with open_ledger(folder) as ledger:
+        seen = grow(ledger, 12)
+    with open_ledger(folder) as ledger:
+        ledger.require_confirmation(marks)
+        for size in range(1, 9):
+            assert ledger.observe(seen[size - 1]) == size
+            with pytest.raises(HeldError, match="at least 9 entries"):
+                append(ledger, 12)
+            with pytest.raises(HeldError):
+                ledger.check_confirmed()
+        # Shown again it is known, and says no more than the first time.
+        ledger.observe(seen[7])
+        assert ledger.held is not None
+        ledger.observe(seen[8])
+        ledger.check_confirmed()
+        assert append(ledger, 12) == 12
+
+
+@pytest.mark.parametrize("size", [10, 11, 12])
+def test_a_larger_checkpoint_than_any_acknowledged_confirms_too(tmp_path: Path, size: int) -> None:
+    folder = make_ledger(tmp_path / "ledger")
+    with open_ledger(folder) as ledger:
+        seen = grow(ledger, 12)
+    with open_ledger(folder) as ledger:
+        ledger.require_confirmation({"X013": 9})
+        ledger.observe(seen[size - 1])
+        assert append(ledger, 12) == 12
+
+
+def test_who_is_waited_for_is_named(tmp_path: Path) -> None:
+    with open_ledger(make_ledger(tmp_path / "ledger", 12)) as ledger:
+        ledger.require_confirmation({f"X{i}": 12 for i in range(1, 6)} | {"Y": 3})
+        assert ledger.held is not None
+        assert "X1, X2, X3 and 2 more" in ledger.held
+        assert "Y" not in ledger.held
+
+
+def test_registry_that_knows_more_than_the_ledger_stops_it_and_an_operators_word_does_not_help(
+    restored: tuple[Path, Path],
+) -> None:
+    folder, lost = restored
+    tail = check_files(lost)[12:]
+    with open_ledger(folder) as ledger:
+        ledger.require_confirmation({"X013": 20, "Y002": 12})
+        ledger.observe(ledger.checkpoint())
+        for act in (ledger.confirm, ledger.finish):
+            with pytest.raises(HeldError, match="20"):
+                act()
+        ledger.observe((lost / "checkpoint").read_bytes())
+        ledger.import_tail(tail)
+        ledger.release("taken back")
+        assert append(ledger, 20) == 20
+
+
+def test_hold_by_a_smaller_checkpoint_is_not_released_while_more_is_known_to_be_lacking(
+    restored: tuple[Path, Path],
+) -> None:
+    folder, lost = restored
+    history = dict(published_notes(lost))
+    with open_ledger(folder) as ledger:
+        ledger.require_confirmation({"X013": 20})
+        ledger.observe(sign_checkpoint(parse_checkpoint(history[15]), LOG).encode())
+        ledger.import_tail(check_files(lost)[12:15])
+        with pytest.raises(HeldError, match="15 entries, but X013 acknowledged a checkpoint of 20"):
+            ledger.release("it leads to what was shown")
+        with pytest.raises(HeldError):
+            append(ledger, 99)
+
+
+def test_operators_word_counts_where_nobody_can_be_heard(tmp_path: Path) -> None:
+    with open_ledger(make_ledger(tmp_path / "ledger", 12)) as ledger:
+        ledger.require_confirmation({"X013": 12})
+        ledger.confirm()
+        ledger.check_confirmed()
+        assert append(ledger, 12) == 12
 
 
 def test_confirmation_of_the_running_receiver_covers_a_command_beside_it_while_it_runs(tmp_path: Path) -> None:
     folder = make_ledger(tmp_path / "ledger", 2)
     receiver = open_ledger(folder)
-    receiver.require_confirmation(True)
+    receiver.require_confirmation({"X013": 2})
     with Ledger(folder, LOG, Clock()) as command:
-        command.require_confirmation(True)
+        command.require_confirmation({"X013": 2})
         with pytest.raises(HeldError):
             append(command, 2)
         receiver.observe(receiver.checkpoint())
@@ -294,7 +387,7 @@ def test_confirmation_of_the_running_receiver_covers_a_command_beside_it_while_i
         with pytest.raises(HeldError):
             append(command, 3)
     with open_ledger(folder) as restarted:
-        restarted.require_confirmation(True)
+        restarted.require_confirmation({"X013": 2})
         with pytest.raises(HeldError):
             append(restarted, 3)
 

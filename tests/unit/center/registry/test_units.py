@@ -277,16 +277,35 @@ def test_changes_of_two_processes_do_not_undo_each_other(registry: Registry) -> 
     assert unit.statement_key is not None
 
 
-def test_an_acknowledged_checkpoint_is_remembered_but_not_written_each_time(registry: Registry) -> None:
+def test_the_largest_acknowledged_checkpoint_is_durable_at_once(registry: Registry) -> None:
     enrolled(registry)
     assert registry.units.get("X013").last_checkpoint_size is None
-    registry.units.acknowledge("X013", 5)
-    registry.units.acknowledge("X013", 6)
-    assert make_units(registry.folder, registry.clock).get("X013").last_checkpoint_size == 5
-    registry.clock.now += timedelta(minutes=1)
+    for size, largest in [(5, 5), (6, 6), (3, 6), (6, 6), (40, 40)]:
+        registry.units.acknowledge("X013", size)
+        assert registry.units.get("X013").last_checkpoint_size == largest
+        assert make_units(registry.folder, registry.clock).get("X013").last_checkpoint_size == largest
+    opened_anew = make_units(registry.folder, registry.clock)
+    opened_anew.acknowledge("X013", 39)
+    assert opened_anew.get("X013").last_checkpoint_size == 40
+
+
+def test_an_agent_that_is_enrolled_anew_has_acknowledged_nothing(registry: Registry) -> None:
+    enrolled(registry)
+    registry.units.acknowledge("X013", 40)
+    registry.units.enroll(registry.units.rekey("X013").secret, b"\3" * 32, b"\4" * 32)
+    assert registry.units.get("X013").last_checkpoint_size is None
     registry.units.acknowledge("X013", 7)
-    registry.units.acknowledge("X013", 3)
-    assert registry.units.get("X013").last_checkpoint_size == 7
+    assert make_units(registry.folder, registry.clock).get("X013").last_checkpoint_size == 7
+
+
+@pytest.mark.parametrize("mark", [b"", b"40", b"40\n", b"-1 00000000\n", b"x\n", b"99999999999999999 00000000\n"])
+def test_a_mark_that_is_none_counts_as_none(registry: Registry, mark: bytes) -> None:
+    enrolled(registry)
+    (registry.folder / "X013" / "seen").write_bytes(mark)
+    units = make_units(registry.folder, registry.clock)
+    assert units.get("X013").last_checkpoint_size is None
+    units.acknowledge("X013", 2)
+    assert units.get("X013").last_checkpoint_size == 2
 
 
 def test_a_damaged_record_is_named(registry: Registry) -> None:

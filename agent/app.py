@@ -417,9 +417,16 @@ class Agent:
             from agent.collectors.mysql import MysqlCollector, MysqlSettings
         except ImportError as err:
             raise SourceError(
-                f"the driver that source {source.name!r} needs cannot be loaded: {err}",
-                hint="install it with `pip install 'jinsuo[mysql]'`; on Linux that builds it, and needs gcc, pkg-config "
-                "and libmariadb-dev or default-libmysqlclient-dev",
+                Text(
+                    zh=f"来源 {source.name!r} 所需的驱动加载不了：{err}",
+                    en=f"the driver that source {source.name!r} needs cannot be loaded: {err}",
+                ),
+                hint=Text(
+                    zh="执行 `pip install 'jinsuo[mysql]'` 安装；在 Linux 上会就地编译，需要 gcc、python3-dev、pkg-config 和 "
+                    "libmariadb-dev（或 default-libmysqlclient-dev）",
+                    en="install it with `pip install 'jinsuo[mysql]'`; on Linux that builds it, and needs gcc, "
+                    "python3-dev, pkg-config and libmariadb-dev (or default-libmysqlclient-dev)",
+                ),
             ) from err
         return MysqlCollector(
             MysqlSettings(

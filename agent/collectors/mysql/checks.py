@@ -15,7 +15,7 @@ from agent.collectors.mysql.rights import Rights, read_rights
 from agent.collectors.mysql.settings import MysqlSettings
 from agent.collectors.mysql.tables import OfferedTable, check_names, offer_table
 from agent.errors import AgentError
-from terminal.language import Text
+from terminal.language import Language, Text
 
 _SHOWN: Final = 5
 _GRANTS: Final = Text("运行 `jinsuo-agent grants` 打印的语句", "run what `jinsuo-agent grants` prints")
@@ -30,15 +30,14 @@ def examine(settings: MysqlSettings) -> list[Finding]:
     try:
         session = Session(settings)
     except AgentError as err:
-        return [Finding(Severity.FAIL, subject, str(err), err.hint)]
+        return [_fail(subject, err)]
     findings: list[Finding] = []
     try:
         findings.extend(_examine(session, settings, subject))
     except MySQLdb.Error as err:
-        refused = refuse(Error.of(err), settings.address)
-        findings.append(Finding(Severity.FAIL, subject, str(refused), refused.hint))
+        findings.append(_fail(subject, refuse(Error.of(err), settings.address)))
     except AgentError as err:
-        findings.append(Finding(Severity.FAIL, subject, str(err), err.hint))
+        findings.append(_fail(subject, err))
     finally:
         session.close()
     return findings
@@ -245,6 +244,14 @@ def _judge_load(session: Session, subject: str) -> Iterator[Finding]:
             Text(f"InnoDB 有 {history[0]:,} 个旧版本待清理", f"InnoDB has {history[0]:,} old versions to clean up"),
             Text("先等清理完成：快照会拖住它", "let it finish first: a snapshot holds it back"),
         )  # fmt: skip
+
+
+def _fail(subject: str, err: AgentError) -> Finding:
+    zh, en = Language.ZH, Language.EN
+    return Finding(
+        Severity.FAIL, subject, Text(zh=err.sentence(zh), en=err.sentence(en)),
+        Text(zh=err.advice(zh), en=err.advice(en)),
+    )  # fmt: skip
 
 
 def _some(names: Sequence[str]) -> str:

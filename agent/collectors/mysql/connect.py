@@ -22,6 +22,7 @@ from MySQLdb import _mysql
 from agent.collectors.mysql.failures import Error, refuse, refuse_connection
 from agent.collectors.mysql.settings import MysqlSettings
 from agent.errors import SourceChangedError, SourceError
+from terminal.language import Text
 
 Row: TypeAlias = "tuple[bytes | None, ...]"
 
@@ -141,8 +142,14 @@ class Session:
         if not any(cipher for _, cipher, *_ in self.query("SHOW SESSION STATUS LIKE 'Ssl_cipher'")):
             self.close()
             raise SourceError(
-                f"no TLS with {self._settings.address}: the server does not offer it",
-                hint="let the server have a certificate, or set `ssl_mode: preferred`",
+                Text(
+                    zh=f"与 {self._settings.address} 建立不了 TLS：服务器不提供",
+                    en=f"no TLS with {self._settings.address}: the server does not offer it",
+                ),
+                hint=Text(
+                    zh="为服务器配置证书，或设 `ssl_mode: preferred`",
+                    en="let the server have a certificate, or set `ssl_mode: preferred`",
+                ),
             )
 
     def _execute_where_known(self, statement: str) -> None:

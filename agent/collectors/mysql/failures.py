@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.errors import AgentError, LoginError, SourceChangedError, SourceDownError, SourceError, TableLostError
+from terminal.language import Text
 
 _LOGIN: Final = frozenset({1045, 1130, 1251, 1275, 1396, 1524, 1698, 1820, 1862, 2049, 2054, 2059, 2061, 3118, 4151})
 _BUSY: Final = frozenset({1040, 1203, 1226, 1129, 1053, 1152, 1158, 1159, 1160, 1161, 1184})
@@ -19,6 +20,8 @@ _DOWN: Final = frozenset(
 )
 _INTERRUPTED: Final = frozenset({1317, 1028})
 _UNKNOWN_VARIABLE: Final = 1193
+_NO_DATABASE: Final = 1049
+_NO_RIGHT: Final = 1044
 _LOST_REASONS: Final = {
     1142: "the account has no right to SELECT from it",
     1143: "the account has no right to SELECT all of its columns",
@@ -83,50 +86,84 @@ class Error:
 
 def refuse_connection(err: Error, address: str, user: str) -> SourceError:
     """Give what a refused connection means."""
-    if err.number == 1044:
+    said = err.words
+    if err.number == _NO_RIGHT:
         return SourceError(
-            f"the account {user!r} may not use {address}: {err.words}", hint="run what `jinsuo-agent grants` prints"
+            Text(
+                zh=f"账户 {user!r} 无权使用 {address}：{said}", en=f"the account {user!r} may not use {address}: {said}"
+            ),
+            hint=Text(zh="执行 `jinsuo-agent grants` 打印的语句", en="run what `jinsuo-agent grants` prints"),
         )
     if err.number in _LOGIN:
         return LoginError(
-            f"{address} refused the account {user!r}: {err.words}",
-            hint="check user and password of the source, whether it has expired, and that the account may come from "
-            "this host",
+            Text(zh=f"{address} 拒绝账户 {user!r}：{said}", en=f"{address} refused the account {user!r}: {said}"),
+            hint=Text(
+                zh="检查该来源的用户名和口令、口令是否过期、该账户是否允许从本机连接",
+                en="check user and password of the source, whether it has expired, and that the account may come from "
+                "this host",
+            ),
         )
-    if err.number == 1049:
+    if err.number == _NO_DATABASE:
         return SourceError(
-            f"the database of {address} does not exist: {err.words}", hint="check `database` of the source"
+            Text(zh=f"{address} 的数据库不存在：{said}", en=f"the database of {address} does not exist: {said}"),
+            hint=Text(zh="检查该来源的 `database`", en="check `database` of the source"),
         )
     if err.number in _BUSY:
-        return SourceDownError(f"{address} takes no connections now: {err.words}", hint="it is tried again later")
-    if err.number in _TLS or "SSL" in err.words or "TLS" in err.words:
-        return SourceError(f"no TLS with {address}: {err.words}", hint="check `ssl_mode` and `ssl_ca`")
+        return SourceDownError(
+            Text(zh=f"{address} 暂不接受连接：{said}", en=f"{address} takes no connections now: {said}"),
+            hint=Text(zh="稍后重试", en="it is tried again later"),
+        )
+    if err.number in _TLS or "SSL" in said or "TLS" in said:
+        return SourceError(
+            Text(zh=f"与 {address} 建立不了 TLS：{said}", en=f"no TLS with {address}: {said}"),
+            hint=Text(zh="检查 `ssl_mode` 和 `ssl_ca`", en="check `ssl_mode` and `ssl_ca`"),
+        )
     if err.number in _UNREACHED:
         return SourceDownError(
-            f"{address} does not answer: {err.words}",
-            hint="check that the server runs, its address and the firewall",
+            Text(zh=f"{address} 没有应答：{said}", en=f"{address} does not answer: {said}"),
+            hint=Text(
+                zh="检查数据库服务器是否在运行、地址和防火墙",
+                en="check that the server runs, its address and the firewall",
+            ),
         )
     return SourceError(
-        f"{address} refused the connection: {err.words} (error {err.number})", hint="the server's log says more"
+        Text(
+            zh=f"{address} 拒绝连接：{said}（错误 {err.number}）",
+            en=f"{address} refused the connection: {said} (error {err.number})",
+        ),
+        hint=Text(zh="详见数据库服务器的日志", en="the server's log says more"),
     )
 
 
 def refuse(err: Error, address: str) -> SourceError | SourceChangedError:
     """Give what an error outside of any one table means."""
     if err.is_down:
+        said = err.words or "it was closed"
         return SourceDownError(
-            f"the connection to {address} broke: {err.words or 'it was closed'}",
-            hint="check the server's log; try again later",
+            Text(zh=f"与 {address} 的连接断开：{said}", en=f"the connection to {address} broke: {said}"),
+            hint=Text(zh="查看服务器日志，稍后重试", en="check the server's log; try again later"),
         )
     if err.number in _LOGIN:
-        return LoginError(f"{address} refused the account: {err.words}", hint="its password may have expired")
+        return LoginError(
+            Text(zh=f"{address} 拒绝该账户：{err.words}", en=f"{address} refused the account: {err.words}"),
+            hint=Text(zh="口令可能已过期", en="its password may have expired"),
+        )
     if err.number in _INTERRUPTED:
         return SourceChangedError(
-            f"{address} cancelled a query: {err.words}", hint="the server's operator may have done so; read again"
+            Text(zh=f"{address} 取消了一条查询：{err.words}", en=f"{address} cancelled a query: {err.words}"),
+            hint=Text(
+                zh="可能是服务器的管理员所为；请重新读取", en="the server's operator may have done so; read again"
+            ),
         )
     return SourceError(
-        f"{address} refused a query: {err.words} (error {err.number})",
-        hint="run `jinsuo-agent check`; the server's log says more",
+        Text(
+            zh=f"{address} 拒绝了一条查询：{err.words}（错误 {err.number}）",
+            en=f"{address} refused a query: {err.words} (error {err.number})",
+        ),
+        hint=Text(
+            zh="运行 `jinsuo-agent check`；详见数据库服务器的日志",
+            en="run `jinsuo-agent check`; the server's log says more",
+        ),
     )
 
 

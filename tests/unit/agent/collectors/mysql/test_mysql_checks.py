@@ -190,3 +190,9 @@ def _make_certificate(path: Path, subject: str, options: list[str]) -> None:
     ]  # fmt: skip
     subprocess.run(command, check=True, capture_output=True)
     Path(f"{path}.key").chmod(0o644)
+
+
+def test_reason_of_a_refusal_comes_in_chinese_too(mariadb_server: MariadbServer) -> None:
+    (finding,) = MysqlCollector(settings_for(mariadb_server, "mysql", password="wrong-one")).check()
+    assert "拒绝账户" in finding.sentence(Language.ZH)
+    assert "口令" in finding.advice(Language.ZH)

@@ -22,8 +22,10 @@ from agent.collectors.files import FilesCollector, FilesSettings
 from agent.collectors.watch import FolderLook, Look, Pace, RemarkedCollector, SourceWatch, SqliteLook, SystemHints
 from agent.config import (
     AgentConfig,
+    AnySource,
     CommandSource,
     FilesSource,
+    MysqlSource,
     PostgresqlSource,
     SqliteSource,
     is_reference,
@@ -52,7 +54,6 @@ from terminal.language import Text
 JOURNAL_NAME = "journal.sqlite"
 HOLDINGS_NAME = "holdings.sqlite"
 _STAGES = {State.TAKEN: Stage.SPOOLED, State.REGISTERED: Stage.REGISTERED, State.STORED: Stage.STORED}
-_AnySource = SqliteSource | PostgresqlSource | FilesSource | CommandSource
 
 
 def utc_now() -> datetime:
@@ -366,7 +367,7 @@ class Agent:
             lambda look: SystemHints(look, time.monotonic), time.monotonic, is_consistent=isinstance(source, SqliteSource),
         )  # fmt: skip
 
-    def _make_collector(self, source: _AnySource) -> Collector:
+    def _make_collector(self, source: AnySource) -> Collector:
         if isinstance(source, SqliteSource):
             from agent.collectors.sqlite import SqliteCollector, SqliteSettings
 
@@ -384,6 +385,8 @@ class Agent:
             return FilesCollector(FilesSettings(source.path, source.include, source.exclude, source.attempts))
         if isinstance(source, CommandSource):
             return self._make_command(source)
+        if isinstance(source, MysqlSource):
+            return self._make_mysql(source)
         return self._make_postgresql(source)
 
     def _make_command(self, source: CommandSource) -> Collector:
@@ -408,6 +411,43 @@ class Agent:
                 consistency=Consistency(source.consistency),
             ),
             self._environ,
+        )
+
+    def _make_mysql(self, source: MysqlSource) -> Collector:
+        try:
+            from agent.collectors.mysql import MysqlCollector, MysqlSettings
+        except ImportError as err:
+            raise SourceError(
+                Text(
+                    zh=f"来源 {source.name!r} 所需的驱动加载不了：{err}",
+                    en=f"the driver that source {source.name!r} needs cannot be loaded: {err}",
+                ),
+                hint=Text(
+                    zh="执行 `pip install 'jinsuo[mysql]'` 安装；在 Linux 上会就地编译，需要 gcc、python3-dev、pkg-config 和 "
+                    "libmariadb-dev（或 default-libmysqlclient-dev）",
+                    en="install it with `pip install 'jinsuo[mysql]'`; on Linux that builds it, and needs gcc, "
+                    "python3-dev, pkg-config and libmariadb-dev (or default-libmysqlclient-dev)",
+                ),
+            ) from err
+        return MysqlCollector(
+            MysqlSettings(
+                host=source.host,
+                port=source.port,
+                database=source.database,
+                user=source.user,
+                password=Secrets(self.folder, self._environ).find(source.password) if source.password else "",
+                ssl_mode=source.ssl_mode,
+                ssl_ca=source.ssl_ca,
+                include=source.include,
+                exclude=source.exclude,
+                as_names=dict(source.as_names),
+                lock_guard=source.lock_guard,
+                lock_timeout_s=source.lock_timeout,
+                give_way_after_s=source.give_way_after,
+                statement_timeout_s=source.statement_timeout,
+                snapshot_age_limit_s=source.snapshot_age_limit,
+                connect_timeout_s=source.connect_timeout,
+            )
         )
 
     def _make_postgresql(self, source: PostgresqlSource) -> Collector:

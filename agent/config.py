@@ -115,6 +115,25 @@ class PostgresqlSource(_TableSource):
     pg_dump: Path | None = None
 
 
+class MysqlSource(_TableSource):
+    """A database of a MySQL or MariaDB server. A host that begins with `/` is a Unix socket."""
+
+    kind: Literal["mysql"]
+    host: Text1 = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 3306
+    database: Text1
+    user: Text1
+    password: SecretReference | None = None
+    ssl_mode: Literal["disabled", "preferred", "required", "verify-ca", "verify-identity"] = "preferred"
+    ssl_ca: Path | None = None
+    lock_guard: bool = False
+    lock_timeout: Annotated[Seconds, Field(ge=1)] = 10
+    give_way_after: Annotated[Seconds, Field(ge=1)] = 15
+    statement_timeout: Annotated[Seconds, Field(ge=1)] | None = None
+    connect_timeout: Annotated[Seconds, Field(ge=1)] = 10
+    snapshot_age_limit: Annotated[Seconds, Field(ge=1)] = 4 * 3600
+
+
 class FilesSource(_Source):
     """A folder of files. A file that changes while it is read is tried `attempts` times."""
 
@@ -182,7 +201,8 @@ def is_reference(value: str) -> bool:
     return _SECRET.fullmatch(value) is not None
 
 
-Source = Annotated[SqliteSource | PostgresqlSource | FilesSource | CommandSource, Field(discriminator="kind")]
+AnySource = SqliteSource | PostgresqlSource | MysqlSource | FilesSource | CommandSource
+Source = Annotated[AnySource, Field(discriminator="kind")]
 
 
 class SpoolSettings(Settings):
@@ -220,7 +240,7 @@ class AgentConfig(Settings):
     spool: SpoolSettings = SpoolSettings()
     sources: Annotated[tuple[Source, ...], AfterValidator(_check_sources)] = ()
 
-    def find_source(self, name: str) -> SqliteSource | PostgresqlSource | FilesSource | CommandSource | None:
+    def find_source(self, name: str) -> AnySource | None:
         """Give the source of this name, or None."""
         return next((source for source in self.sources if source.name == name), None)
 
@@ -241,6 +261,8 @@ def _absolute(source: Source, base: Path) -> Source:
     if isinstance(source, PostgresqlSource):
         paths = {"sslrootcert": source.sslrootcert, "pg_dump": source.pg_dump}
         return source.model_copy(update={name: base / path for name, path in paths.items() if path is not None})
+    if isinstance(source, MysqlSource):
+        return source.model_copy(update={"ssl_ca": base / source.ssl_ca}) if source.ssl_ca is not None else source
     if isinstance(source, CommandSource):
         paths = {"path": source.path, "cwd": source.cwd}
         return source.model_copy(update={name: base / path for name, path in paths.items() if path is not None})

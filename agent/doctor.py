@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from agent.config import AgentConfig, CommandSource, FilesSource, PostgresqlSource, SqliteSource, is_reference
+from agent.config import (
+    AgentConfig,
+    CommandSource,
+    FilesSource,
+    MysqlSource,
+    PostgresqlSource,
+    SqliteSource,
+    is_reference,
+)
 from agent.errors import AgentError, CenterDownError, SecretError
 from agent.finding import Finding, Severity
 from agent.secrets import Secrets, variable_of
@@ -136,7 +144,7 @@ def _examine_folder(folder: Path) -> Iterator[Finding]:
 
 def _examine_secrets(of: Circumstances) -> Iterator[Finding]:
     for source in of.config.sources:
-        if isinstance(source, PostgresqlSource) and source.password is not None:
+        if isinstance(source, PostgresqlSource | MysqlSource) and source.password is not None:
             yield _examine_secret(of, f"{source.name}: password", source.password)
         if isinstance(source, CommandSource):
             for name, value in source.env.items():
@@ -203,7 +211,7 @@ def _examine_volumes(of: Circumstances) -> Iterator[Finding]:
     spool = of.config.spool.folder
     for source in of.config.sources:
         subject = f"{source.name}: volume"
-        if isinstance(source, PostgresqlSource):
+        if isinstance(source, PostgresqlSource | MysqlSource):
             if _is_local(source.host):
                 yield Finding(
                     Severity.NOT_EXAMINED,

@@ -94,6 +94,32 @@ sources:
     #                  ".~*", ".#*", ".nfs*"]}
     watch: null
 
+  # 一个 MySQL 或 MariaDB 数据库。 A database of MySQL or MariaDB.
+  - name: pacs
+    kind: mysql
+    # 主机；以 / 开头则为 Unix 套接字。 Host; one that begins with / is a Unix socket.
+    host: 127.0.0.1
+    port: 3306
+    database: pacs
+    # 只读账户；`jinsuo-agent grants pacs` 给出其 SQL。 The read-only account; `jinsuo-agent grants pacs` prints its SQL.
+    user: jinsuo
+    password: secret:pacs
+    # disabled、preferred、required、verify-ca 或 verify-identity。 As in MySQL's own programs.
+    ssl_mode: preferred
+    # 服务器证书的签发者（PEM 文件）；null 随系统。 Who signed the server's certificate (PEM); null: the system's.
+    ssl_ca: null
+    include: []
+    exclude: []
+    as: {}
+    # 让全库停写片刻（毫秒），以得到两个同一状态的会话和准确的日志位置；需要 RELOAD 权限。
+    # Stop all writing for a moment (milliseconds), for two sessions of one state and the exact position; needs RELOAD.
+    lock_guard: false
+    lock_timeout: 10 s
+    give_way_after: 15 s
+    statement_timeout: null
+    connect_timeout: 10 s
+    snapshot_age_limit: 4 h
+
   # 一个文件目录。模式中 * 不跨 /，** 跨。 A folder of files. In patterns * stops at /, ** does not.
   - name: scans
     kind: files

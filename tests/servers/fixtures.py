@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.servers.mariadb import MariadbServer
 from tests.servers.postgresql import PostgresServer
 
 _numbers = itertools.count(1)
@@ -30,3 +31,24 @@ def postgres_database(postgres_server: PostgresServer) -> Iterator[str]:
         yield name
     finally:
         postgres_server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariadbServer]:
+    """Give one MariaDB for the whole run. Tests share it: use `mariadb_database`."""
+    server = MariadbServer.create()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def mariadb_database(mariadb_server: MariadbServer) -> Iterator[str]:
+    """Give the name of an empty database in `mariadb_server`, for this test alone."""
+    name = f"test_{next(_numbers)}"
+    mariadb_server.create_database(name)
+    try:
+        yield name
+    finally:
+        mariadb_server.drop_database(name)

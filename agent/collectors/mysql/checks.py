@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `check` examines at a MySQL or MariaDB source, and the SQL that makes its read-only account. Reads no rows."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import MySQLdb
+
+from agent.collectors.base import Finding, Omission, Severity
+from agent.collectors.mysql.catalog import Server, quote, read_server, read_tables
+from agent.collectors.mysql.connect import Session, text_of
+from agent.collectors.mysql.failures import Error, refuse
+from agent.collectors.mysql.mapping import keeps_other_text
+from agent.collectors.mysql.rights import Rights, read_rights
+from agent.collectors.mysql.settings import MysqlSettings
+from agent.collectors.mysql.tables import OfferedTable, check_names, offer_table
+from agent.errors import AgentError
+from terminal.language import Language, Text
+
+_SHOWN: Final = 5
+_GRANTS: Final = Text("运行 `jinsuo-agent grants` 打印的语句", "run what `jinsuo-agent grants` prints")
+_LONG_S: Final = 3600
+_BUSY_HISTORY: Final = 1_000_000
+"""Old versions of rows that InnoDB has still to clean up: a snapshot adds to them."""
+
+
+def examine(settings: MysqlSettings) -> list[Finding]:
+    """Give what was found; a source that cannot be reached is a finding too."""
+    subject = f"{settings.host}:{settings.port}/{settings.database}"
+    try:
+        session = Session(settings)
+    except AgentError as err:
+        return [_fail(subject, err)]
+    findings: list[Finding] = []
+    try:
+        findings.extend(_examine(session, settings, subject))
+    except MySQLdb.Error as err:
+        findings.append(_fail(subject, refuse(Error.of(err), settings.address)))
+    except AgentError as err:
+        findings.append(_fail(subject, err))
+    finally:
+        session.close()
+    return findings
+
+
+def write_grants(settings: MysqlSettings) -> str:
+    """Give the SQL for an administrator of the source; password and address are for the person to choose."""
+    account = f"{_literal(settings.user)}@'192.0.2.10'"
+    # In a GRANT, `_` and `%` in a database's name stand for others.
+    database = quote(settings.database.replace("\\", "\\\\").replace("_", "\\_").replace("%", "\\%"))
+    guard = ""
+    if settings.lock_guard:
+        guard = (
+            "-- Only for `lock_guard: true`, which stops all writing for a moment:\n"
+            f"GRANT RELOAD ON *.* TO {account};\n"
+        )
+    return f"""\
+-- Run as an administrator. Put the agent's address in place of 192.0.2.10, and a password in place of the dots.
+CREATE USER {account} IDENTIFIED BY '...' WITH MAX_USER_CONNECTIONS 5;
+GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON {database}.* TO {account};
+-- To see who waits for a table that is being read, so that reading gives way:
+GRANT PROCESS ON *.* TO {account};
+-- Only on MariaDB with a binary log, and only if ALTER TABLE must be possible at night while a long snapshot is taken: so
+-- tables are free again as soon as they are read. It also lets the account purge the binary log, so weigh it.
+-- GRANT BINLOG ADMIN ON *.* TO {account};
+{guard}-- MariaDB 10.5 and newer (the position of the binary log):
+GRANT BINLOG MONITOR ON *.* TO {account};
+-- MariaDB, so that ddl.sql has functions and procedures (from 11.3 on: GRANT SHOW CREATE ROUTINE ON {database}.*):
+-- GRANT SELECT ON mysql.proc TO {account};
+-- MySQL, and MariaDB up to 10.4, in place of BINLOG MONITOR:
+-- GRANT REPLICATION CLIENT ON *.* TO {account};
+-- MySQL 8.0.20 and newer, so that ddl.sql has functions and procedures:
+-- GRANT SHOW_ROUTINE ON *.* TO {account};
+"""
+
+
+def _examine(session: Session, settings: MysqlSettings, subject: str) -> Iterator[Finding]:
+    server = read_server(session)
+    yield _judge_server(server, subject)
+    yield from _judge_account(read_rights(session), settings, server, subject)
+    sources = read_tables(session, settings.database)
+    outcomes = [offer_table(source, settings) for source in sources]
+    offered = [o for o in outcomes if isinstance(o, OfferedTable)]
+    omitted = [o for o in outcomes if isinstance(o, Omission)]
+    omitted += check_names(settings, offered, {source.full_name for source in sources})
+    yield from _judge_tables(offered, omitted, subject)
+    yield from _judge_engines(offered, subject)
+    yield from _judge_texts(offered, subject)
+    yield from _judge_binlog(session, server, subject)
+    yield from _judge_load(session, subject)
+
+
+def _judge_server(server: Server, subject: str) -> Finding:
+    names = (
+        Text("表名区分大小写", "names of tables differ by case"),
+        Text("表名存为小写", "names of tables are kept in lower case"),
+        Text("表名不区分大小写", "names of tables do not differ by case"),
+    )[min(server.lower_case_names, 2)]
+    return Finding(
+        Severity.OK, subject,
+        Text(f"{server.title}，{server.database_charset}，{names.zh}（lower_case_table_names={server.lower_case_names}）",
+             f"{server.title}, {server.database_charset}, {names.en} "
+             f"(lower_case_table_names={server.lower_case_names})"),
+    )  # fmt: skip
+
+
+def _judge_account(rights: Rights, settings: MysqlSettings, server: Server, subject: str) -> Iterator[Finding]:
+    place = f"{subject}: {settings.user}"
+    if not rights.may("SELECT", settings.database):
+        yield Finding(
+            Severity.FAIL, place,
+            Text(f"账号没有整个数据库 {settings.database} 的 SELECT 权限：看不见的表会缺失，而服务器不会说明",
+                 f"the account has no right to SELECT from the whole of {settings.database}: tables that it may not see "
+                 "would be missing, and the server does not tell which"),
+            _GRANTS,
+        )  # fmt: skip
+    changing = rights.changing(settings.database)
+    if changing:
+        yield Finding(
+            Severity.WARN, place,
+            Text(f"账号可以更改数据（{_some(changing)}）",
+                 f"the account can change something ({_some(changing)}): it needs only to read"),
+            _GRANTS,
+        )  # fmt: skip
+    else:
+        yield Finding(Severity.OK, place, Text("账号只读", "the account can only read"))
+    if not rights.may_globally("PROCESS"):
+        yield Finding(
+            Severity.WARN, place,
+            Text("没有 PROCESS 权限：看不到谁在等我们正在读的表，因此无法让开",
+                 "without the right PROCESS nobody can see who waits for a table that is being read: reading cannot give way"),
+            _GRANTS,
+        )  # fmt: skip
+    lacking = [right for right in ("SHOW VIEW", "TRIGGER", "EVENT") if not rights.may(right, settings.database)]
+    if lacking:
+        yield Finding(
+            Severity.WARN, place,
+            Text(f"ddl.sql 将不完整：缺少权限 {', '.join(lacking)}",
+                 f"ddl.sql will lack something: the account has no right {', '.join(lacking)}"),
+            _GRANTS,
+        )  # fmt: skip
+    monitors = ("REPLICATION CLIENT", "BINLOG MONITOR", "SUPER")
+    if server.has_binlog and not server.is_mariadb and not rights.may_globally(*monitors):
+        yield Finding(
+            Severity.WARN, place,
+            Text("账号看不到二进制日志的位置", "the account may not see the position of the binary log"), _GRANTS,
+        )  # fmt: skip
+    if settings.lock_guard and not rights.may_globally("RELOAD"):
+        yield Finding(
+            Severity.FAIL, place,
+            Text("lock_guard 需要 RELOAD 权限", "lock_guard needs the right RELOAD"), _GRANTS,
+        )  # fmt: skip
+
+
+def _judge_tables(offered: Sequence[OfferedTable], omitted: Sequence[Omission], subject: str) -> Iterator[Finding]:
+    if not offered:
+        yield Finding(
+            Severity.FAIL, subject, Text("没有可读的表", "no table is left to read"),
+            Text("检查 `include`、`exclude` 和权限", "check `include`, `exclude` and the rights"),
+        )  # fmt: skip
+    else:
+        yield Finding(Severity.OK, subject, Text(f"{len(offered)} 张表", f"{len(offered)} tables"))
+    for omission in omitted:
+        yield Finding(
+            Severity.WARN, f"{subject}: {omission.name}",
+            Text(f"不在快照中：{omission.reason}", f"not in the snapshot: {omission.reason}"),
+        )  # fmt: skip
+    keyless = [o.schema.name for o in offered if not o.schema.key]
+    if keyless:
+        yield Finding(
+            Severity.WARN, subject,
+            Text(f"{len(keyless)} 张表没有主键：{_some(keyless)}",
+                 f"{len(keyless)} tables have no key: {_some(keyless)}"),
+            Text("按整行排序；单行不能按主键查找", "they are ordered by whole rows; a row cannot be found by a key"),
+        )  # fmt: skip
+    sorted_here = [o.schema.name for o in offered if o.schema.key and not o.orders]
+    if sorted_here:
+        yield Finding(
+            Severity.OK, subject,
+            Text(f"{len(sorted_here)} 张表的主键由代理排序：{_some(sorted_here)}",
+                 f"{len(sorted_here)} tables are sorted by the agent, for the server's order of their key is another: "
+                 f"{_some(sorted_here)}"),
+        )  # fmt: skip
+
+
+def _judge_engines(offered: Sequence[OfferedTable], subject: str) -> Iterator[Finding]:
+    others = [f"{o.schema.name} ({o.source.engine})" for o in offered if not o.source.is_transactional]
+    if others:
+        yield Finding(
+            Severity.WARN, subject,
+            Text(f"{len(others)} 张表的引擎不支持事务：{_some(others)}；快照的一致性为 per-table",
+                 f"{len(others)} tables are of engines without transactions: {_some(others)}; the snapshot is consistent "
+                 "per table only"),
+            Text("改用 InnoDB，或把这些表另设一个来源", "convert them to InnoDB, or make a source of its own for them"),
+        )  # fmt: skip
+
+
+def _judge_texts(offered: Sequence[OfferedTable], subject: str) -> Iterator[Finding]:
+    others = [
+        f"{o.schema.name}.{c.name} ({c.charset})" for o in offered for c in o.source.columns if keeps_other_text(c)
+    ]
+    if others:
+        yield Finding(
+            Severity.OK, subject,
+            Text(f"{len(others)} 列文本不是 UTF-8：{_some(others)}；由服务器转换，无法转换的按原字节保存",
+                 f"{len(others)} columns keep texts in other character sets: {_some(others)}; the server makes UTF-8 of "
+                 "them, and what it cannot decode is kept as its bytes"),
+            Text("若应用把 GBK 写进了 latin1 列，文字会显示为乱码，但字节可还原",
+                 "if an application wrote GBK into a column of latin1, texts look garbled, but no byte is lost"),
+        )  # fmt: skip
+
+
+def _judge_binlog(session: Session, server: Server, subject: str) -> Iterator[Finding]:
+    if not server.has_binlog:
+        yield Finding(
+            Severity.OK, subject,
+            Text("没有二进制日志：快照没有位置", "there is no binary log: the snapshot has no position"),
+        )  # fmt: skip
+    elif server.is_mariadb and session.logs:
+        yield Finding(
+            Severity.OK, subject,
+            Text("已读过的表要到快照结束才放开：有人久等 ALTER 时，整个快照会放弃",
+                 "tables that were read stay locked against ALTER until the snapshot ends: if somebody waits for one, the "
+                 "whole snapshot is given up"),
+            Text("可授予 BINLOG ADMIN（见 `jinsuo-agent grants`），但它也允许清除二进制日志",
+                 "BINLOG ADMIN would free them at once (see `jinsuo-agent grants`), but also lets the account purge logs"),
+        )  # fmt: skip
+
+
+def _judge_load(session: Session, subject: str) -> Iterator[Finding]:
+    rows = session.query("SHOW FULL PROCESSLIST")
+    longest = max((int(row[5] or 0) for row in rows if row[4] == b"Query" and row[7] is not None), default=0)
+    if longest > _LONG_S:
+        yield Finding(
+            Severity.WARN, subject,
+            Text(f"有查询已运行 {longest} 秒", f"somebody's query has been running for {longest} s"),
+            Text("它同样使旧的行版本无法清理", "it keeps old versions of rows as a snapshot does"),
+        )  # fmt: skip
+    history = [int(value or 0) for name, value, *_ in session.query("SHOW GLOBAL STATUS LIKE 'Innodb_history_list%'")
+               if text_of(name).lower() == "innodb_history_list_length"]  # fmt: skip
+    if history and history[0] > _BUSY_HISTORY:
+        yield Finding(
+            Severity.WARN, subject,
+            Text(f"InnoDB 有 {history[0]:,} 个旧版本待清理", f"InnoDB has {history[0]:,} old versions to clean up"),
+            Text("先等清理完成：快照会拖住它", "let it finish first: a snapshot holds it back"),
+        )  # fmt: skip
+
+
+def _fail(subject: str, err: AgentError) -> Finding:
+    zh, en = Language.ZH, Language.EN
+    return Finding(
+        Severity.FAIL, subject, Text(zh=err.sentence(zh), en=err.sentence(en)),
+        Text(zh=err.advice(zh), en=err.advice(en)),
+    )  # fmt: skip
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (" …" if len(names) > _SHOWN else "")
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"

@@ -95,8 +95,8 @@ def test_a_center_that_is_down_busy_held_or_full(tmp_path: Path) -> None:
 
 def test_a_spool_that_is_at_its_limit_or_whose_volume_is_full(tmp_path: Path) -> None:
     for spool in (
-        Spool(tmp_path / "a", max_bytes=-1, min_free_bytes=0, level=1),
-        Spool(tmp_path / "b", max_bytes=1 << 40, min_free_bytes=1 << 60, level=1),
+        Spool(tmp_path / "a", max_bytes=-1, min_free_bytes=0, keep_bytes=0, level=1),
+        Spool(tmp_path / "b", max_bytes=1 << 40, min_free_bytes=1 << 60, keep_bytes=0, level=1),
     ):
         check_told(caught(SpoolError, spool.check_room), "MiB")
 

@@ -134,7 +134,7 @@ def read_tables(session: Session, database: str, name: str | None = None) -> lis
         "SELECT TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_ROWS, DATA_LENGTH, "  # noqa: S608 - literals in hex
         f"IF(ENGINE IS NULL, TABLE_COMMENT, '') FROM information_schema.TABLES {where} ORDER BY TABLE_NAME"
     )
-    columns = _read_columns(session, where, _read_json_checks(session, database))
+    columns = _read_columns(session, where, _read_json_checks(session, where))
     indexes = _read_indexes(session, where, columns)
     tables = []
     for raw, kind, engine, count, size, trouble in rows:
@@ -201,12 +201,12 @@ def _make_column(values: Sequence[bytes | None], json_checks: set[tuple[str, str
     )
 
 
-def _read_json_checks(session: Session, database: str) -> set[tuple[str, str]]:
+def _read_json_checks(session: Session, where: str) -> set[tuple[str, str]]:
     """Give table and column of what MariaDB declares as JSON: a text with this very check, which it adds by itself."""
     try:
         rows = session.query(
-            "SELECT TABLE_NAME, CONSTRAINT_NAME, CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS "  # noqa: S608 - a literal in hex
-            f"WHERE CONSTRAINT_SCHEMA = {literal(database)} AND LEVEL = 'Column'"
+            "SELECT TABLE_NAME, CONSTRAINT_NAME, CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS "  # noqa: S608 - literals in hex
+            f"{where.replace('TABLE_SCHEMA', 'CONSTRAINT_SCHEMA')} AND LEVEL = 'Column'"
         )
     except MySQLdb.Error as err:
         if Error.of(err).is_down:

@@ -102,6 +102,7 @@ class Server:
     has_binlog: bool
     lower_case_names: int
     database_charset: str
+    is_read_only: bool
 
     @property
     def title(self) -> str:
@@ -116,15 +117,16 @@ def quote(identifier: str) -> str:
 
 def read_server(session: Session) -> Server:
     """Read what the server is. Raises: MySQLdb.Error."""
-    ((text, packet, binlog, lower, charset),) = session.query(
-        "SELECT VERSION(), @@max_allowed_packet, @@log_bin, @@lower_case_table_names, @@character_set_database"
+    ((text, packet, binlog, lower, charset, read_only),) = session.query(
+        "SELECT VERSION(), @@max_allowed_packet, @@log_bin, @@lower_case_table_names, @@character_set_database, @@read_only"
     )
     words = text_of(text)
     numbers = words.removeprefix("5.5.5-").split("-")[0].split(".")
     version = tuple(int(number) for number in numbers if number.isdigit())
     return Server(
-        version, words, "mariadb" in words.lower(), int(packet or 0), binlog == b"1", int(lower or 0), text_of(charset)
-    )
+        version, words, "mariadb" in words.lower(), int(packet or 0), binlog == b"1", int(lower or 0), text_of(charset),
+        read_only != b"0",
+    )  # fmt: skip
 
 
 def read_tables(session: Session, database: str, name: str | None = None) -> list[SourceTable]:

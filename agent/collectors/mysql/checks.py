@@ -96,10 +96,12 @@ def _judge_server(server: Server, subject: str) -> Finding:
         Text("表名存为小写", "names of tables are kept in lower case"),
         Text("表名不区分大小写", "names of tables do not differ by case"),
     )[min(server.lower_case_names, 2)]
+    role = Text("，只读（备库？）", ", read_only (a replica?)") if server.is_read_only else Text("", "")
     return Finding(
         Severity.OK, subject,
-        Text(f"{server.title}，{server.database_charset}，{names.zh}（lower_case_table_names={server.lower_case_names}）",
-             f"{server.title}, {server.database_charset}, {names.en} "
+        Text(f"{server.title}{role.zh}，{server.database_charset}，{names.zh}"
+             f"（lower_case_table_names={server.lower_case_names}）",
+             f"{server.title}{role.en}, {server.database_charset}, {names.en} "
              f"(lower_case_table_names={server.lower_case_names})"),
     )  # fmt: skip
 

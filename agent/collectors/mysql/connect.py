@@ -58,10 +58,11 @@ class Session:
             self._connection = _connect(settings)
         except MySQLdb.Error as err:
             raise refuse_connection(Error.of(err), settings.address, settings.user) from err
-        self.id = int(self._connection.thread_id())
         self._is_closed = False
         self.logs = True
         try:
+            # The driver's own number has 32 bits; a server that runs for long counts on.
+            self.id = int(self.query("SELECT CONNECTION_ID()")[0][0] or 0)
             self._pin()
         except MySQLdb.Error as err:
             self.close()

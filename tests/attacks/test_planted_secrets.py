@@ -127,7 +127,13 @@ def test_no_secret_is_ever_said(tmp_path: Path, database: Path) -> None:
         with world.serving() as center:
             code = center.units.add(UNIT, "医院")
             search.secrets["the code's secret"] = code.secret
-            sources = sqlite_source("his", database) + POSTGRES + MYSQL + COMMANDS + sqlite_source("gone", tmp_path / "gone.db")
+            sources = (
+                sqlite_source("his", database)
+                + POSTGRES
+                + MYSQL
+                + COMMANDS
+                + sqlite_source("gone", tmp_path / "gone.db")
+            )
             world.enroll(code.encode(), folder, sources)
         for name in ("statement", "cosigner"):
             search.secrets[f"the {name} key's file"] = b"".join(

@@ -102,6 +102,7 @@ class Server:
     has_binlog: bool
     lower_case_names: int
     database_charset: str
+    is_read_only: bool
 
     @property
     def title(self) -> str:
@@ -116,15 +117,16 @@ def quote(identifier: str) -> str:
 
 def read_server(session: Session) -> Server:
     """Read what the server is. Raises: MySQLdb.Error."""
-    ((text, packet, binlog, lower, charset),) = session.query(
-        "SELECT VERSION(), @@max_allowed_packet, @@log_bin, @@lower_case_table_names, @@character_set_database"
+    ((text, packet, binlog, lower, charset, read_only),) = session.query(
+        "SELECT VERSION(), @@max_allowed_packet, @@log_bin, @@lower_case_table_names, @@character_set_database, @@read_only"
     )
     words = text_of(text)
     numbers = words.removeprefix("5.5.5-").split("-")[0].split(".")
     version = tuple(int(number) for number in numbers if number.isdigit())
     return Server(
-        version, words, "mariadb" in words.lower(), int(packet or 0), binlog == b"1", int(lower or 0), text_of(charset)
-    )
+        version, words, "mariadb" in words.lower(), int(packet or 0), binlog == b"1", int(lower or 0), text_of(charset),
+        read_only != b"0",
+    )  # fmt: skip
 
 
 def read_tables(session: Session, database: str, name: str | None = None) -> list[SourceTable]:
@@ -134,7 +136,7 @@ def read_tables(session: Session, database: str, name: str | None = None) -> lis
         "SELECT TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_ROWS, DATA_LENGTH, "  # noqa: S608 - literals in hex
         f"IF(ENGINE IS NULL, TABLE_COMMENT, '') FROM information_schema.TABLES {where} ORDER BY TABLE_NAME"
     )
-    columns = _read_columns(session, where, _read_json_checks(session, database))
+    columns = _read_columns(session, where, _read_json_checks(session, where))
     indexes = _read_indexes(session, where, columns)
     tables = []
     for raw, kind, engine, count, size, trouble in rows:
@@ -201,12 +203,12 @@ def _make_column(values: Sequence[bytes | None], json_checks: set[tuple[str, str
     )
 
 
-def _read_json_checks(session: Session, database: str) -> set[tuple[str, str]]:
+def _read_json_checks(session: Session, where: str) -> set[tuple[str, str]]:
     """Give table and column of what MariaDB declares as JSON: a text with this very check, which it adds by itself."""
     try:
         rows = session.query(
-            "SELECT TABLE_NAME, CONSTRAINT_NAME, CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS "  # noqa: S608 - a literal in hex
-            f"WHERE CONSTRAINT_SCHEMA = {literal(database)} AND LEVEL = 'Column'"
+            "SELECT TABLE_NAME, CONSTRAINT_NAME, CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS "  # noqa: S608 - literals in hex
+            f"{where.replace('TABLE_SCHEMA', 'CONSTRAINT_SCHEMA')} AND LEVEL = 'Column'"
         )
     except MySQLdb.Error as err:
         if Error.of(err).is_down:

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `check` examines at a MySQL or MariaDB source, and the SQL that makes its read-only account. Reads no rows."""
+"""What `check` examines at a MySQL or MariaDB source. Reads no rows."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 import MySQLdb
 
 from agent.collectors.base import Finding, Omission, Severity
-from agent.collectors.mysql.catalog import Server, quote, read_server, read_tables
+from agent.collectors.mysql.catalog import Server, read_server, read_tables
 from agent.collectors.mysql.connect import Session, text_of
 from agent.collectors.mysql.failures import Error, refuse
 from agent.collectors.mysql.mapping import keeps_other_text
@@ -19,6 +20,7 @@ from terminal.language import Language, Text
 
 _SHOWN: Final = 5
 _GRANTS: Final = Text("运行 `jinsuo-agent grants` 打印的语句", "run what `jinsuo-agent grants` prints")
+_EXPIRES: Final = re.compile(r"PASSWORD EXPIRE (?:INTERVAL (\d+) DAY|NEVER)")
 _LONG_S: Final = 3600
 _BUSY_HISTORY: Final = 1_000_000
 """Old versions of rows that InnoDB has still to clean up: a snapshot adds to them."""
@@ -43,41 +45,11 @@ def examine(settings: MysqlSettings) -> list[Finding]:
     return findings
 
 
-def write_grants(settings: MysqlSettings) -> str:
-    """Give the SQL for an administrator of the source; password and address are for the person to choose."""
-    account = f"{_literal(settings.user)}@'192.0.2.10'"
-    # In a GRANT, `_` and `%` in a database's name stand for others.
-    database = quote(settings.database.replace("\\", "\\\\").replace("_", "\\_").replace("%", "\\%"))
-    guard = ""
-    if settings.lock_guard:
-        guard = (
-            "-- Only for `lock_guard: true`, which stops all writing for a moment:\n"
-            f"GRANT RELOAD ON *.* TO {account};\n"
-        )
-    return f"""\
--- Run as an administrator. Put the agent's address in place of 192.0.2.10, and a password in place of the dots.
-CREATE USER {account} IDENTIFIED BY '...' WITH MAX_USER_CONNECTIONS 5;
-GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON {database}.* TO {account};
--- To see who waits for a table that is being read, so that reading gives way:
-GRANT PROCESS ON *.* TO {account};
--- Only on MariaDB with a binary log, and only if ALTER TABLE must be possible at night while a long snapshot is taken: so
--- tables are free again as soon as they are read. It also lets the account purge the binary log, so weigh it.
--- GRANT BINLOG ADMIN ON *.* TO {account};
-{guard}-- MariaDB 10.5 and newer (the position of the binary log):
-GRANT BINLOG MONITOR ON *.* TO {account};
--- MariaDB, so that ddl.sql has functions and procedures (from 11.3 on: GRANT SHOW CREATE ROUTINE ON {database}.*):
--- GRANT SELECT ON mysql.proc TO {account};
--- MySQL, and MariaDB up to 10.4, in place of BINLOG MONITOR:
--- GRANT REPLICATION CLIENT ON *.* TO {account};
--- MySQL 8.0.20 and newer, so that ddl.sql has functions and procedures:
--- GRANT SHOW_ROUTINE ON *.* TO {account};
-"""
-
-
 def _examine(session: Session, settings: MysqlSettings, subject: str) -> Iterator[Finding]:
     server = read_server(session)
     yield _judge_server(server, subject)
     yield from _judge_account(read_rights(session), settings, server, subject)
+    yield from _judge_password(session, f"{subject}: {settings.user}")
     sources = read_tables(session, settings.database)
     outcomes = [offer_table(source, settings) for source in sources]
     offered = [o for o in outcomes if isinstance(o, OfferedTable)]
@@ -86,6 +58,7 @@ def _examine(session: Session, settings: MysqlSettings, subject: str) -> Iterato
     yield from _judge_tables(offered, omitted, subject)
     yield from _judge_engines(offered, subject)
     yield from _judge_texts(offered, subject)
+    yield from _judge_narrow(offered, subject)
     yield from _judge_binlog(session, server, subject)
     yield from _judge_load(session, subject)
 
@@ -96,10 +69,12 @@ def _judge_server(server: Server, subject: str) -> Finding:
         Text("表名存为小写", "names of tables are kept in lower case"),
         Text("表名不区分大小写", "names of tables do not differ by case"),
     )[min(server.lower_case_names, 2)]
+    role = Text("，只读（备库？）", ", read_only (a replica?)") if server.is_read_only else Text("", "")
     return Finding(
         Severity.OK, subject,
-        Text(f"{server.title}，{server.database_charset}，{names.zh}（lower_case_table_names={server.lower_case_names}）",
-             f"{server.title}, {server.database_charset}, {names.en} "
+        Text(f"{server.title}{role.zh}，{server.database_charset}，{names.zh}"
+             f"（lower_case_table_names={server.lower_case_names}）",
+             f"{server.title}{role.en}, {server.database_charset}, {names.en} "
              f"(lower_case_table_names={server.lower_case_names})"),
     )  # fmt: skip
 
@@ -150,6 +125,33 @@ def _judge_account(rights: Rights, settings: MysqlSettings, server: Server, subj
             Severity.FAIL, place,
             Text("lock_guard 需要 RELOAD 权限", "lock_guard needs the right RELOAD"), _GRANTS,
         )  # fmt: skip
+
+
+def _judge_password(session: Session, place: str) -> Iterator[Finding]:
+    days = _find_lifetime(session)
+    if days:
+        yield Finding(
+            Severity.WARN, place,
+            Text(f"口令每 {days} 天过期，届时快照会停", f"the password expires every {days} days, and snapshots stop then"),
+            Text("让管理员执行 ALTER USER … PASSWORD EXPIRE NEVER，或按时更换并 `jinsuo-agent secret set`",
+                 "let an administrator say ALTER USER … PASSWORD EXPIRE NEVER, or change it in time and run "
+                 "`jinsuo-agent secret set`"),
+        )  # fmt: skip
+
+
+def _find_lifetime(session: Session) -> int:
+    """Give after how many days the account's password expires; 0: never, or the server does not say."""
+    try:
+        ((said, *_),) = session.query("SHOW CREATE USER CURRENT_USER()")
+        ((default,),) = session.query("SELECT @@default_password_lifetime")
+    except MySQLdb.Error as err:
+        if Error.of(err).is_down:
+            raise
+        return 0
+    own = _EXPIRES.search(text_of(said))
+    if own is None:
+        return int(default or 0)
+    return int(own[1] or 0)
 
 
 def _judge_tables(offered: Sequence[OfferedTable], omitted: Sequence[Omission], subject: str) -> Iterator[Finding]:
@@ -210,6 +212,19 @@ def _judge_texts(offered: Sequence[OfferedTable], subject: str) -> Iterator[Find
         )  # fmt: skip
 
 
+def _judge_narrow(offered: Sequence[OfferedTable], subject: str) -> Iterator[Finding]:
+    narrow = [
+        f"{o.schema.name}.{c.name}" for o in offered for c in o.source.columns if c.charset in ("utf8", "utf8mb3")
+    ]
+    if narrow:
+        yield Finding(
+            Severity.OK, subject,
+            Text(f"{len(narrow)} 列文本是 utf8mb3：{_some(narrow)}；数据库本身存不下 U+FFFF 以外的字（如部分生僻姓名用字）",
+                 f"{len(narrow)} columns keep texts in utf8mb3: {_some(narrow)}; the database itself cannot hold characters "
+                 "beyond U+FFFF, such as those of some rare names"),
+        )  # fmt: skip
+
+
 def _judge_binlog(session: Session, server: Server, subject: str) -> Iterator[Finding]:
     if not server.has_binlog:
         yield Finding(
@@ -256,7 +271,3 @@ def _fail(subject: str, err: AgentError) -> Finding:
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN]) + (" …" if len(names) > _SHOWN else "")
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"

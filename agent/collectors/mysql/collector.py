@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from agent.collectors.base import Finding
-from agent.collectors.mysql.checks import examine, write_grants
+from agent.collectors.mysql.checks import examine
+from agent.collectors.mysql.grants import write_grants
 from agent.collectors.mysql.settings import MysqlSettings
 from agent.collectors.mysql.view import MysqlView
 

@@ -30,12 +30,16 @@ _PINNED: Final = (
     "SET NAMES utf8mb4",
     "SET SESSION character_set_results = NULL, time_zone = '+00:00', sql_mode = '', autocommit = 1, "
     # An administrator may have limited what a SELECT gives, in silence.
-    "sql_select_limit = 18446744073709551615, sql_big_selects = 1, sql_auto_is_null = 0, sql_quote_show_create = 1",
+    "sql_select_limit = 18446744073709551615, sql_big_selects = 1, sql_auto_is_null = 0, sql_quote_show_create = 1, "
+    # What columns that are computed when read may depend on.
+    "div_precision_increment = 4, default_week_format = 0, lc_time_names = 'en_US'",
     "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
 )
 _WHERE_KNOWN: Final = (
     # MySQL 8.0.30 hides the keys that it makes itself.
     "SET SESSION show_gipk_in_create_table_and_information_schema = 1",
+    # MariaDB may be told to show tables with history as they were.
+    "SET SESSION system_versioning_asof = DEFAULT",
 )
 _PLAIN_MODES: Final = ("disabled", "preferred")
 _SILENCE_S: Final = 60
@@ -58,10 +62,11 @@ class Session:
             self._connection = _connect(settings)
         except MySQLdb.Error as err:
             raise refuse_connection(Error.of(err), settings.address, settings.user) from err
-        self.id = int(self._connection.thread_id())
         self._is_closed = False
         self.logs = True
         try:
+            # The driver's own number has 32 bits; a server that runs for long counts on.
+            self.id = int(self.query("SELECT CONNECTION_ID()")[0][0] or 0)
             self._pin()
         except MySQLdb.Error as err:
             self.close()
@@ -122,6 +127,9 @@ class Session:
             f"SET SESSION lock_wait_timeout = {lock_s}, innodb_lock_wait_timeout = {lock_s}, "
             f"wait_timeout = {silence_s}, net_write_timeout = {silence_s}, net_read_timeout = {silence_s}"
         )
+        # MariaDB alone ends transactions that do nothing; its own limit may be too short for a consumer that waits.
+        for name in ("idle_transaction_timeout", "idle_readonly_transaction_timeout"):
+            self._execute_where_known(f"SET SESSION {name} = {silence_s}")
         # MariaDB counts in seconds and calls it so; MySQL in milliseconds, and otherwise. Old servers have neither.
         for name, unit in (("max_statement_time", 1), ("max_execution_time", 1000)):
             limit = f"IF(@@{name} = 0, {silence_s * unit}, @@{name})"

@@ -31,10 +31,10 @@ _BUFFER_BYTES: Final = 256 << 10
 
 @dataclass(frozen=True, slots=True)
 class LargeCell:
-    """What a large cell became: a token, or its raw value if that is not large; and whether a text is UTF-8."""
+    """What a large cell became: a token, or its raw value if that is not large; and whether a text is not UTF-8."""
 
     cell: bytes | Token
-    is_utf8: bool
+    is_raw: bool
 
 
 class LargeCells:
@@ -48,19 +48,21 @@ class LargeCells:
         self._blobs = blobs
         self._slice_bytes = max(4096, min(_SLICE_BYTES, max_packet // 2))
         self._watch = watch
+        self._is_own = False
 
     def put(self, column: SourceColumn, at: Sequence[str]) -> LargeCell:
         """Put a cell into the sink; `at` are the locator's values (SQL). Raises: TableLostError, MySQLdb.Error."""
         is_text = kind_of(column) is not Kind.BYTES
+        self._is_own = False
         # A slice of a text may grow to three bytes a byte on its way to UTF-8; a character has at most four.
         units = self._slice_bytes // 4 if is_text else self._slice_bytes
         parts = _Parts(self._slices(column, at, units, is_text=is_text), is_text=is_text)
         start = parts.take_first()
         if parts.is_whole and len(start) <= MAX_CELL_BYTES:
-            return LargeCell(start, parts.is_utf8)
+            return LargeCell(start, self._is_own or not parts.is_utf8)
         # A buffered reader has all of BinaryIO but `mode` and `name`, which no sink asks for.
         token = self._blobs.put(cast(BinaryIO, io.BufferedReader(parts, _BUFFER_BYTES)))
-        return LargeCell(token, parts.is_utf8)
+        return LargeCell(token, self._is_own or not parts.is_utf8)
 
     def _slices(self, column: SourceColumn, at: Sequence[str], units: int, *, is_text: bool) -> Iterator[bytes]:
         name = f"t.{quote(column.name)}"
@@ -70,15 +72,18 @@ class LargeCells:
         pieces = [f"SUBSTRING({name}, {start}, {units})" for start in starts]
         is_converted = keeps_other_text(column)
         if is_converted and any(self._ask(undecoded(column, piece), at)[0] == b"1" for piece in pieces):
-            is_converted, pieces = False, [f"CAST({piece} AS BINARY)" for piece in pieces]
+            self._is_own, is_converted = True, False
+            pieces = [f"CAST({piece} AS BINARY)" for piece in pieces]
         elif is_converted:
             pieces = [expression_of(column, piece) for piece in pieces]
         size = 0
         for piece in pieces:
             self._watch()
             (part,) = self._ask(piece, at)
-            size += len(part or b"")
-            yield part or b""
+            if part is None:
+                raise self._lose("a slice came as NULL: is the server's max_allowed_packet changing?")
+            size += len(part)
+            yield part
         if not is_converted and size != int(octets or 0):
             raise self._lose(f"{size} bytes of a cell of {int(octets or 0)} came in slices")
 

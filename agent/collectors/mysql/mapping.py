@@ -3,8 +3,8 @@
 
 Texts are canonical as they come where the column keeps UTF-8. Of other character sets the server makes UTF-8; what it
 cannot decode it would replace by `?`, in silence: so a text that has more `?` in UTF-8 than in its own bytes comes as
-those bytes, and the schema says so. Spatial values are the server's own bytes: the SRID (4 bytes, little-endian), then
-WKB. MariaDB's JSON is a text with a check, known by that.
+those bytes behind a byte FF, which no UTF-8 has, and the schema says so. Spatial values are the server's own bytes: the
+SRID (4 bytes, little-endian), then WKB. MariaDB's JSON is a text with a check, known by that.
 
 Order: the server's own order of a key is the canonical one for numbers, bytes, bits, dates and times of day up to year
 9999; for texts only under a collation of UTF-8 that compares code points and does not pad (`…_nopad_bin`, `…_0900_bin`).
@@ -51,6 +51,8 @@ _CONVERTS: Final[dict[Kind, Convert]] = {
     Kind.FLOAT8: convert_float8,
 }
 _LEAST_LONG: Final = 65_536
+OWN_BYTES: Final = b"\xff"
+"""Stands before a text of a column that `keeps_other_text`, if it comes in its own bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,11 +190,12 @@ def _convert_of(column: SourceColumn, kind: Kind) -> Convert | None:
 
 def _utf8_or_own(name: str, charset: str) -> str:
     utf8, own = f"CONVERT({name} USING utf8mb4)", f"CAST({name} AS BINARY)"
+    marked = f"CONCAT(X'{OWN_BYTES.hex()}', {own})"
     if charset in _WIDE:
-        return f"IF(CAST(CONVERT({utf8} USING {charset}) AS BINARY) = {own}, {utf8}, {own})"
+        return f"IF(CAST(CONVERT({utf8} USING {charset}) AS BINARY) = {own}, {utf8}, {marked})"
     bytes_ = f"CAST({utf8} AS BINARY)"
     same = f"{_count_marks(bytes_)} = {_count_marks(own)}"
-    return f"IF(INSTR({bytes_}, X'3F') = 0, {utf8}, IF({same}, {utf8}, {own}))"
+    return f"IF(INSTR({bytes_}, X'3F') = 0, {utf8}, IF({same}, {utf8}, {marked}))"
 
 
 def _count_marks(text: str) -> str:

@@ -21,6 +21,7 @@ from agent.collectors.mysql.connect import Row
 from agent.collectors.mysql.failures import lose_because
 from agent.collectors.mysql.large import LargeCells
 from agent.collectors.mysql.mapping import (
+    OWN_BYTES,
     keeps_other_text,
     locator_expression,
     locator_literal,
@@ -63,6 +64,7 @@ class TableReading:
         self._width = len(columns)
         self._long = [i for i, column in enumerate(columns) if may_be_long(column)]
         self._converts = [(i, r.convert) for i, r in enumerate(offered.readings) if r.convert is not None]
+        self._others = [i for i, column in enumerate(columns) if keeps_other_text(column)]
         self._limits = {i: self._limit_of(i) for i in self._long}
         row_bytes = sum(self._limits.get(i) or most_bytes(column) for i, column in enumerate(columns))
         self._rows = max(1, min(_MOST_ROWS, _BATCH_BYTES // max(row_bytes, 1)))
@@ -153,9 +155,11 @@ class TableReading:
         return any(row[i] is None and row[length] is not None for row in rows for i, length in places)
 
     def _encode(self, rows: Sequence[Row]) -> bytes:
-        if not self._converts and not self._long:
+        if not self._converts and not self._long and not self._others:
             return self._noted(encode_rows(rows))
         columns: list[Column] = [list(column) for column in zip(*rows, strict=True)]
+        for i in self._others:
+            self._take_own(columns[i], i)
         has_tokens = False
         for j, i in enumerate(self._long):
             has_tokens |= self._put_long(rows, columns[i], i, j)
@@ -166,15 +170,22 @@ class TableReading:
             return self._noted(b"".join([encode_line(row) + b"\n" for row in cells]))
         return self._noted(encode_rows(cells))
 
+    def _take_own(self, cells: Column, i: int) -> None:
+        """Take the mark from texts that came in their own bytes."""
+        for n, cell in enumerate(cells):
+            if isinstance(cell, bytes) and cell.startswith(OWN_BYTES):
+                cells[n] = cell[len(OWN_BYTES) :]
+                self._note_raw(i)
+
     def _put_long(self, rows: Sequence[Row], cells: Column, i: int, j: int) -> bool:
         """Put what is large of column `i`, the `j`th of the long ones, into the sink; tell whether there was any."""
         place = self._width + j
         found = False
         for n, row in enumerate(rows):
-            cell = row[i]
+            cell = cells[n]
             if cell is None and row[place] is not None:
                 cells[n] = self._put_apart(row, i, int(row[place] or 0))
-            elif cell is not None and len(cell) > MAX_CELL_BYTES:
+            elif isinstance(cell, bytes) and len(cell) > MAX_CELL_BYTES:
                 if not is_utf8(cell):
                     self._note_raw(i)
                 cells[n] = self._blobs.put(io.BytesIO(cell))
@@ -191,7 +202,7 @@ class TableReading:
                 f"a cell of column {column.name} has {size} bytes, and without a key it cannot be read in slices",
             )
         large = self._large.put(column, self._locate(row))
-        if not large.is_utf8:
+        if large.is_raw:
             self._note_raw(i)
         return large.cell
 

@@ -11,7 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import MySQLdb
+
 from agent.collectors.mysql.connect import Session, text_of
+from agent.collectors.mysql.failures import Error
 
 _GRANT: Final = re.compile(
     r"(GRANT|REVOKE) (.+?) ON (?:(?:TABLE|FUNCTION|PROCEDURE|PACKAGE BODY|PACKAGE) )?"
@@ -67,7 +70,7 @@ class Rights:
 
 def read_rights(session: Session) -> Rights:
     """Ask the server. Raises: MySQLdb.Error."""
-    return parse_rights([text_of(line) for (line,) in session.query("SHOW GRANTS")])
+    return parse_rights([text_of(line) for (line,) in session.query(f"SHOW GRANTS{_find_roles(session)}")])
 
 
 def parse_rights(lines: Sequence[str]) -> Rights:
@@ -88,6 +91,18 @@ def parse_rights(lines: Sequence[str]) -> Rights:
         extra = {"GRANT OPTION"} if "WITH GRANT OPTION" in line else set()
         grants.append(Grant(rights | extra, _bare(found[3]), _bare(found[4]), found[1] == "REVOKE"))
     return Rights(tuple(grants))
+
+
+def _find_roles(session: Session) -> str:
+    """Give what makes SHOW GRANTS tell of the roles in force: MySQL must be told which; MariaDB tells by itself."""
+    try:
+        ((roles,),) = session.query("SELECT CURRENT_ROLE()")
+    except MySQLdb.Error as err:
+        if Error.of(err).is_down:
+            raise
+        return ""
+    named = text_of(roles)
+    return f" FOR CURRENT_USER() USING {named}" if "@" in named else ""
 
 
 def _bare(name: str) -> str:

@@ -124,6 +124,8 @@ class MysqlView:
         """Give what a reader of the manifest must know."""
         assert self._snapshot is not None
         notes = [f"read from {self._server.title}", *self._snapshot.notes]
+        if self._server.is_read_only:
+            notes.append("the server is read_only, as replicas are: it may lag behind, and the position is its own")
         if not self._is_whole:
             notes.append(
                 f"the account has no right to SELECT from the whole of database {self._settings.database}: tables that "

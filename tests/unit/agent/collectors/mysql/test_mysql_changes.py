@@ -6,6 +6,7 @@ import pytest
 from agent.collectors.mysql import MysqlCollector
 from agent.errors import TableLostError
 from evidence.manifest.statement import Consistency
+from terminal.language import Language
 from tests.servers.mariadb import MariadbServer
 from tests.servers.reading import find_table, read_lines
 from tests.servers.reading_mysql import session, settings_for
@@ -126,9 +127,13 @@ def test_version_history_is_said_to_be_missing(mariadb_server: MariadbServer, da
         "CREATE TABLE h (id int PRIMARY KEY, v int) WITH SYSTEM VERSIONING; INSERT INTO h VALUES (1, 1); UPDATE h SET v = 2",
         database=database,
     )
-    with MysqlCollector(settings_for(mariadb_server, database)).open_view() as view:
-        assert read_lines(view, f"{database}.h") == [b"1\t2"]
-        assert [note for note in view.notes() if "system-versioned" in note and f"{database}.h" in note]
+    mariadb_server.execute("SET GLOBAL system_versioning_asof = '2020-01-01 00:00:00'")
+    try:
+        with MysqlCollector(settings_for(mariadb_server, database)).open_view() as view:
+            assert read_lines(view, f"{database}.h") == [b"1\t2"]
+            assert [note for note in view.notes() if "system-versioned" in note and f"{database}.h" in note]
+    finally:
+        mariadb_server.execute("SET GLOBAL system_versioning_asof = DEFAULT")
 
 
 def test_partitioned_table_comes_in_the_order_of_its_key(mariadb_server: MariadbServer, database: str) -> None:
@@ -139,3 +144,14 @@ def test_partitioned_table_comes_in_the_order_of_its_key(mariadb_server: Mariadb
     with MysqlCollector(settings_for(mariadb_server, database)).open_view() as view:
         assert find_table(view, f"{database}.p").ordered
         assert read_lines(view, f"{database}.p") == [b"%d" % i for i in range(1, 100)]
+
+
+def test_read_only_server_is_said_to_be_one(mariadb_server: MariadbServer, database: str) -> None:
+    mariadb_server.execute("SET GLOBAL read_only = 1")
+    try:
+        with MysqlCollector(settings_for(mariadb_server, database)).open_view() as view:
+            assert [note for note in view.notes() if "read_only, as replicas are" in note]
+        findings = MysqlCollector(settings_for(mariadb_server, database)).check()
+        assert any("a replica?" in finding.sentence(Language.EN) for finding in findings)
+    finally:
+        mariadb_server.execute("SET GLOBAL read_only = 0")

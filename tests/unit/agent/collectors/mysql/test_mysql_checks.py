@@ -113,6 +113,43 @@ def test_check_warns_of_all_that_stands_in_the_way(
         assert read_lines(view, f"{mariadb_database}.keyless") == []
 
 
+def test_password_that_will_expire_is_warned_of(
+    mariadb_server: MariadbServer, mariadb_database: str, account: str
+) -> None:
+    name = "'ar''chive \\\\ read'@'127.0.0.1'"
+    mariadb_server.execute(f"CREATE USER {name} IDENTIFIED BY 'secret' PASSWORD EXPIRE INTERVAL 90 DAY")
+    mariadb_server.execute(f"GRANT SELECT ON *.* TO {name}")
+    mariadb_server.execute(
+        "CREATE TABLE t (id int PRIMARY KEY, v text CHARACTER SET utf8mb3)", database=mariadb_database
+    )
+    collector = MysqlCollector(settings_for(mariadb_server, mariadb_database, user=account))
+    assert "the password expires every 90 days" in _said(collector.check(), Severity.WARN)
+    assert "1 columns keep texts in utf8mb3" in _said(collector.check(), Severity.OK)
+    mariadb_server.execute(f"ALTER USER {name} PASSWORD EXPIRE NEVER")
+    mariadb_server.execute("SET GLOBAL default_password_lifetime = 30")
+    try:
+        assert "expires" not in _said(collector.check(), Severity.WARN)
+        mariadb_server.execute(f"ALTER USER {name} PASSWORD EXPIRE DEFAULT")
+        assert "the password expires every 30 days" in _said(collector.check(), Severity.WARN)
+    finally:
+        mariadb_server.execute("SET GLOBAL default_password_lifetime = 0")
+
+
+def test_rights_that_a_role_gives_count(mariadb_server: MariadbServer, mariadb_database: str, account: str) -> None:
+    name = "'ar''chive \\\\ read'@'127.0.0.1'"
+    mariadb_server.execute(
+        f"CREATE USER {name} IDENTIFIED BY 'secret'; CREATE ROLE readers; GRANT SELECT ON `{mariadb_database}`.* TO readers;"
+        f"GRANT readers TO {name}; SET DEFAULT ROLE readers FOR {name}"
+    )
+    try:
+        mariadb_server.execute("CREATE TABLE t (id int PRIMARY KEY)", database=mariadb_database)
+        with MysqlCollector(settings_for(mariadb_server, mariadb_database, user=account)).open_view() as view:
+            assert read_lines(view, f"{mariadb_database}.t") == []
+            assert not [note for note in view.notes() if "no right to SELECT" in note]
+    finally:
+        mariadb_server.execute("DROP ROLE readers")
+
+
 def test_administrator_is_warned_of(mariadb_server: MariadbServer, mariadb_database: str) -> None:
     findings = MysqlCollector(settings_for(mariadb_server, mariadb_database)).check()
     assert "can change something (ALL PRIVILEGES, GRANT OPTION)" in _said(findings, Severity.WARN)

@@ -243,12 +243,13 @@ def test_limits_of_the_session_are_those_of_the_settings(mariadb_server: Mariadb
             "max_statement_time",
             "lock_wait_timeout",
             "innodb_lock_wait_timeout",
+            "idle_readonly_transaction_timeout",
             "net_write_timeout",
         )
         found = {name: float(opened.query(f"SELECT @@{name}")[0][0] or 0) for name in names}
     assert found == {
         "wait_timeout": 660, "max_statement_time": 30, "lock_wait_timeout": 7, "innodb_lock_wait_timeout": 7,
-        "net_write_timeout": 660,
+        "net_write_timeout": 660, "idle_readonly_transaction_timeout": 660,
     }  # fmt: skip
     with Session(settings_for(mariadb_server, large, snapshot_age_limit_s=600)) as opened:
         assert opened.query("SELECT @@max_statement_time") == [(b"660.000000",)]

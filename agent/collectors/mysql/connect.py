@@ -213,6 +213,11 @@ def literal(text: str) -> str:
     return f"_utf8mb4 X'{text.encode().hex()}'" if text else "''"
 
 
+def same_name(column: str, text: str) -> str:
+    """Give the condition that a column of information_schema is this name; by its collation, names that differ in case are one."""
+    return f"{column} = {literal(text)} AND BINARY {column} = BINARY {literal(text)}"
+
+
 def _connect(settings: MysqlSettings) -> Any:
     """Connect. What the driver gives has no types: `Session` is the only one to hold it."""
     place: dict[str, Any] = {"host": settings.host, "port": settings.port}

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every type of MariaDB comes out in its kind's canonical form."""
 
+import doctest
 import random
 import shutil
 import struct
 from collections.abc import Sequence
+from types import ModuleType
 
 import pytest
 
-from agent.collectors.mysql import MysqlCollector
+from agent.collectors.mysql import MysqlCollector, cells, limits, rights
 from agent.collectors.mysql.cells import convert_float4, convert_float8
 from evidence.rows.line import encode_line
 from evidence.rows.schema import Column
@@ -262,6 +264,12 @@ def _as_server(x: float) -> bytes:
 
 def _is_finite(*values: float) -> bool:
     return all(x == x and abs(x) != float("inf") for x in values)
+
+
+@pytest.mark.parametrize("module", [cells, limits, rights], ids=lambda module: module.__name__)
+def test_examples_of_the_modules_hold(module: ModuleType) -> None:
+    failed, tried = doctest.testmod(module)
+    assert (failed, tried > 0) == (0, True)
 
 
 def test_canonical_forms_of_this_module_are_canonical() -> None:

@@ -223,8 +223,7 @@ def _connect(settings: MysqlSettings) -> Any:
     place: dict[str, Any] = {"host": settings.host, "port": settings.port}
     if settings.host.startswith("/"):
         place = {"host": "localhost", "unix_socket": settings.host}
-    if settings.ssl_mode != "disabled":
-        place["ssl_mode"] = settings.ssl_mode.replace("-", "_").upper()
+    place["ssl_mode"] = settings.ssl_mode.replace("-", "_").upper()
     if settings.ssl_ca is not None:
         place["ssl"] = {"ca": str(settings.ssl_ca)}
     silence_s = max(10, min(_MOST_SILENT_S, round(settings.snapshot_age_limit_s) + _SILENCE_S))

@@ -92,7 +92,10 @@ def _write_kind(
                 + "\n"
             )
         elif kind.is_program:
-            yield f"DELIMITER {_DELIMITER}\n{said}{_DELIMITER}\nDELIMITER ;\n"
+            delimiter = _DELIMITER
+            while delimiter in said:
+                delimiter += "$"
+            yield f"DELIMITER {delimiter}\n{said}\n{delimiter}\nDELIMITER ;\n"
         else:
             yield f"{said};\n"
 

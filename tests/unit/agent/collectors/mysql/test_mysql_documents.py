@@ -17,7 +17,7 @@ OBJECTS = """
     CREATE VIEW v AS SELECT id, v FROM `病 \\``a` WHERE v = '张';
     CREATE SEQUENCE numbers START WITH 5 INCREMENT BY 3 MAXVALUE 1000 CYCLE;
     CREATE FUNCTION twice(n int) RETURNS int DETERMINISTIC RETURN n * 2;
-    CREATE PROCEDURE p(IN n int) BEGIN SELECT '$; 中'; SELECT twice(n); END;
+    CREATE PROCEDURE p(IN n int) BEGIN SELECT '$$; 中', '$$$'; SELECT twice(n); END;
     CREATE TRIGGER tr BEFORE INSERT ON child FOR EACH ROW BEGIN SET NEW.parent = NULL; END;
     CREATE EVENT ev ON SCHEDULE EVERY 1 YEAR DO BEGIN DELETE FROM child; END;
     INSERT INTO `病 \\``a` (v) VALUES ('张')
@@ -43,7 +43,7 @@ def test_ddl_has_every_kind_of_objects_and_runs(mariadb_server: MariadbServer, d
     body = read_ddl(mariadb_server, database)
     text = body.decode()
     for words in ("CREATE DATABASE", "CREATE TABLE `病 \\``a`", "COMMENT '说明 ''x'", "FOREIGN KEY", "VIEW `v`", "CREATE SEQUENCE",
-                  "FUNCTION `twice`", "SELECT '$; 中'", "TRIGGER tr", "EVENT `ev`"):  # fmt: skip
+                  "FUNCTION `twice`", "SELECT '$$; 中', '$$$'", "TRIGGER tr", "EVENT `ev`"):  # fmt: skip
         assert words in text
     mariadb_server.drop_database(database)
     command = [

@@ -13,7 +13,7 @@ from typing import Final
 
 import MySQLdb
 
-from agent.collectors.mysql.connect import Row, Session, literal, text_of
+from agent.collectors.mysql.connect import Row, Session, literal, same_name, text_of
 from agent.collectors.mysql.failures import Error
 from evidence.rows.names import encode_name
 
@@ -103,6 +103,7 @@ class Server:
     lower_case_names: int
     database_charset: str
     is_read_only: bool
+    database: str
 
     @property
     def title(self) -> str:
@@ -115,8 +116,8 @@ def quote(identifier: str) -> str:
     return "`" + identifier.replace("`", "``") + "`"
 
 
-def read_server(session: Session) -> Server:
-    """Read what the server is. Raises: MySQLdb.Error."""
+def read_server(session: Session, database: str) -> Server:
+    """Read what the server is, and how it spells the name of `database`. Raises: MySQLdb.Error."""
     ((text, packet, binlog, lower, charset, read_only),) = session.query(
         "SELECT VERSION(), @@max_allowed_packet, @@log_bin, @@lower_case_table_names, @@character_set_database, @@read_only"
     )
@@ -125,7 +126,7 @@ def read_server(session: Session) -> Server:
     version = tuple(int(number) for number in numbers if number.isdigit())
     return Server(
         version, words, "mariadb" in words.lower(), int(packet or 0), binlog == b"1", int(lower or 0), text_of(charset),
-        read_only != b"0",
+        read_only != b"0", _spell(session, database),
     )  # fmt: skip
 
 
@@ -154,6 +155,15 @@ def read_tables(session: Session, database: str, name: str | None = None) -> lis
     return tables
 
 
+def _spell(session: Session, database: str) -> str:
+    """Give a database's name as the server keeps it, which may take no notice of case."""
+    rows = session.query(
+        f"SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {literal(database)}"  # noqa: S608
+    )
+    names = [text_of(name) for (name,) in rows]
+    return names[0] if len(names) == 1 else database
+
+
 def list_names(session: Session, database: str, kind: str) -> list[str]:
     """Give the names of tables of a type: `VIEW`, `SEQUENCE`. Raises: MySQLdb.Error."""
     rows = session.query(
@@ -164,9 +174,8 @@ def list_names(session: Session, database: str, kind: str) -> list[str]:
 
 
 def _where(database: str, name: str | None = None) -> str:
-    # By collation, names that differ in case alone are the same here; BINARY keeps them apart.
-    one = "" if name is None else f" AND TABLE_NAME = {literal(name)} AND BINARY TABLE_NAME = BINARY {literal(name)}"
-    return f"WHERE TABLE_SCHEMA = {literal(database)}{one}"
+    one = "" if name is None else f" AND {same_name('TABLE_NAME', name)}"
+    return f"WHERE {same_name('TABLE_SCHEMA', database)}{one}"
 
 
 def _read_columns(

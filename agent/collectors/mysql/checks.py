@@ -46,11 +46,11 @@ def examine(settings: MysqlSettings) -> list[Finding]:
 
 
 def _examine(session: Session, settings: MysqlSettings, subject: str) -> Iterator[Finding]:
-    server = read_server(session)
+    server = read_server(session, settings.database)
     yield _judge_server(server, subject)
-    yield from _judge_account(read_rights(session), settings, server, subject)
+    yield from _judge_account(read_rights(session, server), settings, server, subject)
     yield from _judge_password(session, f"{subject}: {settings.user}")
-    sources = read_tables(session, settings.database)
+    sources = read_tables(session, server.database)
     outcomes = [offer_table(source, settings) for source in sources]
     offered = [o for o in outcomes if isinstance(o, OfferedTable)]
     omitted = [o for o in outcomes if isinstance(o, Omission)]
@@ -81,15 +81,15 @@ def _judge_server(server: Server, subject: str) -> Finding:
 
 def _judge_account(rights: Rights, settings: MysqlSettings, server: Server, subject: str) -> Iterator[Finding]:
     place = f"{subject}: {settings.user}"
-    if not rights.may("SELECT", settings.database):
+    if not rights.may("SELECT", server.database):
         yield Finding(
             Severity.FAIL, place,
-            Text(f"账号没有整个数据库 {settings.database} 的 SELECT 权限：看不见的表会缺失，而服务器不会说明",
-                 f"the account has no right to SELECT from the whole of {settings.database}: tables that it may not see "
+            Text(f"账号没有整个数据库 {server.database} 的 SELECT 权限：看不见的表会缺失，而服务器不会说明",
+                 f"the account has no right to SELECT from the whole of {server.database}: tables that it may not see "
                  "would be missing, and the server does not tell which"),
             _GRANTS,
         )  # fmt: skip
-    changing = rights.changing(settings.database)
+    changing = rights.changing(server.database)
     if changing:
         yield Finding(
             Severity.WARN, place,
@@ -106,7 +106,7 @@ def _judge_account(rights: Rights, settings: MysqlSettings, server: Server, subj
                  "without the right PROCESS nobody can see who waits for a table that is being read: reading cannot give way"),
             _GRANTS,
         )  # fmt: skip
-    lacking = [right for right in ("SHOW VIEW", "TRIGGER", "EVENT") if not rights.may(right, settings.database)]
+    lacking = [right for right in ("SHOW VIEW", "TRIGGER", "EVENT") if not rights.may(right, server.database)]
     if lacking:
         yield Finding(
             Severity.WARN, place,

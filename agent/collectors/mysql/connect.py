@@ -213,13 +213,17 @@ def literal(text: str) -> str:
     return f"_utf8mb4 X'{text.encode().hex()}'" if text else "''"
 
 
+def same_name(column: str, text: str) -> str:
+    """Give the condition that a column of information_schema is this name; by its collation, names that differ in case are one."""
+    return f"{column} = {literal(text)} AND BINARY {column} = BINARY {literal(text)}"
+
+
 def _connect(settings: MysqlSettings) -> Any:
     """Connect. What the driver gives has no types: `Session` is the only one to hold it."""
     place: dict[str, Any] = {"host": settings.host, "port": settings.port}
     if settings.host.startswith("/"):
         place = {"host": "localhost", "unix_socket": settings.host}
-    if settings.ssl_mode != "disabled":
-        place["ssl_mode"] = settings.ssl_mode.replace("-", "_").upper()
+    place["ssl_mode"] = settings.ssl_mode.replace("-", "_").upper()
     if settings.ssl_ca is not None:
         place["ssl"] = {"ca": str(settings.ssl_ca)}
     silence_s = max(10, min(_MOST_SILENT_S, round(settings.snapshot_age_limit_s) + _SILENCE_S))

@@ -13,7 +13,7 @@ from typing import Final
 import MySQLdb
 
 from agent.collectors.mysql.catalog import SourceTable, list_names, quote
-from agent.collectors.mysql.connect import Session, literal, text_of
+from agent.collectors.mysql.connect import Session, same_name, text_of
 from agent.collectors.mysql.failures import Error
 
 _DELIMITER: Final = "$$"
@@ -40,14 +40,13 @@ class _Kind:
 
 
 _ROUTINES: Final = (
-    "SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {database} AND ROUTINE_TYPE = '{word}' "
-    "ORDER BY 1"
+    "SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE {database} AND ROUTINE_TYPE = '{word}' ORDER BY 1"
 )
 _TRIGGERS: Final = (
-    "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = {database} "
+    "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE {database} "
     "ORDER BY EVENT_OBJECT_TABLE, ACTION_TIMING, EVENT_MANIPULATION, ACTION_ORDER"
 )
-_EVENTS: Final = "SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = {database} ORDER BY 1"
+_EVENTS: Final = "SELECT EVENT_NAME FROM information_schema.EVENTS WHERE {database} ORDER BY 1"
 _KINDS: Final = (
     _Kind("sequences", "SEQUENCE", 1, None, is_program=False),
     _Kind("tables", "TABLE", 1, None, is_program=False),
@@ -93,7 +92,10 @@ def _write_kind(
                 + "\n"
             )
         elif kind.is_program:
-            yield f"DELIMITER {_DELIMITER}\n{said}{_DELIMITER}\nDELIMITER ;\n"
+            delimiter = _DELIMITER
+            while delimiter in said:
+                delimiter += "$"
+            yield f"DELIMITER {delimiter}\n{said}\n{delimiter}\nDELIMITER ;\n"
         else:
             yield f"{said};\n"
 
@@ -103,7 +105,8 @@ def _names(session: Session, database: str, tables: list[SourceTable], kind: _Ki
         return [table.name for table in tables]
     if kind.names is None:
         return list_names(session, database, kind.word)
-    rows = session.query(kind.names.format(database=literal(database), word=kind.word))
+    column = {"TRIGGER": "TRIGGER_SCHEMA", "EVENT": "EVENT_SCHEMA"}.get(kind.word, "ROUTINE_SCHEMA")
+    rows = session.query(kind.names.format(database=same_name(column, database), word=kind.word))
     return [text_of(name) for (name,) in rows]
 
 

@@ -16,6 +16,8 @@ from agent.errors import BudgetError
 _LOOK_EVERY_S: Final = 5.0
 _WAITING: Final = ("Waiting for table", "Waiting for global", "Waiting for backup lock", "Locked")
 """How the server begins to say that a session waits for somebody's lock on a table."""
+_ALL: Final = re.compile(r"\s*flush\s+(?:local\s+|no_write_to_binlog\s+)?tables?\s*(?:with\b|;|$)|\s*backup\s+stage\b")
+"""Statements that wait for every table that is read: backups of other tools, behind which all writers stand."""
 
 
 class Budget:
@@ -101,11 +103,18 @@ class Patience:
         ]
         if not statements:
             return {}
-        counts = {name: _count_naming(name.casefold(), statements) for name in sorted(self._held)}
+        counts = {name: count_waiting(name.casefold(), statements) for name in sorted(self._held)}
         return {name: count for name, count in counts.items() if count}
 
 
-def _count_naming(name: str, statements: Sequence[str | None]) -> int:
-    """Count the statements that name a table, as a word; one that cannot be seen may."""
+def count_waiting(name: str, statements: Sequence[str | None]) -> int:
+    """Count the statements that wait for a table: that name it as a word, name all of them, or cannot be seen.
+
+    >>> count_waiting("visit", ["alter table `visit` add c int", "drop table visits", None, "flush tables with read lock"])
+    3
+    """
     word = re.compile(rf"(?<![\w$]){re.escape(name)}(?![\w$])")
-    return sum(statement is None or word.search(statement) is not None for statement in statements)
+    return sum(
+        statement is None or _ALL.match(statement) is not None or word.search(statement) is not None
+        for statement in statements
+    )

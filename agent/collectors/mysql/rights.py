@@ -13,6 +13,7 @@ from typing import Final
 
 import MySQLdb
 
+from agent.collectors.mysql.catalog import Server
 from agent.collectors.mysql.connect import Session, text_of
 from agent.collectors.mysql.failures import Error
 
@@ -40,9 +41,10 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """What an account may do with a database."""
+    """What an account may do. `ignores_case`: the server takes names of databases that differ in case alone for one."""
 
     grants: tuple[Grant, ...]
+    ignores_case: bool = False
 
     def may(self, right: str, database: str) -> bool:
         """Tell whether the account has a right to all of a database."""
@@ -56,24 +58,28 @@ class Rights:
         """Give the rights by which the account could change something of the database."""
         found: set[str] = set()
         for grant in self.grants:
-            if not grant.is_revoked and (grant.database == "*" or _covers(grant.database, database)):
+            if not grant.is_revoked and self._is_about(grant, database):
                 found |= grant.rights & _CHANGING
         return sorted(found)
 
+    def _is_about(self, grant: Grant, database: str) -> bool:
+        return grant.database == "*" or _covers(grant.database, database, re.IGNORECASE if self.ignores_case else 0)
+
     def _has(self, right: str, database: str, *, is_revoked: bool) -> bool:
         return any(
-            {right, _ALL} & grant.rights and (grant.database == "*" or _covers(grant.database, database))
+            {right, _ALL} & grant.rights and self._is_about(grant, database)
             for grant in self.grants
             if grant.table == "*" and grant.is_revoked is is_revoked
         )
 
 
-def read_rights(session: Session) -> Rights:
+def read_rights(session: Session, server: Server) -> Rights:
     """Ask the server. Raises: MySQLdb.Error."""
-    return parse_rights([text_of(line) for (line,) in session.query(f"SHOW GRANTS{_find_roles(session)}")])
+    lines = [text_of(line) for (line,) in session.query(f"SHOW GRANTS{_find_roles(session)}")]
+    return parse_rights(lines, ignores_case=server.lower_case_names > 0)
 
 
-def parse_rights(lines: Sequence[str]) -> Rights:
+def parse_rights(lines: Sequence[str], *, ignores_case: bool = False) -> Rights:
     r"""Read what SHOW GRANTS says; lines of other things (roles, proxies) are passed over.
 
     >>> rights = parse_rights(["GRANT SELECT, SHOW VIEW ON `h\\_is`.* TO `j`@`%`", "GRANT USAGE ON *.* TO `j`@`%`"])
@@ -90,7 +96,7 @@ def parse_rights(lines: Sequence[str]) -> Rights:
         rights = frozenset(right for right in named if right)
         extra = {"GRANT OPTION"} if "WITH GRANT OPTION" in line else set()
         grants.append(Grant(rights | extra, _bare(found[3]), _bare(found[4]), found[1] == "REVOKE"))
-    return Rights(tuple(grants))
+    return Rights(tuple(grants), ignores_case)
 
 
 def _find_roles(session: Session) -> str:
@@ -109,10 +115,10 @@ def _bare(name: str) -> str:
     return name if name == "*" else name[1:-1].replace("``", "`")
 
 
-def _covers(pattern: str, database: str) -> bool:
+def _covers(pattern: str, database: str, flags: int) -> bool:
     r"""Tell whether a database of a grant, in which `%` and `_` stand for others unless behind `\`, is this one."""
     parts = re.split(r"(\\[%_\\]|%|_)", pattern)
     expression = "".join(
         {"%": ".*", "_": "."}.get(part, re.escape(part[1:] if part.startswith("\\") else part)) for part in parts
     )
-    return re.fullmatch(expression, database, re.DOTALL | re.IGNORECASE) is not None
+    return re.fullmatch(expression, database, re.DOTALL | flags) is not None

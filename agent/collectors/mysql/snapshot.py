@@ -31,6 +31,8 @@ from agent.errors import SourceDownError, SourceError
 _BEGIN: Final = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"
 _GUARD_WAIT_S: Final = 1
 _FILE: Final = re.compile(r"[!-~]+")
+_OWN: Final = frozenset({"system user", "event_scheduler"})
+"""Users of the server's own threads, which replicate and schedule."""
 _IDLE: Final = frozenset({"Sleep", "Daemon", "Binlog Dump", "Binlog Dump GTID", "Slave_IO", "Slave_SQL"})
 
 
@@ -135,8 +137,8 @@ class Snapshot:
 
     def _refuse_if_busy(self) -> None:
         for row in self._watcher.query("SHOW PROCESSLIST"):
-            number, command, seconds = row[0], text_of(row[4]), int(row[5] or 0)
-            if command not in _IDLE and seconds > _GUARD_WAIT_S and int(number or 0) != self._watcher.id:
+            user, command, seconds = text_of(row[1]), text_of(row[4]), int(row[5] or 0)
+            if command not in _IDLE and user not in _OWN and seconds > _GUARD_WAIT_S:
                 raise SourceDownError(
                     f"{self._settings.address} has been busy with a query for {seconds} s: stopping all writing behind "
                     "it would hold everybody up",

@@ -64,8 +64,8 @@ class MysqlView:
             raise
 
     def _begin(self, watcher: Session) -> None:
-        self._server = read_server(watcher)
-        self._is_whole = read_rights(watcher).may("SELECT", self._settings.database)
+        self._server = read_server(watcher, self._settings.database)
+        self._is_whole = read_rights(watcher, self._server).may("SELECT", self._server.database)
         sources, altered = self._take_snapshot(watcher)
         assert self._snapshot is not None
         self.position = self._snapshot.position
@@ -77,7 +77,7 @@ class MysqlView:
 
     def _take_snapshot(self, watcher: Session) -> tuple[list[SourceTable], set[str]]:
         """Begin the snapshot while nothing is altered; give the tables, and the names of those that were all the same."""
-        database = self._settings.database
+        database = self._server.database
         for attempt in range(1, _ATTEMPTS + 1):
             before = {table.name: table for table in read_tables(watcher, database)}
             self._ddl = write_ddl(watcher, database, list(before.values()))
@@ -128,7 +128,7 @@ class MysqlView:
             notes.append("the server is read_only, as replicas are: it may lag behind, and the position is its own")
         if not self._is_whole:
             notes.append(
-                f"the account has no right to SELECT from the whole of database {self._settings.database}: tables that "
+                f"the account has no right to SELECT from the whole of database {self._server.database}: tables that "
                 "it may not see are missing here, and the server does not tell which"
             )
         if self._untransactional:
@@ -174,14 +174,14 @@ class MysqlView:
     def _select_sequences(self, watcher: Session) -> list[str]:
         if self._settings.is_excluded(SEQUENCES.name):
             return []
-        database = self._settings.database
+        database = self._server.database
         names = list_sequences(watcher, database)
         return [name for name in names if self._settings.exclusion_of(encode_name([database, name])) is None]
 
     def _read_sequences(self) -> bytes:
         # Once, for they go on: the same table read twice gives the same rows.
         if self._sequence_lines is None:
-            self._sequence_lines = read_sequences(self._watcher, self._settings.database, self._sequences)
+            self._sequence_lines = read_sequences(self._watcher, self._server.database, self._sequences)
         return self._sequence_lines
 
     def _read_table(self, offered: OfferedTable, blobs: BlobSink) -> Iterator[bytes]:

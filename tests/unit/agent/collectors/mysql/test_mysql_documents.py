@@ -17,7 +17,7 @@ OBJECTS = """
     CREATE VIEW v AS SELECT id, v FROM `病 \\``a` WHERE v = '张';
     CREATE SEQUENCE numbers START WITH 5 INCREMENT BY 3 MAXVALUE 1000 CYCLE;
     CREATE FUNCTION twice(n int) RETURNS int DETERMINISTIC RETURN n * 2;
-    CREATE PROCEDURE p(IN n int) BEGIN SELECT '$; 中'; SELECT twice(n); END;
+    CREATE PROCEDURE p(IN n int) BEGIN SELECT '$$; 中', '$$$'; SELECT twice(n); END;
     CREATE TRIGGER tr BEFORE INSERT ON child FOR EACH ROW BEGIN SET NEW.parent = NULL; END;
     CREATE EVENT ev ON SCHEDULE EVERY 1 YEAR DO BEGIN DELETE FROM child; END;
     INSERT INTO `病 \\``a` (v) VALUES ('张')
@@ -43,7 +43,7 @@ def test_ddl_has_every_kind_of_objects_and_runs(mariadb_server: MariadbServer, d
     body = read_ddl(mariadb_server, database)
     text = body.decode()
     for words in ("CREATE DATABASE", "CREATE TABLE `病 \\``a`", "COMMENT '说明 ''x'", "FOREIGN KEY", "VIEW `v`", "CREATE SEQUENCE",
-                  "FUNCTION `twice`", "SELECT '$; 中'", "TRIGGER tr", "EVENT `ev`"):  # fmt: skip
+                  "FUNCTION `twice`", "SELECT '$$; 中', '$$$'", "TRIGGER tr", "EVENT `ev`"):  # fmt: skip
         assert words in text
     mariadb_server.drop_database(database)
     command = [
@@ -137,3 +137,39 @@ def test_tables_whose_rows_live_elsewhere_or_cannot_be_opened_are_omitted(
         if f"{database}.lost" in names:
             with pytest.raises(Exception, match="tablespace"):
                 read_lines(view, f"{database}.lost")
+
+
+def test_databases_and_tables_that_differ_in_case_alone_are_not_mixed_up(mariadb_server: MariadbServer) -> None:
+    try:
+        for name, value in (("case_his", 1), ("CASE_HIS", 2)):
+            mariadb_server.create_database(name)
+            mariadb_server.execute(
+                f"CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES ({value});"
+                f"CREATE TABLE T (a varchar(9), b int); INSERT INTO T VALUES ('big', {value});"
+                "CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET @x = 1",
+                database=name,
+            )
+        mariadb_server.execute("CREATE TABLE only_here (id int)", database="CASE_HIS")
+        for name, value in (("case_his", b"1"), ("CASE_HIS", b"2")):
+            with MysqlCollector(settings_for(mariadb_server, name)).open_view() as view:
+                assert read_lines(view, f"{name}.t") == [value]
+                assert read_lines(view, f"{name}.T") == [b"big\t" + value]
+                assert len(view.tables()) == (2 if name == "case_his" else 3)
+                assert view.documents()[0].body.count(b"TRIGGER") == 1
+    finally:
+        mariadb_server.drop_database("case_his")
+        mariadb_server.drop_database("CASE_HIS")
+
+
+def test_database_is_spelled_as_the_server_keeps_it_where_case_does_not_count() -> None:
+    server = MariadbServer.create()
+    try:
+        server.kill()
+        server.start("--lower-case-table-names=1")
+        server.create_database("his")
+        server.execute("CREATE TABLE Visit (id int PRIMARY KEY)", database="his")
+        with MysqlCollector(settings_for(server, "HIS")).open_view() as view:
+            assert [t.schema.name for t in view.tables()] == ["his.visit"]
+            assert not [note for note in view.notes() if "no right" in note]
+    finally:
+        server.stop()

@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every type of MariaDB comes out in its kind's canonical form."""
 
+import doctest
 import random
 import shutil
 import struct
 from collections.abc import Sequence
+from types import ModuleType
 
 import pytest
 
-from agent.collectors.mysql import MysqlCollector
+from agent.collectors.mysql import MysqlCollector, cells, limits, rights
 from agent.collectors.mysql.cells import convert_float4, convert_float8
 from evidence.rows.line import encode_line
 from evidence.rows.schema import Column
 from evidence.rows.values import Kind, check_value, format_float4, format_float8
+from tests.fakes.nasty import TEXTS
 from tests.servers.mariadb import MariadbServer
 from tests.servers.reading import column_of, find_table, read_lines, read_rows
 from tests.servers.reading_mysql import settings_for
@@ -264,7 +267,29 @@ def _is_finite(*values: float) -> bool:
     return all(x == x and abs(x) != float("inf") for x in values)
 
 
+@pytest.mark.parametrize("module", [cells, limits, rights], ids=lambda module: module.__name__)
+def test_examples_of_the_modules_hold(module: ModuleType) -> None:
+    failed, tried = doctest.testmod(module)
+    assert (failed, tried > 0) == (0, True)
+
+
 def test_canonical_forms_of_this_module_are_canonical() -> None:
     for _, _, kind, scale, values in TYPES:
         for value in values:
             check_value(kind, scale, value.encode())
+
+
+def test_nasty_texts_come_as_they_are(mariadb_server: MariadbServer, mariadb_database: str) -> None:
+    mariadb_server.execute(
+        "CREATE TABLE n (id int PRIMARY KEY, a varchar(90), b longtext, c varbinary(90))", database=mariadb_database
+    )
+    for i, text in enumerate(TEXTS):
+        told = None if text is None else text.decode()
+        mariadb_server.execute(
+            "INSERT INTO n VALUES (%s, %s, %s, %s)", (i, told, told, text), database=mariadb_database
+        )
+    with MysqlCollector(settings_for(mariadb_server, mariadb_database)).open_view() as view:
+        rows = read_rows(view, f"{mariadb_database}.n")
+    assert rows == [
+        [b"%d" % i, text, text, None if text is None else b"\\x" + text.hex().encode()] for i, text in enumerate(TEXTS)
+    ]

@@ -54,7 +54,7 @@ VALUES: dict[str, tuple[Kind, int | None, Callable[[str], bytes]]] = {
     "decimal(38,10)": (Kind.DECIMAL, 10, lambda v: f"{Decimal(v):.10f}".encode()),
     "numeric without scale": (Kind.DECIMAL, None, str.encode),
     "float8": (Kind.FLOAT8, None, lambda v: format_float8(float(v))),
-    "float4": (Kind.FLOAT4, None, lambda v: format_float4(single(v))),
+    "float4": (Kind.FLOAT4, None, lambda v: format_float4(single(float(v)))),
     "bytes": (Kind.BYTES, None, lambda v: b"\\x" + v.encode()),
     "date": (Kind.DATE, None, str.encode),
     "time": (Kind.TIME, None, _timestamp),

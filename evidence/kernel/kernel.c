@@ -156,6 +156,7 @@ static int lane_count = 4;
 static void choose_lanes(int most) {
     hash_all = hash_all_4;
     lane_count = 4;
+    (void)most;
 #if defined(__x86_64__)
     __builtin_cpu_init();
     if (most >= 16 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")) {

@@ -25,6 +25,7 @@ from agent.config import (
     AnySource,
     CommandSource,
     FilesSource,
+    MysqlSource,
     OdbcSource,
     OracleSource,
     PostgresqlSource,
@@ -235,7 +236,7 @@ class Agent:
             try:
                 findings += self._make_collector(source).check()
             except AgentError as err:
-                findings.append(Finding(Severity.FAIL, source.name, str(err), err.hint))
+                findings.append(Finding(Severity.FAIL, source.name, err.message, err.remedy))
         return findings
 
     def grants(self, source: str) -> str:
@@ -276,6 +277,7 @@ class Agent:
             settings.folder / name,
             max_bytes=settings.max_size,
             min_free_bytes=settings.min_free,
+            keep_bytes=settings.keep,
             level=settings.compression,
         )
 
@@ -386,6 +388,8 @@ class Agent:
             return FilesCollector(FilesSettings(source.path, source.include, source.exclude, source.attempts))
         if isinstance(source, CommandSource):
             return self._make_command(source)
+        if isinstance(source, MysqlSource):
+            return self._make_mysql(source)
         if isinstance(source, OdbcSource):
             return self._make_odbc(source)
         if isinstance(source, SqlserverSource):
@@ -489,6 +493,43 @@ class Agent:
                 consistency=Consistency(source.consistency),
             ),
             self._environ,
+        )
+
+    def _make_mysql(self, source: MysqlSource) -> Collector:
+        try:
+            from agent.collectors.mysql import MysqlCollector, MysqlSettings
+        except ImportError as err:
+            raise SourceError(
+                Text(
+                    zh=f"来源 {source.name!r} 所需的驱动加载不了：{err}",
+                    en=f"the driver that source {source.name!r} needs cannot be loaded: {err}",
+                ),
+                hint=Text(
+                    zh="执行 `pip install 'jinsuo[mysql]'` 安装；在 Linux 上会就地编译，需要 gcc、python3-dev、pkg-config 和 "
+                    "libmariadb-dev（或 default-libmysqlclient-dev）",
+                    en="install it with `pip install 'jinsuo[mysql]'`; on Linux that builds it, and needs gcc, "
+                    "python3-dev, pkg-config and libmariadb-dev (or default-libmysqlclient-dev)",
+                ),
+            ) from err
+        return MysqlCollector(
+            MysqlSettings(
+                host=source.host,
+                port=source.port,
+                database=source.database,
+                user=source.user,
+                password=Secrets(self.folder, self._environ).find(source.password) if source.password else "",
+                ssl_mode=source.ssl_mode,
+                ssl_ca=source.ssl_ca,
+                include=source.include,
+                exclude=source.exclude,
+                as_names=dict(source.as_names),
+                lock_guard=source.lock_guard,
+                lock_timeout_s=source.lock_timeout,
+                give_way_after_s=source.give_way_after,
+                statement_timeout_s=source.statement_timeout,
+                snapshot_age_limit_s=source.snapshot_age_limit,
+                connect_timeout_s=source.connect_timeout,
+            )
         )
 
     def _make_postgresql(self, source: PostgresqlSource) -> Collector:

@@ -115,6 +115,25 @@ class PostgresqlSource(_TableSource):
     pg_dump: Path | None = None
 
 
+class MysqlSource(_TableSource):
+    """A database of a MySQL or MariaDB server. A host that begins with `/` is a Unix socket."""
+
+    kind: Literal["mysql"]
+    host: Text1 = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 3306
+    database: Text1
+    user: Text1
+    password: SecretReference | None = None
+    ssl_mode: Literal["disabled", "preferred", "required", "verify-ca", "verify-identity"] = "preferred"
+    ssl_ca: Path | None = None
+    lock_guard: bool = False
+    lock_timeout: Annotated[Seconds, Field(ge=1)] = 10
+    give_way_after: Annotated[Seconds, Field(ge=1)] = 15
+    statement_timeout: Annotated[Seconds, Field(ge=1)] | None = None
+    connect_timeout: Annotated[Seconds, Field(ge=1)] = 10
+    snapshot_age_limit: Annotated[Seconds, Field(ge=1)] = 4 * 3600
+
+
 _HOLDS_PASSWORD = re.compile(r"(?i)(?:^|;)\s*(?:pwd|password)\s*=")
 
 
@@ -245,16 +264,29 @@ def is_reference(value: str) -> bool:
     return _SECRET.fullmatch(value) is not None
 
 
-AnySource = SqliteSource | PostgresqlSource | SqlserverSource | OracleSource | OdbcSource | FilesSource | CommandSource
+AnySource = (
+    SqliteSource
+    | PostgresqlSource
+    | MysqlSource
+    | SqlserverSource
+    | OracleSource
+    | OdbcSource
+    | FilesSource
+    | CommandSource
+)
 Source = Annotated[AnySource, Field(discriminator="kind")]
 
 
 class SpoolSettings(Settings):
-    """The durable outbox. `max_size` caps what waits in it; `min_free` is left free on its volume."""
+    """The durable outbox. `max_size` caps what waits in it; `min_free` is left free on its volume.
+
+    `keep`: so much of what each source has sent stays, so that changed pages travel as differences against it.
+    """
 
     folder: Path = Path("spool")
     max_size: Annotated[SizeBytes, Field(ge=64 << 20)] = 20 << 30
     min_free: Annotated[SizeBytes, Field(ge=0)] = 1 << 30
+    keep: Annotated[SizeBytes, Field(ge=0)] = 2 << 30
     compression: Annotated[int, Field(ge=1, le=19)] = 1
 
 
@@ -301,6 +333,8 @@ def _absolute(source: Source, base: Path) -> Source:
     if isinstance(source, PostgresqlSource):
         paths = {"sslrootcert": source.sslrootcert, "pg_dump": source.pg_dump}
         return source.model_copy(update={name: base / path for name, path in paths.items() if path is not None})
+    if isinstance(source, MysqlSource):
+        return source.model_copy(update={"ssl_ca": base / source.ssl_ca}) if source.ssl_ca is not None else source
     if isinstance(source, OracleSource):
         return source.model_copy(update={"client": base / source.client if source.client is not None else None})
     if isinstance(source, OdbcSource | SqlserverSource):

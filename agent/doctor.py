@@ -16,6 +16,7 @@ from agent.config import (
     AgentConfig,
     CommandSource,
     FilesSource,
+    MysqlSource,
     OdbcSource,
     OracleSource,
     PostgresqlSource,
@@ -31,7 +32,7 @@ from terminal.language import Language, Text
 CLOCK_WARN = timedelta(minutes=5)
 CLOCK_FAIL = timedelta(days=1)
 _MIB = 1 << 20
-_WITH_PASSWORD = (PostgresqlSource, SqlserverSource, OracleSource, OdbcSource)
+_WITH_PASSWORD = (PostgresqlSource, MysqlSource, SqlserverSource, OracleSource, OdbcSource)
 _WHOLE_BY_THEMSELVES = frozenset({"sqlite", "files", "command"})
 """Kinds of sources that have no accounts, jobs or procedures beside what is read."""
 
@@ -214,7 +215,7 @@ def _examine_volumes(of: Circumstances) -> Iterator[Finding]:
     spool = of.config.spool.folder
     for source in of.config.sources:
         subject = f"{source.name}: volume"
-        if isinstance(source, PostgresqlSource | SqlserverSource | OracleSource | OdbcSource):
+        if isinstance(source, PostgresqlSource | MysqlSource | SqlserverSource | OracleSource | OdbcSource):
             if isinstance(source, OdbcSource):
                 continue  # where its database is, only its driver knows
             if _is_local(source.host):

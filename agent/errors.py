@@ -22,6 +22,7 @@ AgentError                   (terminal.OperatorError: message, hint, code, exit 
 """
 
 from terminal.errors import EXIT_RETRY, EXIT_USAGE, OperatorError
+from terminal.language import Text
 
 
 class AgentError(OperatorError):
@@ -111,7 +112,7 @@ class CenterRefusedError(AgentError):
 
     code = "JS-2301"
 
-    def __init__(self, message: str, *, hint: str, refusal: str = "") -> None:
+    def __init__(self, message: str | Text, *, hint: str | Text, refusal: str = "") -> None:
         super().__init__(message, hint=hint)
         self.refusal = refusal
 

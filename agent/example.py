@@ -30,6 +30,9 @@ spool:
   max_size: 20 GiB
   # 该卷上始终留出的空间。 What is always left free on that volume.
   min_free: 1 GiB
+  # 每个来源已送出的数据留多少：次日改过的页只传差异；空间不足时先删它。
+  # How much of what each source has sent is kept: changed pages then travel as differences. Given up first for room.
+  keep: 2 GiB
   # zstd 压缩级别，1 至 19；3 级只小 1%，慢一半。 Level of zstd, 1 to 19; 3 is half as fast for 1 % less.
   compression: 1
 
@@ -90,6 +93,32 @@ sources:
     #         ignore: ["*.tmp", "*.temp", "*.part", "*.partial", "*.filepart", "*.crdownload", "*.download", "*.swp", "*~", "~$*",
     #                  ".~*", ".#*", ".nfs*"]}
     watch: null
+
+  # 一个 MySQL 或 MariaDB 数据库。 A database of MySQL or MariaDB.
+  - name: pacs
+    kind: mysql
+    # 主机；以 / 开头则为 Unix 套接字。 Host; one that begins with / is a Unix socket.
+    host: 127.0.0.1
+    port: 3306
+    database: pacs
+    # 只读账户；`jinsuo-agent grants pacs` 给出其 SQL。 The read-only account; `jinsuo-agent grants pacs` prints its SQL.
+    user: jinsuo
+    password: secret:pacs
+    # disabled、preferred、required、verify-ca 或 verify-identity。 As in MySQL's own programs.
+    ssl_mode: preferred
+    # 服务器证书的签发者（PEM 文件）；null 随系统。 Who signed the server's certificate (PEM); null: the system's.
+    ssl_ca: null
+    include: []
+    exclude: []
+    as: {}
+    # 让全库停写片刻（毫秒），以得到两个同一状态的会话和准确的日志位置；需要 RELOAD 权限。
+    # Stop all writing for a moment (milliseconds), for two sessions of one state and the exact position; needs RELOAD.
+    lock_guard: false
+    lock_timeout: 10 s
+    give_way_after: 15 s
+    statement_timeout: null
+    connect_timeout: 10 s
+    snapshot_age_limit: 4 h
 
   # 一个 SQL Server 数据库，经微软的 ODBC 驱动。 A database of SQL Server, by Microsoft's ODBC driver.
   # 尚未在真实服务器上运行过。 not yet run against a live server

@@ -3,36 +3,65 @@
 
 An id stands here once its pack is durable in the spool, or the center has said that it holds the object. So what an
 interrupted run has left in the spool is not written twice, and losing entries costs a question. Should the center lack
-an object after all, it says so before it logs the statement; then all is forgotten and asked anew. Bodies of nodes and
-of each table's newest pages are kept too, up to a bound: tomorrow's of the same first key travel as differences against
-them (codec 2). SQLite
-without fsync: after a crash the file may be empty or torn, and is begun anew as soon as that shows. Thread-safe.
+an object after all, it says so before it logs the statement; then all is forgotten and asked anew. Where pages and nodes
+that travelled whole stand in the packs that the spool keeps is noted too: tomorrow's of the same first key travel as
+differences against them (codec 2). SQLite without fsync: after a crash the file may be empty or torn, and is begun anew
+as soon as that shows. Thread-safe.
 """
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import NamedTuple, TypeVar
 
 from agent.errors import SpoolError
 from evidence.digest import ObjectId
 
-_MOST_NODE_BYTES = 256 << 20
 PAGES = -1
-"""The level under which pages are kept."""
-KeptBody: TypeAlias = tuple[str, int, bytes, ObjectId, bytes]
-"""Table, level (or PAGES), first key, id, body of an object that travelled without a base."""
+"""The level of pages among bases; a node has the level of its children."""
+PINNED_PAGES = 2_000
+"""So many of each table's newest pages, about 24 MiB, are given up last: rows are mostly added and changed at the end."""
+
+
+class BaseKey(NamedTuple):
+    """What an object and its successor of tomorrow have in common: table, level (or PAGES), key of the first row."""
+
+    table: str
+    level: int
+    hint: bytes
+
+
+class Base(NamedTuple):
+    """An object that travelled whole: where its frame stands in its pack."""
+
+    key: BaseKey
+    object_id: ObjectId
+    offset: int
+    size: int
+
+
+class KeptFrame(NamedTuple):
+    """A frame in a pack that the spool may still have."""
+
+    object_id: ObjectId
+    pack: str
+    offset: int
+    size: int
+
+
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _T = TypeVar("_T")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS known (source TEXT NOT NULL, id BLOB NOT NULL, PRIMARY KEY (source, id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS complete (source TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS node (
+DROP TABLE IF EXISTS node;
+CREATE TABLE IF NOT EXISTS base (
     source TEXT NOT NULL, name TEXT NOT NULL, level INTEGER NOT NULL, hint BLOB NOT NULL, id BLOB NOT NULL,
-    body BLOB NOT NULL, PRIMARY KEY (source, name, level, hint)
+    pack TEXT NOT NULL, offset INTEGER NOT NULL, size INTEGER NOT NULL, PRIMARY KEY (source, name, level, hint)
 );
+CREATE INDEX IF NOT EXISTS base_pack ON base (source, pack);
 """
 
 
@@ -84,61 +113,45 @@ class Holdings:
         """Forget all of a source: the center has said that something is missing after all."""
 
         def act(db: sqlite3.Connection) -> None:
-            for table in ("complete", "known", "node"):
+            for table in ("complete", "known", "base"):
                 db.execute(f"DELETE FROM {table} WHERE source = ?", (source,))  # noqa: S608 - our own names
 
         self._act(act)
 
-    def find_base(self, source: str, table: str, level: int, hint: bytes) -> tuple[ObjectId, bytes] | None:
-        """Give the node or page of a table that began with the same key, if its body is kept."""
+    def find_base(self, source: str, key: BaseKey) -> KeptFrame | None:
+        """Find the object of this key that travelled whole, if the center is known to hold it."""
         row = self._act(
             lambda db: db.execute(
-                "SELECT id, body FROM node WHERE source = ? AND name = ? AND level = ? AND hint = ? "
-                "AND EXISTS (SELECT 1 FROM known WHERE known.source = node.source AND known.id = node.id)",
-                (source, table, level, hint),
+                "SELECT id, pack, offset, size FROM base WHERE source = ? AND name = ? AND level = ? AND hint = ? "
+                "AND EXISTS (SELECT 1 FROM known WHERE known.source = base.source AND known.id = base.id)",
+                (source, *key),
             ).fetchone()
         )
-        return None if row is None else (ObjectId(row[0]), row[1])
+        return None if row is None else KeptFrame(ObjectId(row[0]), *row[1:])
 
     def has_pages(self, source: str, table: str) -> bool:
-        """Tell whether pages of a table are kept."""
-        sql = "SELECT 1 FROM node WHERE source = ? AND name = ? AND level = ? LIMIT 1"
+        """Tell whether pages of a table are among the bases."""
+        sql = "SELECT 1 FROM base WHERE source = ? AND name = ? AND level = ? LIMIT 1"
         return self._act(lambda db: db.execute(sql, (source, table, PAGES)).fetchone()) is not None
 
-    def keep_pages(self, source: str, table: str, pages: Iterable[KeptBody], most_bytes: int) -> None:
-        """Keep pages of a table, the newest at the end, and of all that are kept of it the newest `most_bytes`."""
-        kept = list(pages)
-        if not kept:
-            return
-        self.keep_nodes(source, kept)
+    def add_bases(self, source: str, pack: str, bases: Iterable[Base]) -> None:
+        """Note where objects stand that travelled whole; the newest of a key counts."""
+        rows = [(source, *base.key, base.object_id, pack, base.offset, base.size) for base in bases]
+        sql = "INSERT OR REPLACE INTO base VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        self._act(lambda db: db.executemany(sql, rows))
 
-        def prune(db: sqlite3.Connection) -> None:
-            used = 0
-            rows = db.execute(
-                "SELECT rowid, length(body) FROM node WHERE source = ? AND name = ? AND level = ? ORDER BY rowid DESC",
-                (source, table, PAGES),
-            ).fetchall()
-            for rowid, size in rows:
-                used += size
-                if used > most_bytes:
-                    db.execute("DELETE FROM node WHERE rowid = ?", (rowid,))
+    def pinned_packs(self, source: str) -> set[str]:
+        """Give the packs that hold nodes, or the newest pages of a table: those to give up last."""
+        sql = (
+            "SELECT DISTINCT pack FROM (SELECT pack, level, row_number() OVER (PARTITION BY name, level ORDER BY rowid "
+            "DESC) AS age FROM base WHERE source = ?) WHERE level <> ? OR age <= ?"
+        )
+        return {row[0] for row in self._act(lambda db: db.execute(sql, (source, PAGES, PINNED_PAGES)).fetchall())}
 
-        self._act(prune)
-
-    def keep_nodes(self, source: str, nodes: Sequence[KeptBody]) -> None:
-        """Keep bodies of objects that travelled without a base, up to the bound."""
-
-        def act(db: sqlite3.Connection) -> None:
-            (used,) = db.execute("SELECT coalesce(sum(length(body)), 0) FROM node").fetchone()
-            for table, level, hint, name, body in nodes:
-                used += len(body)
-                if used > _MOST_NODE_BYTES:
-                    return
-                db.execute(
-                    "INSERT OR REPLACE INTO node VALUES (?, ?, ?, ?, ?, ?)", (source, table, level, hint, name, body)
-                )
-
-        self._act(act)
+    def forget_packs(self, source: str, packs: Iterable[str]) -> None:
+        """Forget bases whose packs are gone."""
+        rows = [(source, pack) for pack in packs]
+        self._act(lambda db: db.executemany("DELETE FROM base WHERE source = ? AND pack = ?", rows))
 
     def _act(self, act: Callable[[sqlite3.Connection], _T]) -> _T:
         """Read or change the file, in one transaction. Raises: SpoolError if it cannot be written.

@@ -29,12 +29,15 @@ from evidence.manifest.grammar import check_unit_name
 from evidence.wire import messages
 from evidence.wire.enrolment import EnrolmentCode, parse_code, pin_of_vkey
 from evidence.wire.token import NOBODY, Request
+from terminal.language import Text
 
 FILE_NAME: Final = "center.json"
 FORMAT: Final = "jinsuo/identity@v1"
 _STATEMENT_KEY: Final = "keys/statement.pem"
 _COSIGNER_KEY: Final = "keys/cosigner.pem"
-_NOT_ENROLLED = "run: jinsuo-agent enroll --center URL --code CODE"
+_NOT_ENROLLED = Text(
+    zh="运行：jinsuo-agent enroll --center URL --code CODE", en="run: jinsuo-agent enroll --center URL --code CODE"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,10 @@ class Identity:
             statement = open_signer(f"file:{folder / _STATEMENT_KEY}", address.unit, KeyType.ED25519)
             cosigner = open_signer(f"file:{folder / _COSIGNER_KEY}", address.unit, KeyType.COSIGNATURE)
         except FileNotFoundError as err:
-            raise EnrolmentError(f"the agent in {folder} is not enrolled at a center", hint=_NOT_ENROLLED) from err
+            raise EnrolmentError(
+                Text(zh=f"{folder} 中的采集端尚未在中心登记", en=f"the agent in {folder} is not enrolled at a center"),
+                hint=_NOT_ENROLLED,
+            ) from err
         except EvidenceError as err:
             raise EnrolmentError(
                 f"the identity in {folder} is damaged: {err}",
@@ -144,8 +150,14 @@ def enroll(folder: Path, url: str, code_text: str) -> tuple[Identity, tuple[str,
     """
     if is_enrolled(folder):
         raise EnrolmentError(
-            f"the agent in {folder} is enrolled already, as unit {Identity.open(folder).unit}",
-            hint="for another unit or center make another folder with `jinsuo-agent init`",
+            Text(
+                zh=f"{folder} 中的采集端已登记为 {Identity.open(folder).unit}",
+                en=f"the agent in {folder} is enrolled already, as unit {Identity.open(folder).unit}",
+            ),
+            hint=Text(
+                zh="另一个单位或中心请用 `jinsuo-agent init` 另建目录",
+                en="for another unit or center make another folder with `jinsuo-agent init`",
+            ),
         )
     code = _read_code(code_text)
     url = _check_url(url)
@@ -210,7 +222,10 @@ def _read_code(text: str) -> EnrolmentCode:
         return parse_code(text)
     except EvidenceError as err:
         raise EnrolmentError(
-            f"the enrolment code cannot be used: {err}", hint="type it again, or use the file that came with the letter"
+            Text(zh=f"登记码不能用：{err}", en=f"the enrolment code cannot be used: {err}"),
+            hint=Text(
+                zh="重新输入，或使用随信附上的文件", en="type it again, or use the file that came with the letter"
+            ),
         ) from err
 
 
@@ -223,6 +238,7 @@ def _check_url(url: str) -> str:
         parts = urlsplit("")
     if not is_usable or parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
         raise EnrolmentError(
-            f"the address {url!r:.120} is not one of a center", hint="it looks like https://archives.example:8443"
+            Text(zh=f"{url!r:.120} 不是中心的地址", en=f"the address {url!r:.120} is not one of a center"),
+            hint=Text(zh="形如 https://archives.example:8443", en="it looks like https://archives.example:8443"),
         )
     return f"https://{parts.netloc}"

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import BinaryIO
 
 from agent.errors import BusyError
+from terminal.language import Text
 
 
 class RunLock:
@@ -28,8 +29,14 @@ class RunLock:
         except OSError as err:
             self._file.close()
             raise BusyError(
-                f"another run of source {self._source} is under way",
-                hint="wait until it ends; `jinsuo-agent status` tells how the source stands",
+                Text(
+                    zh=f"来源 {self._source} 正在由另一进程处理",
+                    en=f"another run of source {self._source} is under way",
+                ),
+                hint=Text(
+                    zh="等它结束；`jinsuo-agent status` 可查看状态",
+                    en="wait until it ends; `jinsuo-agent status` tells how the source stands",
+                ),
             ) from err
         return self
 

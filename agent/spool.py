@@ -3,9 +3,11 @@
 
     spool/<source>/<name>.pack      whole and durable since it has its name; the name is the BLAKE3 of its bytes
     spool/<source>/sent             names that the center has acknowledged, a line each (a cache: asking again is harmless)
+    spool/<source>/kept/            packs that no statement waits for: tomorrow's objects are coded against theirs (a cache)
 
 A pack belongs to a source, not to a statement: objects are addressed by content, so what an interrupted run has left
-serves the next. Packs are removed only after a receipt `stored` for a statement taken later has been verified.
+serves the next. Packs leave the spool only after a receipt `stored` for a statement taken later has been verified; they
+are kept aside up to a bound, and given up as soon as the volume needs the room.
 """
 
 import errno
@@ -16,16 +18,23 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from agent.errors import SpoolError
+from agent.holdings import Base, BaseKey
 from evidence.digest import ObjectId
 from evidence.disk import NewFile, remove_leftovers
 from evidence.objects.object import ObjectKind
-from evidence.objects.pack import PackWriter, read_frames
+from evidence.objects.pack import CODEC_BASE, PackWriter, read_frames
+from terminal.language import Text
 
 TARGET_BYTES = 4 << 20
 """A pack is closed from this size on: small enough that little is sent twice, and that the center's checking of one
 overlaps with the reading of the next; large enough that fsync and request cost little."""
+
+
+Committed: TypeAlias = "Callable[[SpooledPack, list[ObjectId], list[Base]], None]"
+"""Told of a pack as soon as it is durable: its objects, and which of them may be bases of later ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +49,11 @@ class SpooledPack:
 class Spool:
     """The durable outbox of one source. One writer at a time; reading is thread-safe."""
 
-    def __init__(self, folder: Path, *, max_bytes: int, min_free_bytes: int, level: int) -> None:
+    def __init__(self, folder: Path, *, max_bytes: int, min_free_bytes: int, keep_bytes: int, level: int) -> None:
         """Open the spool in `folder`; `level` is zstd's. Nothing is changed: another process may be writing there."""
         self._folder = folder
+        self._kept = folder / "kept"
+        self._keep_bytes = keep_bytes
         self._max_bytes = max_bytes
         self._min_free_bytes = min_free_bytes
         self._level = level
@@ -52,12 +63,7 @@ class Spool:
 
     def packs(self) -> list[SpooledPack]:
         """Give all whole packs, oldest first."""
-        found = []
-        for path in self._folder.glob("*.pack"):
-            with suppress(FileNotFoundError):  # a run in another process may have just sent and removed it
-                found.append((path, path.stat()))
-        found.sort(key=lambda item: (item[1].st_mtime_ns, item[0].name))
-        return [SpooledPack(path, path.stem, stat.st_size) for path, stat in found]
+        return _list_packs(self._folder)
 
     def unsent(self) -> list[SpooledPack]:
         """Give the packs that the center has not acknowledged."""
@@ -79,18 +85,42 @@ class Spool:
             (self._folder / "sent").unlink(missing_ok=True)
         return bool(self.packs())
 
-    def remove_sent(self) -> None:
-        """Remove the packs that the center has acknowledged; call when no statement of the source waits for a receipt."""
+    def retire_sent(self, find_pinned: Callable[[], set[str]]) -> list[str]:
+        """Put the packs that the center has acknowledged aside; call when no statement of the source waits for a receipt.
+
+        Gives the names of those that had to go for the bound: the oldest, those of `find_pinned` after all others.
+        """
         sent = self._sent_names()
+        self._kept.mkdir(exist_ok=True)
         for pack in self.packs():
             if pack.name in sent:
-                pack.path.unlink(missing_ok=True)
+                pack.path.replace(self._kept / pack.path.name)
         if not any(self._folder.glob("*.pack")):
             self.forget_sent()
+        kept = _list_packs(self._kept)
+        excess = sum(pack.size for pack in kept) - self._keep_bytes
+        pinned = find_pinned() if excess > 0 else set()
+        gone: list[str] = []
+        for pack in sorted(kept, key=lambda pack: pack.name in pinned):
+            if excess <= 0:
+                break
+            pack.path.unlink(missing_ok=True)
+            excess -= pack.size
+            gone.append(pack.name)
+        return gone
+
+    def read(self, name: str, offset: int, size: int) -> bytes | None:
+        """Give bytes of a pack that waits or is kept; None if it is gone or not so long."""
+        for folder in (self._kept, self._folder):
+            with suppress(OSError), (folder / f"{name}.pack").open("rb") as file:
+                file.seek(offset)
+                part = file.read(size)
+                return part if len(part) == size else None
+        return None
 
     def clear(self) -> None:
         """Remove all packs: no statement needs them any more."""
-        for pack in self.packs():
+        for pack in [*self.packs(), *_list_packs(self._kept)]:
             pack.path.unlink(missing_ok=True)
         self.forget_sent()
 
@@ -99,7 +129,7 @@ class Spool:
         with pack.path.open("rb") as file:
             return [frame.object_id for frame in read_frames(iter(lambda: file.read(1 << 20), b""))]
 
-    def writer(self, committed: Callable[[SpooledPack, list[ObjectId]], None]) -> "PackSpooler":
+    def writer(self, committed: Committed) -> "PackSpooler":
         """Give a writer of new packs; `committed` is told of each as soon as it is durable. Clears what a crash left."""
         # Who writes holds the source's run lock: what is unfinished here is of a run that was cut.
         remove_leftovers(self._folder)
@@ -110,15 +140,38 @@ class Spool:
         used = sum(pack.size for pack in self.packs())
         if used > self._max_bytes:
             raise SpoolError(
-                f"the spool {self._folder} holds {used >> 20} MiB, its limit is {self._max_bytes >> 20} MiB",
-                hint="bring the line up and run `jinsuo-agent send`, or raise spool.max_size in agent.yaml",
+                Text(
+                    zh=f"发件箱 {self._folder} 已有 {used >> 20} MiB，上限为 {self._max_bytes >> 20} MiB",
+                    en=f"the spool {self._folder} holds {used >> 20} MiB, its limit is {self._max_bytes >> 20} MiB",
+                ),
+                hint=Text(
+                    zh="恢复线路后运行 `jinsuo-agent send`，或在 agent.yaml 中调大 spool.max_size",
+                    en="bring the line up and run `jinsuo-agent send`, or raise spool.max_size in agent.yaml",
+                ),
             )
-        free = shutil.disk_usage(self._folder).free
+        free = self._free_bytes()
         if free < self._min_free_bytes:
             raise SpoolError(
-                f"the volume of the spool {self._folder} has {free >> 20} MiB free, less than the {self._min_free_bytes >> 20} MiB kept",
-                hint="free space or move the spool (spool.folder in agent.yaml) to another volume; nothing is lost",
+                Text(
+                    zh=f"发件箱 {self._folder} 所在的卷剩余 {free >> 20} MiB，低于须保留的 {self._min_free_bytes >> 20} MiB",
+                    en=f"the volume of the spool {self._folder} has {free >> 20} MiB free, less than the"
+                    f" {self._min_free_bytes >> 20} MiB kept",
+                ),
+                hint=Text(
+                    zh="腾出空间，或把发件箱（agent.yaml 的 spool.folder）移到另一个卷；没有丢失任何内容",
+                    en="free space or move the spool (spool.folder in agent.yaml) to another volume; nothing is lost",
+                ),
             )
+
+    def _free_bytes(self) -> int:
+        """Give what the volume has free, after what is only kept has made room for what must wait."""
+        free = shutil.disk_usage(self._folder).free
+        for pack in _list_packs(self._kept):
+            if free >= self._min_free_bytes:
+                break
+            pack.path.unlink(missing_ok=True)
+            free = shutil.disk_usage(self._folder).free
+        return free
 
     def _sent_names(self) -> set[str]:
         with self._sent_lock:
@@ -135,9 +188,7 @@ class PackSpooler:
     Use as a context manager: leaving by an exception drops the open pack, leaving normally commits it.
     """
 
-    def __init__(
-        self, spool: Spool, folder: Path, level: int, committed: Callable[[SpooledPack, list[ObjectId]], None]
-    ) -> None:
+    def __init__(self, spool: Spool, folder: Path, level: int, committed: Committed) -> None:
         self._spool = spool
         self._folder = folder
         self._level = level
@@ -145,6 +196,7 @@ class PackSpooler:
         self._file: NewFile | None = None
         self._pack: PackWriter | None = None
         self._ids: list[ObjectId] = []
+        self._bases: list[Base] = []
         self._prologue: tuple[ObjectId, bytes] | None = None
         self._document: ObjectId | None = None
 
@@ -159,15 +211,29 @@ class PackSpooler:
         """Say that the objects that follow are not of that table."""
         self._prologue = None
 
-    def add(self, kind: ObjectKind, name: ObjectId, body: bytes, base: tuple[ObjectId, bytes] | None = None) -> int:
-        """Append an object; give the codec of its frame. Raises: SpoolError if there is no room; packs before it stay."""
+    def add(
+        self,
+        kind: ObjectKind,
+        name: ObjectId,
+        body: bytes,
+        base: tuple[ObjectId, bytes] | None = None,
+        key: BaseKey | None = None,
+    ) -> None:
+        """Append an object, coded against `base` where that pays; if it is not, it may be a base itself under `key`.
+
+        Raises: SpoolError if there is no room; packs before it stay.
+        """
         prologue = self._prologue if kind is ObjectKind.PAGE else None
         most = len(body) if prologue is None else len(body) + len(prologue[1])
         if self._pack is not None and (self._pack.size >= TARGET_BYTES or not self._pack.has_room(most)):
             self._commit()
         if prologue is not None and self._document != prologue[0]:
-            self._add(ObjectKind.DOCUMENT, *prologue, None)
-        return self._add(kind, name, body, base)
+            self._add(ObjectKind.DOCUMENT, *prologue, None, None)
+        self._add(kind, name, body, base, key)
+
+    def read_kept(self, name: str, offset: int, size: int) -> bytes | None:
+        """Give bytes of an older pack; None if it is gone."""
+        return self._spool.read(name, offset, size)
 
     def __enter__(self) -> "PackSpooler":
         return self
@@ -183,21 +249,26 @@ class PackSpooler:
         """Make all objects so far durable."""
         self._commit()
 
-    def _add(self, kind: ObjectKind, name: ObjectId, body: bytes, base: tuple[ObjectId, bytes] | None) -> int:
+    def _add(
+        self, kind: ObjectKind, name: ObjectId, body: bytes, base: tuple[ObjectId, bytes] | None, key: BaseKey | None
+    ) -> None:
         try:
-            codec = (self._pack or self._begin()).add(kind, name, body, base)
+            pack = self._pack or self._begin()
+            offset = pack.size
+            codec = pack.add(kind, name, body, base)
         except OSError as err:
             raise _no_room(self._folder, err) from err
         self._ids.append(name)
+        if key is not None and codec != CODEC_BASE:
+            self._bases.append(Base(key, name, offset, pack.size - offset))
         if kind is ObjectKind.DOCUMENT:
             self._document = name
-        return codec
 
     def _begin(self) -> PackWriter:
         self._spool.check_room()
         self._file = NewFile(self._folder, f"pack.{os.getpid()}")
         self._pack = PackWriter(self._file.write, level=self._level)
-        self._ids = []
+        self._ids, self._bases = [], []
         return self._pack
 
     def _commit(self) -> None:
@@ -212,14 +283,31 @@ class PackSpooler:
             raise _no_room(self._folder, err) from err
         finally:
             self._file = None
-        size, ids = self._pack.size, self._ids
+        size, ids, bases = self._pack.size, self._ids, self._bases
         self._pack = self._document = None
-        self._committed(SpooledPack(path, name, size), ids)
+        self._committed(SpooledPack(path, name, size), ids, bases)
+
+
+def _list_packs(folder: Path) -> list[SpooledPack]:
+    """Give the packs of a folder, oldest first."""
+    found = []
+    for path in folder.glob("*.pack"):
+        with suppress(FileNotFoundError):  # a run in another process may have just sent and removed it
+            found.append((path, path.stat()))
+    found.sort(key=lambda item: (item[1].st_mtime_ns, item[0].name))
+    return [SpooledPack(path, path.stem, stat.st_size) for path, stat in found]
 
 
 def _no_room(folder: Path, err: OSError) -> SpoolError:
     full = err.errno in (errno.ENOSPC, errno.EDQUOT)
     return SpoolError(
-        f"the spool {folder} cannot be written: {'the disk is full' if full else err.strerror or err}",
-        hint="make room or move the spool (spool.folder in agent.yaml); packs that are whole stay, the snapshot is taken anew",
+        Text(
+            zh=f"发件箱 {folder} 写不进去：{'磁盘已满' if full else err.strerror or err}",
+            en=f"the spool {folder} cannot be written: {'the disk is full' if full else err.strerror or err}",
+        ),
+        hint=Text(
+            zh="腾出空间，或移动发件箱（agent.yaml 的 spool.folder）；完整的数据包仍在，快照须重做",
+            en="make room or move the spool (spool.folder in agent.yaml); packs that are whole stay, the snapshot is"
+            " taken anew",
+        ),
     )

@@ -15,20 +15,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
-from agent.collectors.base import BlobSink, Consistency, Document, Finding, Omission, Table
-from agent.holdings import Holdings
+from agent.collectors.base import BlobSink, Document, Finding, Omission, Table
+from agent.holdings import Base, Holdings
 from agent.identity import Identity
 from agent.journal import Journal, JournalEntry, SourceKeys, State
 from agent.snapshot.progress import Silent
 from agent.snapshot.take import Place, take_snapshot
-from agent.spool import Spool
+from agent.spool import Spool, SpooledPack
 from agent.transport.send import Parties, check_receipt
 from bench._world import CenterProcess, machine, table
-from evidence.digest import Sha256
+from evidence.digest import ObjectId, Sha256
 from evidence.disk import write_new
-from evidence.manifest.statement import key_name, statement_digest
+from evidence.manifest.statement import Consistency, key_name, statement_digest
 from evidence.rows.schema import Column, Schema
 from evidence.rows.values import Kind
 from evidence.wire.secrets import SourceSecrets
@@ -127,7 +128,7 @@ def prepare(identity: Identity, folder: Path, count: int) -> list[Submission]:
         transport.deposit("his", SourceSecrets(keys.row_secret, keys.storage_key))
     folder.mkdir(parents=True)
     holdings = Holdings(folder / "holdings.sqlite")
-    spool = Spool(folder / "spool", max_bytes=1 << 40, min_free_bytes=0, level=1)
+    spool = Spool(folder / "spool", max_bytes=1 << 40, min_free_bytes=0, keep_bytes=0, level=1)
     signer = identity.statement.renamed(key_name(identity.unit, "his"))
     made: list[Submission] = []
     previous: Sha256 | None = None
@@ -135,7 +136,7 @@ def prepare(identity: Identity, folder: Path, count: int) -> list[Submission]:
         lines = b"".join(b"%d\tnote %d\n" % (i, i if i else sequence) for i in range(20))
         place = Place(identity.unit, "his", sequence, previous, signer, "bench")
         packs: list[Path] = []
-        with spool.writer(lambda pack, ids: (packs.append(pack.path), holdings.add("his", ids))[0]) as spooler:  # noqa: B023
+        with spool.writer(partial(_keep, holdings, packs)) as spooler:
             taken = take_snapshot(
                 Lines(lines), place, keys, spooler, holdings, folder / "tmp",
                 ask=None, clock=lambda: datetime.now(UTC), progress=Silent(),
@@ -161,6 +162,14 @@ def prepare(identity: Identity, folder: Path, count: int) -> list[Submission]:
         made.append(Submission(packs[0], entry))
     holdings.close()
     return made
+
+
+def _keep(
+    holdings: Holdings, packs: list[Path], pack: SpooledPack, ids: Sequence[ObjectId], bases: Sequence[Base]
+) -> None:
+    packs.append(pack.path)
+    holdings.add("his", ids)
+    holdings.add_bases("his", pack.name, bases)
 
 
 def send(identity: Identity, made: Sequence[Submission]) -> None:

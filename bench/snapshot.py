@@ -193,7 +193,7 @@ def _doc(chance: random.Random, i: int) -> str:
 def _load(server: PostgresServer, name: str, lines: Iterator[str]) -> None:
     connection = psycopg2.connect(server.dsn)
     with connection, connection.cursor() as cursor:
-        cursor.copy_expert(f"COPY {name} FROM STDIN", _Lines(lines))  # type: ignore[arg-type]  # it only reads
+        cursor.copy_expert(f"COPY {name} FROM STDIN", _Lines(lines))
     connection.close()
 
 

@@ -41,6 +41,7 @@ from evidence.manifest.entry import Act, Level
 from evidence.manifest.statement import SnapshotStatement, parse_statement
 from evidence.note.signed import parse_note, sign_note
 from evidence.wire.messages import CenterInfo
+from terminal.language import Text
 
 CATALOG_NAME = "catalog.sqlite"
 SERVING_NAME = "serving.lock"
@@ -83,7 +84,11 @@ class Center:
         """
         if folder.exists() and any(folder.iterdir()):
             raise ConflictError(
-                f"the folder {folder} is not empty", hint="name a new folder; nothing is ever made over an old center"
+                Text(zh=f"目录 {folder} 不是空的", en=f"the folder {folder} is not empty"),
+                hint=Text(
+                    zh="换一个新目录；绝不会在旧中心之上新建",
+                    en="name a new folder; nothing is ever made over an old center",
+                ),
             )
         keys = folder / "keys"
         keys.mkdir(parents=True, mode=0o700)
@@ -102,8 +107,12 @@ class Center:
         """Open the center in `folder`. Raises: CenterError; the hint says what to do."""
         if not (folder / CONFIG_NAME).exists():
             raise NotFoundError(
-                f"there is no center in {folder}",
-                hint="name its folder with -C DIR or JINSUO_CENTER_DIR, or make one with `jinsuo-center init DIR --origin NAME`",
+                Text(zh=f"{folder} 中没有中心", en=f"there is no center in {folder}"),
+                hint=Text(
+                    zh="用 -C 目录或 JINSUO_CENTER_DIR 指明，或用 `jinsuo-center init DIR --origin NAME` 新建",
+                    en="name its folder with -C DIR or JINSUO_CENTER_DIR, or make one with `jinsuo-center init DIR"
+                    " --origin NAME`",
+                ),
             )
         config = load_config(folder / CONFIG_NAME)
         with ExitStack() as closing:
@@ -192,9 +201,15 @@ class Center:
         """
         if not self._closing.enter_context(FolderLock(self.folder / SERVING_NAME).try_hold()):
             raise ServedError(
-                f"another daemon serves the center in {self.folder}",
-                hint="one `jinsuo-center serve` is enough for any number of agents: stop the other one first, or leave "
-                "this one; all other commands run beside it",
+                Text(
+                    zh=f"{self.folder} 的中心已由另一个服务进程提供服务",
+                    en=f"another daemon serves the center in {self.folder}",
+                ),
+                hint=Text(
+                    zh="一个 `jinsuo-center serve` 足以服务所有采集端：先停下另一个，或不必再启动；其他命令可同时运行",
+                    en="one `jinsuo-center serve` is enough for any number of agents: stop the other one first, or leave"
+                    " this one; all other commands run beside it",
+                ),
             )
         FolderStore(self.config.find_store(self.folder)).remove_leftovers()
         info = CenterInfo(self.ledger.log_key, self.operator.key, self.sealing.public, f"jinsuo {version('jinsuo')}")

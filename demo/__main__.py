@@ -291,8 +291,8 @@ def _verify(story: Story, bundle: Path) -> None:
         f"With byte {position} flipped: it does not hold",
     )
     document = json.loads(bundle.read_bytes())
-    line = base64.b64decode(document["rows"][0]["line"])
-    document["rows"][0]["line"] = base64.b64encode(line.replace(b"36.8", b"38.6")).decode()
+    shown = base64.b64decode(document["rows"][0]["line"])
+    document["rows"][0]["line"] = base64.b64encode(shown.replace(b"36.8", b"38.6")).decode()
     document["checksum"] = sha256(encode_json({k: v for k, v in document.items() if k != "checksum"})).hex()
     _expect_refusal(
         story, policy, encode_json(document),

@@ -35,6 +35,16 @@ class OperatorError(Exception):
         super().__init__(message.en if isinstance(message, Text) else message)
         self.hint = hint.en if isinstance(hint, Text) else hint
 
+    @property
+    def message(self) -> str | Text:
+        """What happened, in all languages in which it is known; to be handed on."""
+        return self._message
+
+    @property
+    def remedy(self) -> str | Text:
+        """What to do next, in all languages in which it is known; to be handed on."""
+        return self._hint
+
     def sentence(self, language: Language) -> str:
         """Give what happened, in the reader's language if it is known in it."""
         return self._message.into(language) if isinstance(self._message, Text) else str(self)

@@ -2,6 +2,7 @@
 """`jinsuo-agent run`: the daemon. For now it drains the spool again and again; it takes no snapshots on its own.
 
 Snapshots come from `jinsuo-agent snapshot`, by hand or by the system's timer; what they could not send, this sends.
+Where nothing waits it greets the center, which may wait for this agent's word after a start.
 The agent is opened anew for every round, so that settings changed meanwhile count and other commands can work between.
 Only an answer that no honest center gives ends it; everything else is logged and tried again at the next round.
 """

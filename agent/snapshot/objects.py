@@ -5,15 +5,15 @@ Holds ids of this run in memory only through the holdings file; pages whose pres
 while the center is asked about all of them at once. Not thread-safe. Source: design section 4.
 """
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from agent.holdings import PAGES, Holdings, KeptBody
+from agent.holdings import PAGES, BaseKey, Holdings
 from agent.spool import PackSpooler
 from evidence.digest import ObjectId
-from evidence.objects.object import ObjectKind, name_object
-from evidence.objects.pack import CODEC_BASE
+from evidence.errors import EvidenceError, FormatError
+from evidence.objects.object import ObjectKind, check_object, name_object
+from evidence.objects.pack import decode_frame, parse_frame
 from evidence.tree.build import CountingSink
 from evidence.tree.nodes import TreeSink, first_hint
 
@@ -51,9 +51,6 @@ class RootsOnly(CountingSink):
         return ObjectId(bytes(32))
 
 
-MOST_TAIL_BYTES = 24 << 20
-"""So much of a table's newest pages is kept as bases for tomorrow's."""
-_MOST_PLAIN = 64
 _GROUP_OBJECTS = 512
 _GROUP_BYTES = 4 << 20
 
@@ -78,9 +75,6 @@ class ObjectSink:
         self._table = ""
         self._hint_of: HintOf = lambda line: line
         self._has_pages = False
-        self._plain: list[KeptBody] = []
-        self._tail: deque[KeptBody] = deque()
-        self._tail_bytes = 0
 
     def begin_table(self, name: str, schema: bytes, hint_of: HintOf) -> None:
         """Say that pages and nodes of a table with this schema object's body follow; `hint_of` a page's first line."""
@@ -93,36 +87,26 @@ class ObjectSink:
         """Say that the table's objects are complete."""
         self.flush()
         self._spooler.end_table()
-        self._holdings.keep_nodes(self._source, self._plain)
-        self._holdings.keep_pages(self._source, self._table, self._tail, MOST_TAIL_BYTES)
-        self._plain.clear()
-        self._tail.clear()
-        self._tail_bytes = 0
         self._table = ""
 
     def put_page(self, body: bytes) -> ObjectId:
-        """Take a page; a changed one of the table's newest travels as a difference against the old one, if kept."""
+        """Take a page; it travels as a difference against the older one of the same first key, where that is kept."""
         if self._ask is not None:
             return self.put(ObjectKind.PAGE, body)
         name = name_object(self._storage_key, ObjectKind.PAGE, body)
         if self._is_new(name):
-            hint = self._hint_of(body.partition(b"\n")[0])
-            base = self._holdings.find_base(self._source, self._table, PAGES, hint) if self._has_pages else None
-            if self._write(ObjectKind.PAGE, name, body, base) != CODEC_BASE:
-                self._keep_in_tail((self._table, PAGES, hint, name, body))
+            key = BaseKey(self._table, PAGES, self._hint_of(body.partition(b"\n")[0]))
+            self._write(
+                ObjectKind.PAGE, name, body, self._find_base(ObjectKind.PAGE, key) if self._has_pages else None, key
+            )
         return name
 
     def put_node(self, body: bytes) -> ObjectId:
-        """Take a node; it travels as a difference against yesterday's where that is kept."""
+        """Take a node; it travels as a difference against the older one of the same first key, where that is kept."""
         name = name_object(self._storage_key, ObjectKind.NODE, body)
         if self._is_new(name):
-            level, hint = first_hint(body)
-            base = self._holdings.find_base(self._source, self._table, level, hint)
-            if self._write(ObjectKind.NODE, name, body, base) != CODEC_BASE:
-                self._plain.append((self._table, level, hint, name, body))
-                if len(self._plain) == _MOST_PLAIN:
-                    self._holdings.keep_nodes(self._source, self._plain)
-                    self._plain.clear()
+            key = BaseKey(self._table, *first_hint(body))
+            self._write(ObjectKind.NODE, name, body, self._find_base(ObjectKind.NODE, key), key)
         return name
 
     def put(self, kind: ObjectKind, body: bytes) -> ObjectId:
@@ -156,18 +140,33 @@ class ObjectSink:
             return False
         return not (self._has_history and self._holdings.has(self._source, name))
 
-    def _keep_in_tail(self, page: KeptBody) -> None:
-        """Remember the newest pages of the table: rows are mostly added and changed at the end."""
-        self._tail.append(page)
-        self._tail_bytes += len(page[4])
-        while self._tail_bytes > MOST_TAIL_BYTES:
-            self._tail_bytes -= len(self._tail.popleft()[4])
+    def _find_base(self, kind: ObjectKind, key: BaseKey) -> tuple[ObjectId, bytes] | None:
+        """Find the older object of a key, in a pack that the spool has kept: a cache, which may hold anything."""
+        kept = self._holdings.find_base(self._source, key)
+        if kept is None:
+            return None
+        raw = self._spooler.read_kept(kept.pack, kept.offset, kept.size)
+        try:
+            if raw is None:
+                raise FormatError("its pack is gone")
+            body = decode_frame(parse_frame(raw, kept.offset))
+            check_object(self._storage_key, kind, kept.object_id, body)
+        except EvidenceError:
+            self._holdings.forget_packs(self._source, [kept.pack])
+            return None
+        return kept.object_id, body
 
-    def _write(self, kind: ObjectKind, name: ObjectId, body: bytes, base: tuple[ObjectId, bytes] | None = None) -> int:
-        codec = self._spooler.add(kind, name, body, base)
+    def _write(
+        self,
+        kind: ObjectKind,
+        name: ObjectId,
+        body: bytes,
+        base: tuple[ObjectId, bytes] | None = None,
+        key: BaseKey | None = None,
+    ) -> None:
+        self._spooler.add(kind, name, body, base, key)
         # Pages of one run repeat only in tables of equal pages; remembering the newest is enough and bounded.
         if len(self._written) > 100_000:
             self._written.clear()
             self._has_history = True
         self._written.add(name)
-        return codec

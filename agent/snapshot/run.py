@@ -20,7 +20,7 @@ from typing import NoReturn, TypeVar
 
 from agent.collectors.base import Collector
 from agent.errors import CenterDownError, CenterRefusedError, ReceiptError, SpoolError
-from agent.holdings import Holdings
+from agent.holdings import Base, Holdings
 from agent.journal import Journal, JournalEntry, SourceKeys, State
 from agent.snapshot.progress import Progress
 from agent.snapshot.take import Place, Taken, take_snapshot
@@ -104,8 +104,9 @@ class SourceRun:
         temporary = desk.folder / "reading" / self._name
         shutil.rmtree(temporary, ignore_errors=True)
 
-        def committed(pack: SpooledPack, ids: list[ObjectId]) -> None:
+        def committed(pack: SpooledPack, ids: list[ObjectId], bases: list[Base]) -> None:
             desk.holdings.add(self._name, ids)
+            desk.holdings.add_bases(self._name, pack.name, bases)
             if sender is not None:
                 sender.put(pack)
 
@@ -175,7 +176,8 @@ class SourceRun:
             self.sent_bytes = 0
             self._keep_receipt(entry.sequence)
         if all(entry.state is State.REGISTERED for entry in self._waiting()):
-            desk.spool.remove_sent()
+            gone = desk.spool.retire_sent(lambda: desk.holdings.pinned_packs(self._name))
+            desk.holdings.forget_packs(self._name, gone)
 
     @cached_property
     def _transport(self) -> Transport:

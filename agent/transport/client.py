@@ -22,6 +22,7 @@ import httpx
 from agent.errors import CenterDownError, CenterRefusedError, SpoolError
 from agent.transport.base import SeenCheckpoint
 from agent.transport.pinned import PinnedContext
+from agent.transport.refusals import explain_refusal
 from evidence.encode import encode_base64
 from evidence.errors import EvidenceError
 from evidence.keys.signer import Signer
@@ -36,6 +37,7 @@ from evidence.wire.messages import (
     parse_refusal,
 )
 from evidence.wire.token import Nonce, Request, Token, encode_authorization, parse_nonce
+from terminal.language import Text
 
 _T = TypeVar("_T")
 CONNECT_TIMEOUT_S: Final = 10.0
@@ -47,7 +49,7 @@ _NONCE_LIFE_S: Final = 120.0
 _MOST_NONCES: Final = 64
 _CHUNK: Final = 128 << 10
 _BUSY: Final = frozenset({429, 500, 502, 503, 504, 507})
-_WAIT = "nothing is lost; it is tried again later"
+_WAIT = Text(zh="数据不会丢失，稍后自动重试", en="nothing is lost; it is tried again later")
 
 
 class Body(Protocol):
@@ -197,12 +199,16 @@ class Client:
                 response.close()
         except httpx.HTTPError as err:
             raise CenterDownError(
-                f"the center at {self._where} does not answer: {err or type(err).__name__}",
-                hint=f"check the line and the address; {_WAIT}",
+                Text(
+                    zh=f"中心 {self._where} 没有应答：{err or type(err).__name__}",
+                    en=f"the center at {self._where} does not answer: {err or type(err).__name__}",
+                ),
+                hint=Text(zh=f"检查网络线路和中心地址；{_WAIT.zh}", en=f"check the line and the address; {_WAIT.en}"),
             ) from err
         except OSError as err:
             raise SpoolError(
-                f"what was to be sent cannot be read: {err}", hint="check the disk of the agent's folder"
+                Text(zh=f"读不出要发送的内容：{err}", en=f"what was to be sent cannot be read: {err}"),
+                hint=Text(zh="检查采集端目录所在的磁盘", en="check the disk of the agent's folder"),
             ) from err
         self._keep_nonce(response.headers.get(HEADER_NONCE))
         self.answered_at = _read_date(response.headers.get("Date"))
@@ -223,13 +229,21 @@ class Client:
         if 200 <= answer.status < 300:
             return answer
         refusal = self._find_refusal(answer)
+        meaning = explain_refusal(refusal.code)
         if answer.status in _BUSY:
             raise CenterDownError(
-                f"the center at {self._where} cannot do this now: {refusal.message} ({refusal.code})", hint=_WAIT
+                Text(
+                    zh=f"中心 {self._where} 现在不能办理：{meaning.sentence}（{refusal.code}：{refusal.message}）",
+                    en=f"the center at {self._where} cannot do this now: {refusal.message} ({refusal.code})",
+                ),
+                hint=_WAIT,
             )
         raise CenterRefusedError(
-            f"the center at {self._where} refused: {refusal.message} ({refusal.code})",
-            hint=refusal.hint,
+            Text(
+                zh=f"中心 {self._where} 拒绝：{meaning.sentence}（{refusal.code}：{refusal.message}）",
+                en=f"the center at {self._where} refused: {refusal.message} ({refusal.code})",
+            ),
+            hint=Text(zh=meaning.advice, en=refusal.hint),
             refusal=refusal.code,
         )
 

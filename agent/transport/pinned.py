@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from agent.errors import PinError
 from evidence.digest import Sha256, sha256
+from terminal.language import Text
 
 
 class PinnedContext(ssl.SSLContext):
@@ -49,9 +50,15 @@ class PinnedContext(ssl.SSLContext):
         found = Sha256(b"") if certificate is None else spki_sha256(certificate)
         if len(self.pin) not in (16, 32) or found[: len(self.pin)] != self.pin:
             raise PinError(
-                f"the other end holds the TLS key {found.hex()[:32]}, but the enrolment code names "
-                f"{self.pin.hex()[:32]}; nothing was sent to it",
-                hint="somebody may be listening on the line, or the address is wrong: do not go on, call the archives",
+                Text(
+                    zh=f"对方的 TLS 公钥是 {found.hex()[:32]}，登记码指明的是 {self.pin.hex()[:32]}；没有向它发送任何内容",
+                    en=f"the other end holds the TLS key {found.hex()[:32]}, but the enrolment code names "
+                    f"{self.pin.hex()[:32]}; nothing was sent to it",
+                ),
+                hint=Text(
+                    zh="线路上可能有人窃听，或地址有误：不要继续，打电话给档案馆",
+                    en="somebody may be listening on the line, or the address is wrong: do not go on, call the archives",
+                ),
             )
         return found
 

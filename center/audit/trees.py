@@ -194,7 +194,8 @@ class TreeAudit:
                 bodies[page] = body
         if not bodies:
             return False
-        verdicts = judge_pages(list(bodies.values()), table.spec, row_key(self.secrets.row_secret))
+        # Whether lines are rows of the table was asked when they came; what was admitted before that was asked stays whole.
+        verdicts = judge_pages(list(bodies.values()), table.spec, row_key(self.secrets.row_secret), None)
         facts: list[tuple[ObjectId, str, Fact]] = []
         for (page, body), verdict in zip(bodies.items(), verdicts, strict=True):
             entry, keys = unique[page]

@@ -31,11 +31,12 @@ class LedgerStatus:
         """Tell it."""
         with open_center(args, out) as center:
             size, held, lacking = center.ledger.size, center.ledger.held, center.ledger.lacking
+            reason = center.ledger.hold_reason
         out.say(Text(zh=f"日志有 {size:,} 条", en=f"the log has {size:,} entries"))
-        if held is None:
+        if reason is None:
             out.say(Text(zh="正常签名", en="it signs"))
         else:
-            out.warn(held)
+            out.warn(reason)
         if lacking:
             out.say(
                 Text(

@@ -47,7 +47,7 @@ class Serve:
             receiver = center.receiver()  # first: a second daemon is refused before it vouches for anything
             if args.confirm is not None:
                 center.confirm(account(), args.confirm)
-            held = center.ledger.held
+            held = center.ledger.hold_reason
             if held is not None:
                 out.warn(held)
 

@@ -17,24 +17,37 @@ from typing import BinaryIO, Final
 
 from center.errors import HeldError
 from center.ledger.lock import Hold, HoldKind, LedgerLock
+from terminal.language import Text
 
 _MOST_NAMED: Final = 3
-_WAITING_HINT: Final = (
-    "start the center and let the agent of such a unit call (`jinsuo-agent send`), then try again; if its agent is gone,"
-    " was enrolled anew or has lost its journal, and the ledger is surely not an old copy: jinsuo-center serve --confirm"
-    " REASON"
+_WAITING_HINT: Final = Text(
+    zh="启动中心，让上述单位的采集端来联系一次（在那里运行 `jinsuo-agent check` 即可）再试；"
+    "若其采集端已不在、已重新登记或丢失了 journal.sqlite，而本日志确实不是旧副本："
+    "jinsuo-center serve --confirm 理由",
+    en="start the center and let the agent of such a unit call (`jinsuo-agent check` there does), then try again; if its"
+    " agent is gone, was enrolled anew or has lost its journal, and the ledger is surely not an old copy:"
+    " jinsuo-center serve --confirm REASON",
 )
-_OLDER_HINT: Final = (
-    "the ledger was restored from an older copy than `units/`: let that unit's agent call, import the missing entries"
+_OLDER_HINT: Final = Text(
+    zh="日志是从比 `units/` 更旧的副本恢复的：让该单位的采集端来联系，取回缺少的条目（jinsuo-center ledger import-tail FOLDER），"
+    "再解除停签（ledger release）；此前签名会使日志分叉，操作员担保也不行",
+    en="the ledger was restored from an older copy than `units/`: let that unit's agent call, import the missing entries"
     " (jinsuo-center ledger import-tail FOLDER), then release the hold (ledger release); signing before would fork the"
-    " log, so no word of an operator will do"
+    " log, so no word of an operator will do",
 )
 _HINTS: Final = {
-    HoldKind.AHEAD: "the ledger was restored from an older copy: import the missing entries from a mirror or a newer"
-    " backup (jinsuo-center ledger import-tail FOLDER), then release the hold (ledger release); signing before would"
-    " fork the log",
-    HoldKind.CONTRADICTION: "the log's key has signed two histories: stop the center, keep both copies as evidence,"
-    " find out who used the key, and begin a new log with a new key",
+    HoldKind.AHEAD: Text(
+        zh="日志是从旧副本恢复的：从镜像或较新的备份取回缺少的条目（jinsuo-center ledger import-tail FOLDER），再解除停签"
+        "（ledger release）；此前签名会使日志分叉",
+        en="the ledger was restored from an older copy: import the missing entries from a mirror or a newer"
+        " backup (jinsuo-center ledger import-tail FOLDER), then release the hold (ledger release); signing before would"
+        " fork the log",
+    ),
+    HoldKind.CONTRADICTION: Text(
+        zh="日志的密钥签过两个历史：停下中心，两份都留作证据，查明谁用过该密钥，再以新密钥另开日志",
+        en="the log's key has signed two histories: stop the center, keep both copies as evidence,"
+        " find out who used the key, and begin a new log with a new key",
+    ),
 }
 
 
@@ -55,13 +68,17 @@ class Awaited:
         size = max(marks.values(), default=0)
         return cls(size, tuple(sorted(unit for unit, seen in marks.items() if seen == size))) if size else None
 
-    def __str__(self) -> str:
+    @property
+    def sentence(self) -> Text:
         """Say that it is waited for."""
         more = len(self.units) - _MOST_NAMED
-        names = ", ".join(self.units[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
-        return (
-            "the ledger signs nothing after a start until an agent has shown a checkpoint of at least"
-            f" {self.size} entries that it holds, such as {names} acknowledged before"
+        names = ", ".join(self.units[:_MOST_NAMED])
+        return Text(
+            zh=f"启动后暂不签名：须有采集端出示本日志所含、不少于 {self.size} 条的检查点"
+            f"（{names}{f' 等 {len(self.units)} 个单位' if more > 0 else ''} 曾确认过）",
+            en="the ledger signs nothing after a start until an agent has shown a checkpoint of at least"
+            f" {self.size} entries that it holds, such as {names}{f' and {more} more' if more > 0 else ''}"
+            " acknowledged before",
         )
 
 
@@ -77,6 +94,11 @@ class Gate:
         """Sign nothing until that word is heard, or with None do."""
         self._awaited = awaited
 
+    @property
+    def is_waiting(self) -> bool:
+        """Tell whether this process has not been confirmed itself; another one on this machine may have been."""
+        return self._awaited is not None
+
     def hear(self, size: int) -> None:
         """An agent's newest checkpoint has `size` entries and is ours: if that is enough, this process may sign."""
         if self._awaited is None or size >= self._awaited.size:
@@ -85,20 +107,24 @@ class Gate:
     def vouch(self, own_size: int) -> None:
         """An operator says that our `own_size` entries are all. Raises: HeldError if a unit has acknowledged more."""
         if self._awaited is not None and self._awaited.size > own_size:
+            names = ", ".join(self._awaited.units[:_MOST_NAMED])
             raise HeldError(
-                f"the ledger has {own_size} entries, but {', '.join(self._awaited.units[:_MOST_NAMED])} acknowledged a"
-                f" checkpoint of {self._awaited.size}",
+                Text(
+                    zh=f"日志有 {own_size} 条，但 {names} 曾确认过 {self._awaited.size} 条的检查点",
+                    en=f"the ledger has {own_size} entries, but {names} acknowledged a checkpoint of"
+                    f" {self._awaited.size}",
+                ),
                 hint=_OLDER_HINT,
             )
         self._confirm()
 
-    def find_reason(self) -> str | None:
+    def find_reason(self) -> str | Text | None:
         """Give the sentence that says why nothing is signed, if so. Under the `WriterLock`."""
         hold = self._lock.hold()
         if hold is not None:
             return hold.reason
         awaited = self._find_awaited()
-        return None if awaited is None else str(awaited)
+        return None if awaited is None else awaited.sentence
 
     def check(self) -> None:
         """Raises: HeldError unless the ledger may sign now. Under the `WriterLock`."""
@@ -111,7 +137,7 @@ class Gate:
         """Raises: HeldError while nobody has confirmed us; a hold does not count. Under the `WriterLock`."""
         awaited = self._find_awaited()
         if awaited is not None:
-            raise HeldError(str(awaited), hint=_WAITING_HINT)
+            raise HeldError(awaited.sentence, hint=_WAITING_HINT)
 
     def close(self) -> None:
         """Give up this process's confirmation."""

@@ -33,6 +33,7 @@ from evidence.manifest.entry import Entry, Level
 from evidence.manifest.receipt import Receipt
 from evidence.note.cosign import verify_cosignature
 from evidence.note.signed import MAX_SIGNATURES, Note, SignatureLine, parse_note
+from terminal.language import Text
 
 _TRIED_CHECKPOINTS: Final = 64
 _KNOWN_TEXTS: Final = 1024
@@ -194,6 +195,12 @@ class Ledger:
     @property
     def held(self) -> str | None:
         """Why nothing is signed, as a sentence; None if the ledger signs."""
+        reason = self.hold_reason
+        return reason.en if isinstance(reason, Text) else reason
+
+    @property
+    def hold_reason(self) -> str | Text | None:
+        """`held`, in all languages in which it is known."""
         with self._writer_lock:
             return self._gate.find_reason()
 
@@ -225,8 +232,9 @@ class Ledger:
 
         Till then agents are given no checkpoint: what they show afterwards would be our own word, not theirs.
         """
-        with self._writer_lock:
-            self._gate.check_confirmed()
+        if self._gate.is_waiting:  # else the writer need not be waited for
+            with self._writer_lock:
+                self._gate.check_confirmed()
 
     def observe(self, checkpoint_note: bytes) -> int | None:
         """Take notice of the newest checkpoint of ours that somebody has seen; give its size if we hold its tree.

@@ -37,7 +37,7 @@ from evidence.objects.object import ObjectKind, check_object
 from evidence.objects.pack import MAX_PACK_BYTES, Frame, decode_frame, read_frames
 from evidence.rows.commit import row_key
 from evidence.rows.line import KeySpec
-from evidence.rows.schema import parse_schema
+from evidence.rows.schema import Schema, parse_schema
 from evidence.tree.nodes import parse_node
 
 _GROUP_BYTES = 2 << 20
@@ -313,6 +313,7 @@ class _Intake:
     find_facts: Callable[[str, Iterable[ObjectId]], dict[ObjectId, Fact]]
     places: list[tuple[ObjectId, ObjectPlace]] = field(default_factory=list)
     facts: list[tuple[ObjectId, str, Fact]] = field(default_factory=list)
+    _schema: Schema | None = None
     _spec: KeySpec | None = None
     _judged: dict[ObjectId, Fact] = field(default_factory=dict)
     _group: list[tuple[ObjectId, bytes]] = field(default_factory=list)
@@ -339,14 +340,17 @@ class _Intake:
         elif frame.kind is ObjectKind.DOCUMENT:
             self.flush()
             self._judged.clear()
-            self._spec = _find_order(body)
+            self._schema = _find_schema(body)
+            self._spec = None if self._schema is None else KeySpec.of(self._schema)
 
     def flush(self) -> None:
         """Judge the pages that wait."""
         if self._spec is None or not self._group:
             return
         key, order = row_key(self.secrets.row_secret), self._spec.name
-        for (page, _), verdict in zip(self._group, judge_group(self._group, self._spec, key), strict=True):
+        for (page, _), verdict in zip(
+            self._group, judge_group(self._group, self._spec, key, self._schema), strict=True
+        ):
             if verdict.fact is not None:
                 self._judged[page] = verdict.fact
                 self.facts.append((page, order, verdict.fact))
@@ -396,9 +400,9 @@ def _check_figures(statement: SnapshotStatement, manifest: Manifest, secrets: So
             raise FormatError(f"the statement says {name} {stated}, its manifest gives {found}")
 
 
-def _find_order(document: bytes) -> KeySpec | None:
+def _find_schema(document: bytes) -> Schema | None:
     try:
-        return KeySpec.of(parse_schema(document))
+        return parse_schema(document)
     except EvidenceError:
         return None
 

@@ -60,6 +60,8 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 THREADS: Final = 32
 PACKS_AT_ONCE: Final = 16
 PACKS_PER_UNIT: Final = 4
+REQUESTS_PER_UNIT: Final = 8
+"""At once, besides packs: statements of a source wait for each other in threads, and others need threads too."""
 MOST_WAITING: Final = 1024
 _SOURCE = frozenset({"source"})
 log = logging.getLogger(__name__)
@@ -116,6 +118,7 @@ class Api:
         self._threads = ThreadPoolExecutor(THREADS, "request")
         self._pack_threads = ThreadPoolExecutor(PACKS_AT_ONCE, "pack")
         self._packs: dict[str, asyncio.Semaphore] = {}
+        self._requests: dict[str, asyncio.Semaphore] = {}
         self._waiting = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -189,7 +192,9 @@ class Api:
             return await self._run_pack(route, admitted, path, query, head, reader)
         body = await reader.read_all()
         admitted.check_body(body)
-        return await self._run(route, Call(admitted, path, query, body), head.checkpoint)
+        unit = "" if admitted.unit is None else admitted.unit.unit
+        async with self._requests.setdefault(unit, asyncio.Semaphore(REQUESTS_PER_UNIT)):
+            return await self._run(route, Call(admitted, path, query, body), head.checkpoint)
 
     async def _run(self, route: Route, call: Call, checkpoint: str | None) -> Reply:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._act, route, call, checkpoint)

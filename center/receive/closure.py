@@ -144,7 +144,7 @@ class Closure:
         name = spec.name if schema is not None else BLOBS_SPEC
         facts: dict[ObjectId, Fact] = {}
         tokened: list[tuple[ObjectId, str, Fact]] = []
-        for (page, body), verdict in zip(bodies, judge_group(bodies, spec, self._key), strict=True):
+        for (page, body), verdict in zip(bodies, judge_group(bodies, spec, self._key, schema), strict=True):
             if verdict.fact is None:
                 raise TreeError(f"page {page.hex()[:16]}… of {schema.name if schema else '@blobs'!r}: {verdict.reason}")
             if schema is None and not self._check_entries(body):
@@ -309,6 +309,8 @@ def _tokens(body: bytes, schema: Schema) -> Iterator[Token]:
             yield from (cell for cell in parse_line(line, schema) if isinstance(cell, Token))
 
 
-def judge_group(pages: Sequence[tuple[ObjectId, bytes]], spec: KeySpec, key: bytes) -> list[PageVerdict]:
+def judge_group(
+    pages: Sequence[tuple[ObjectId, bytes]], spec: KeySpec, key: bytes, schema: Schema | None
+) -> list[PageVerdict]:
     """Judge pages together; gives none for none."""
-    return judge_pages([body for _, body in pages], spec, key) if pages else []
+    return judge_pages([body for _, body in pages], spec, key, schema) if pages else []

@@ -21,6 +21,7 @@ from granian.server.embed import Server as Granian
 from center.errors import CenterError
 from center.receive.api import Api
 from center.receive.tls import TlsFiles, check_tls
+from terminal.language import Text
 
 STOP_TIMEOUT_S: Final = 30
 HEAD_TIMEOUT_MS: Final = 30_000
@@ -142,6 +143,12 @@ def _check_address(host: str, port: int) -> int:
 
 def _address_error(host: str, port: int, err: OSError) -> AddressError:
     return AddressError(
-        f"the receiver cannot listen on {host}:{port}: {err.strerror or err}",
-        hint="another program may use the port, or the address is not this machine's: see `listen` in center.yaml",
+        Text(
+            zh=f"无法在 {host}:{port} 上监听：{err.strerror or err}",
+            en=f"the receiver cannot listen on {host}:{port}: {err.strerror or err}",
+        ),
+        hint=Text(
+            zh="端口可能被其他程序占用，或地址不是本机的：见 center.yaml 的 `listen`",
+            en="another program may use the port, or the address is not this machine's: see `listen` in center.yaml",
+        ),
     )

@@ -27,6 +27,7 @@ from evidence.disk import write_new
 from evidence.encode import encode_base64, encode_json, expect_text, parse_base64, parse_json, parse_members
 from evidence.errors import EvidenceError, FormatError
 from evidence.wire.secrets import SealedFor, SourceSecrets, open_secrets
+from terminal.language import Text
 
 KEY_BYTES: Final = 32
 _MASTER_FORMAT: Final = "jinsuo/master-key@v1"
@@ -119,7 +120,10 @@ def open_master_key(path: Path, passphrase: bytes | None = None) -> MasterKey:
     try:
         return MasterKey(MasterKey(_stretch(passphrase, salt)).unwrap(_MASTER_FORMAT, stored))
     except StoreError as err:
-        raise StoreError(f"the passphrase does not open the master key {path}", hint="type it again") from err
+        raise StoreError(
+            Text(zh=f"口令打不开主密钥 {path}", en=f"the passphrase does not open the master key {path}"),
+            hint=Text(zh="重新输入", en="type it again"),
+        ) from err
 
 
 def create_sealing_key(path: Path, master: MasterKey) -> SealingKey:

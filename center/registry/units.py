@@ -37,6 +37,7 @@ from evidence.manifest.entry import Act
 from evidence.manifest.grammar import check_unit_name
 from evidence.wire.enrolment import SECRET_BYTES, EnrolmentCode
 from evidence.wire.secrets import SourceSecrets, parse_secrets
+from terminal.language import Text
 
 __all__ = ["CODE_LIFETIME", "KeyPair", "Record", "SourceSecrets", "Unit", "Units"]
 
@@ -366,7 +367,10 @@ class Units:
         except FileNotFoundError:
             status = None
         if status is None:
-            raise NotFoundError(f"there is no unit {unit!r:.80}", hint="see: jinsuo-center unit list")
+            raise NotFoundError(
+                Text(zh=f"没有单位 {unit!r:.80}", en=f"there is no unit {unit!r:.80}"),
+                hint=Text(zh="查看：jinsuo-center unit list", en="see: jinsuo-center unit list"),
+            )
         mark = (status.st_ino, status.st_mtime_ns, status.st_size)
         known = self._records.get(unit)
         if known is not None and known[0] == mark:

@@ -17,9 +17,11 @@ from center.registry.catalog import Fact
 from evidence.digest import EMPTY_ROOT, ObjectId, tree_head
 from evidence.errors import FormatError, MissingObjectError, TreeError
 from evidence.kernel import Ends
+from evidence.rows.check import check_lines
 from evidence.rows.commit import commit_lines
 from evidence.rows.line import MAX_HINT_BYTES, KeySpec, check_order
 from evidence.rows.order import find_disorder
+from evidence.rows.schema import Schema
 from evidence.tree.build import page_roots
 from evidence.tree.cut import is_node_end, judge_page_ends
 from evidence.tree.nodes import Tree, entry_leaves, parse_node
@@ -33,21 +35,25 @@ class PageVerdict:
     reason: str = ""
 
 
-def judge_pages(bodies: Sequence[bytes], spec: KeySpec, key: bytes) -> list[PageVerdict]:
+def judge_pages(bodies: Sequence[bytes], spec: KeySpec, key: bytes, schema: Schema | None) -> list[PageVerdict]:
     """Compute the facts of pages under the order `spec`; `key` is K of the source.
 
-    Pages are hashed together, some MiB at best; each is judged for itself.
+    `schema` is the table's: a line that is no row of it could never be shown to anybody (None: `@blobs`, whose lines are
+    parsed elsewhere). Pages are hashed together, some MiB at best; each is judged for itself.
     """
     block = b"\n".join(bodies) + b"\n"
     leaves = commit_lines(key, block)
     counts = _count_rows(bodies, leaves.ends)
     roots = page_roots(leaves.hashes, counts)
+    unsound = _unsound(schema, bodies, block, leaves.ends)
     disorder = _disorder(spec, block, leaves.ends, counts)
     cuts = judge_page_ends(leaves.ends, leaves.hashes, counts)
     verdicts: list[PageVerdict] = []
-    for body, count, root, broken, (early, ended) in zip(bodies, counts, roots, disorder, cuts, strict=True):
-        if broken:
-            verdicts.append(PageVerdict(None, broken))
+    for body, count, root, wrong, broken, (early, ended) in zip(
+        bodies, counts, roots, unsound, disorder, cuts, strict=True
+    ):
+        if wrong or broken:
+            verdicts.append(PageVerdict(None, wrong or broken))
         elif early:
             verdicts.append(PageVerdict(None, f"a page of {count} rows goes on after a row where the cut rule ends it"))
         else:
@@ -128,6 +134,23 @@ def _count_rows(bodies: Sequence[bytes], ends: Ends) -> list[int]:
     """Give the rows of each body: the ends of lines tell, without counting again."""
     lasts = [bisect_left(ends, end) for end in accumulate(len(body) + 1 for body in bodies)]
     return [after - before for before, after in pairwise([-1, *lasts])]
+
+
+def _unsound(schema: Schema | None, bodies: Sequence[bytes], block: bytes, ends: Ends) -> list[str]:
+    """Give for each page which of its lines is no row of the table, and why, or an empty text."""
+    if schema is None:
+        return [""] * len(bodies)
+    try:
+        check_lines(schema, block, ends)
+    except FormatError as err:
+        if len(bodies) == 1:
+            return [str(err)]
+        return [reason for body in bodies for reason in _unsound(schema, [body], body + b"\n", _ends_of(body))]
+    return [""] * len(bodies)
+
+
+def _ends_of(body: bytes) -> Ends:
+    return array("q", accumulate(len(line) + 1 for line in body.split(b"\n")))
 
 
 def _disorder(spec: KeySpec, block: bytes, ends: Ends, counts: Sequence[int]) -> list[str]:

@@ -16,6 +16,7 @@ from typing import Final
 from center.errors import CenterError, FullError, StoreError
 from center.store.base import NewBlob, check_blob_name
 from evidence.disk import NewFile, make_folder, remove_leftovers, sync_folder
+from terminal.language import Text
 
 _INCOMING: Final = ".incoming"
 _DAMAGED: Final = "run `jinsuo-center audit` to see what is missing; restore it from a mirror or a backup"
@@ -156,10 +157,21 @@ def explain_os_error(err: OSError, path: Path) -> CenterError:
     """Give the error to raise for `err` at `path`: FullError if there is no space, else StoreError."""
     if err.errno in (errno.ENOSPC, errno.EDQUOT):
         return FullError(
-            f"there is no space left to write {path}: {err.strerror}",
-            hint="make room or enlarge the disk, then try again; nothing was admitted and nothing is lost",
+            Text(
+                zh=f"磁盘已满，写不了 {path}：{err.strerror}",
+                en=f"there is no space left to write {path}: {err.strerror}",
+            ),
+            hint=Text(
+                zh="腾出空间或扩大磁盘后再试；没有接收任何内容，也没有丢失",
+                en="make room or enlarge the disk, then try again; nothing was admitted and nothing is lost",
+            ),
         )
     return StoreError(
-        f"{path} cannot be read or written: {err.strerror or err}",
-        hint="check the disk and the rights of the center's account on this folder",
+        Text(
+            zh=f"{path} 不能读写：{err.strerror or err}", en=f"{path} cannot be read or written: {err.strerror or err}"
+        ),
+        hint=Text(
+            zh="检查磁盘，以及中心的账户对该目录的权限",
+            en="check the disk and the rights of the center's account on this folder",
+        ),
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from center.errors import FullError
 from center.store.base import NewBlob, Store
+from terminal.language import Text
 
 
 def free_bytes(folder: Path) -> int:
@@ -35,8 +36,14 @@ class ReservedStore:
         free = self._measure(self._folder)
         if free < self._reserve:
             raise FullError(
-                f"the disk of {self._folder} has {free} bytes free, and {self._reserve} are reserved for the log",
-                hint="make room or enlarge the disk (or lower disk_reserve in center.yaml); the agents send again",
+                Text(
+                    zh=f"{self._folder} 所在的磁盘剩余 {free} 字节，其中 {self._reserve} 字节为日志保留",
+                    en=f"the disk of {self._folder} has {free} bytes free, and {self._reserve} are reserved for the log",
+                ),
+                hint=Text(
+                    zh="腾出空间或扩大磁盘（或调低 center.yaml 的 disk_reserve）；采集端会重发",
+                    en="make room or enlarge the disk (or lower disk_reserve in center.yaml); the agents send again",
+                ),
             )
         return self._store.create(name)
 

@@ -40,6 +40,12 @@ class Kernel(Protocol):
         no canonical integer, and the reference must tell.
         """
 
+    def find_doubtful(self, block: bytes, ends: Ends, kinds: bytes, scales: "array[int]", /) -> list[int]:
+        """Give the lines of a block that are not surely the one spelling of a row: the reference must tell.
+
+        `kinds` has a letter for each column (`evidence.rows.check`), `scales` the digits of a decimal, -1 if any number.
+        """
+
     def leaf_hashes(self, data: bytes, size: int, /) -> bytes:
         """Give `H(0x00 ‖ d)` of each `size` bytes d of data, 32 bytes each."""
 

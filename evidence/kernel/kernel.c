@@ -156,6 +156,7 @@ static int lane_count = 4;
 static void choose_lanes(int most) {
     hash_all = hash_all_4;
     lane_count = 4;
+    (void)most;
 #if defined(__x86_64__)
     __builtin_cpu_init();
     if (most >= 16 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")) {
@@ -287,6 +288,216 @@ static inline int compare_integers(struct field a, struct field b) {
         return b_negative - a_negative;
     int order = a.size != b.size ? (a.size > b.size) - (a.size < b.size) : memcmp(a.at, b.at, a.size);
     return a_negative ? -order : order;
+}
+
+/* ---- Canonical cells ----
+ *
+ * Each `is_…` tells whether a field, as it stands on a line, is surely canonical for its kind. No is no refusal: the
+ * reference decides then. So these may be too narrow, never too wide.
+ */
+
+static inline int is_digit(uint8_t c) {
+    return (uint8_t)(c - '0') < 10;
+}
+
+static inline int is_low_hex(uint8_t c) {
+    return is_digit(c) || (uint8_t)(c - 'a') < 6;
+}
+
+/* Take exactly `count` digits; give what follows, or NULL. */
+static inline const uint8_t *take_digits(const uint8_t *p, const uint8_t *end, int count) {
+    if (!p || end - p < count)
+        return NULL;
+    for (; count > 0; count--)
+        if (!is_digit(*p++))
+            return NULL;
+    return p;
+}
+
+static inline const uint8_t *take_byte(const uint8_t *p, const uint8_t *end, uint8_t c) {
+    return p && p < end && *p == c ? p + 1 : NULL;
+}
+
+/* YYYY-MM-DD */
+static const uint8_t *take_date(const uint8_t *p, const uint8_t *end) {
+    p = take_byte(take_digits(p, end, 4), end, '-');
+    p = take_byte(take_digits(p, end, 2), end, '-');
+    return take_digits(p, end, 2);
+}
+
+/* HH:MM:SS and at most nine digits more, the last of which is no zero. */
+static const uint8_t *take_clock(const uint8_t *p, const uint8_t *end) {
+    p = take_byte(take_digits(p, end, 2), end, ':');
+    p = take_byte(take_digits(p, end, 2), end, ':');
+    p = take_digits(p, end, 2);
+    if (!p || p == end || *p != '.')
+        return p;
+    const uint8_t *from = ++p;
+    while (p < end && is_digit(*p))
+        p++;
+    return p > from && p - from <= 9 && p[-1] != '0' ? p : NULL;
+}
+
+static int is_decimal(const uint8_t *p, const uint8_t *end, int64_t scale) {
+    const uint8_t *start = p;
+    int nonzero = 0;
+    if (p < end && *p == '-')
+        p++;
+    const uint8_t *whole = p;
+    for (; p < end && is_digit(*p); p++)
+        nonzero |= *p != '0';
+    if (p == whole || (*whole == '0' && p - whole > 1))
+        return 0;
+    int64_t digits = 0;
+    if (p < end && *p == '.') {
+        const uint8_t *from = ++p;
+        for (; p < end && is_digit(*p); p++)
+            nonzero |= *p != '0';
+        digits = p - from;
+        if (digits == 0)
+            return 0;
+    }
+    return p == end && (scale < 0 || digits == scale) && (nonzero || *start != '-');
+}
+
+/* A decimal of so few digits that it is the shortest of its value, written without an exponent. */
+static int is_short_float(const uint8_t *p, const uint8_t *end, int most) {
+    if (p < end && *p == '-')
+        p++;
+    const uint8_t *whole = p;
+    while (p < end && is_digit(*p))
+        p++;
+    int digits = (int)(p - whole), is_zero = digits == 1 && *whole == '0';
+    if (digits == 0 || digits > most || (*whole == '0' && digits > 1))
+        return 0;
+    if (p == end)
+        return 1; /* 0 and -0 as well */
+    if (*p++ != '.' || p == end || end[-1] == '0')
+        return 0;
+    int zeros = 0, more = 0;
+    for (; p < end; p++) {
+        if (!is_digit(*p))
+            return 0;
+        if (is_zero && !more && *p == '0')
+            zeros++;
+        else
+            more++;
+    }
+    /* Below 1e-4 an exponent is written. */
+    return is_zero ? zeros < 4 && more <= most : digits + more <= most;
+}
+
+/* UTF-8 without what must be escaped; with `raw` any bytes. Escapes are those of the line. */
+static int is_text(const uint8_t *p, const uint8_t *end, int raw) {
+    while (p < end) {
+        uint8_t c = *p;
+        if (c == '\\') {
+            if (end - p < 2 || !p[1] || !strchr("\\bfnrtv0", p[1]))
+                return 0;
+            p += 2;
+        } else if (c < 0x80) {
+            if (c == 0 || (uint8_t)(c - 8) < 6)
+                return 0;
+            p++;
+        } else if (raw) {
+            p++;
+        } else if ((c & 0xe0) == 0xc0) {
+            if (c < 0xc2 || end - p < 2 || (p[1] & 0xc0) != 0x80)
+                return 0;
+            p += 2;
+        } else if ((c & 0xf0) == 0xe0) {
+            if (end - p < 3 || (p[1] & 0xc0) != 0x80 || (p[2] & 0xc0) != 0x80)
+                return 0;
+            /* Neither longer than needed nor a surrogate. */
+            if ((c == 0xe0 && p[1] < 0xa0) || (c == 0xed && p[1] > 0x9f))
+                return 0;
+            p += 3;
+        } else if ((c & 0xf8) == 0xf0) {
+            if (end - p < 4 || (p[1] & 0xc0) != 0x80 || (p[2] & 0xc0) != 0x80 || (p[3] & 0xc0) != 0x80)
+                return 0;
+            if ((c == 0xf0 && p[1] < 0x90) || (c == 0xf4 && p[1] > 0x8f) || c > 0xf4)
+                return 0;
+            p += 4;
+        } else {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* \\x and pairs of lower-case digits. */
+static int is_hex(const uint8_t *p, const uint8_t *end) {
+    if (end - p < 3 || p[0] != '\\' || p[1] != '\\' || p[2] != 'x' || (end - p) % 2 != 1)
+        return 0;
+    for (p += 3; p < end; p++)
+        if (!is_low_hex(*p))
+            return 0;
+    return 1;
+}
+
+static int is_uuid(const uint8_t *p, const uint8_t *end) {
+    if (end - p != 36)
+        return 0;
+    for (int i = 0; i < 36; i++)
+        if (i == 8 || i == 13 || i == 18 || i == 23 ? p[i] != '-' : !is_low_hex(p[i]))
+            return 0;
+    return 1;
+}
+
+static int is_any(const uint8_t *p, const uint8_t *end) {
+    if (end - p < 2 || p[1] != ':')
+        return 0;
+    struct field inner = {p + 2, (size_t)(end - p - 2)};
+    switch (p[0]) {
+    case 'i': return is_integer(inner);
+    case 'r': return is_short_float(p + 2, end, 15);
+    case 't': return is_text(p + 2, end, 0);
+    case 'b': return is_hex(p + 2, end);
+    default: return 0;
+    }
+}
+
+/* Tell whether a field is surely canonical for a kind; the letters are those of `evidence.rows.check`. */
+static int is_canonical(uint8_t kind, int64_t scale, const uint8_t *p, const uint8_t *end) {
+    const uint8_t *after;
+    switch (kind) {
+    case 'b': return end - p == 1 && (*p == 't' || *p == 'f');
+    case 'i': return is_integer((struct field){p, (size_t)(end - p)});
+    case 'd': return is_decimal(p, end, scale);
+    case 'f': return is_short_float(p, end, 15);
+    case 'g': return is_short_float(p, end, 6);
+    case 't': return is_text(p, end, 0);
+    case 'r': return is_text(p, end, 1);
+    case 'x': return is_hex(p, end);
+    case '0':
+        for (; p < end; p++)
+            if (*p != '0' && *p != '1')
+                return 0;
+        return 1;
+    case 'D': return take_date(p, end) == end;
+    case 'T': return take_clock(p, end) == end;
+    case 's': return take_clock(take_byte(take_date(p, end), end, ' '), end) == end;
+    case 'z':
+        after = take_clock(take_byte(take_date(p, end), end, ' '), end);
+        return after && end - after == 3 && memcmp(after, "+00", 3) == 0;
+    case 'u': return is_uuid(p, end);
+    case 'a': return is_any(p, end);
+    default: return 0;
+    }
+}
+
+/* Tell whether a line is surely the one spelling of a row of these columns. */
+static int is_sound(const uint8_t *line, const uint8_t *end, const uint8_t *kinds, const int64_t *scales, size_t columns) {
+    for (size_t i = 0; i < columns; i++) {
+        const uint8_t *tab = memchr(line, '\t', (size_t)(end - line)), *stop = tab ? tab : end;
+        int is_null = stop - line == 2 && line[0] == '\\' && line[1] == 'N';
+        if (is_null ? i > 0 && !tab : !is_canonical(kinds[i], scales[i], line, stop))
+            return 0;
+        if (!tab)
+            return 1;
+        line = tab + 1;
+    }
+    return 0;
 }
 
 /* ---- Python ---- */
@@ -570,6 +781,54 @@ done:
     return found;
 }
 
+PyDoc_STRVAR(find_doubtful_doc, "find_doubtful(block: bytes, ends: Buffer[i64], kinds: bytes, scales: Buffer[i64]) -> list[int]\n\nGive the lines that are not surely canonical.");
+
+static PyObject *find_doubtful(PyObject *Py_UNUSED(module), PyObject *args) {
+    PyObject *block_object, *ends_object, *scales_object, *found = NULL;
+    const char *kinds;
+    Py_ssize_t columns;
+    Py_buffer block, ends, scales;
+    if (!PyArg_ParseTuple(args, "OOy#O", &block_object, &ends_object, &kinds, &columns, &scales_object))
+        return NULL;
+    if (get_buffer(block_object, &block, "the block", 1) < 0)
+        return NULL;
+    if (get_buffer(ends_object, &ends, "the ends", 8) < 0)
+        goto release_block;
+    if (get_buffer(scales_object, &scales, "the scales", 8) < 0)
+        goto release_ends;
+    const uint8_t *data = block.buf;
+    const int64_t *end = ends.buf;
+    size_t count = (size_t)ends.len / 8, doubtful = 0;
+    uint8_t *flags = NULL;
+    if (scales.len / 8 != columns || !are_ends(end, count, data, block.len)) {
+        PyErr_SetString(PyExc_ValueError, "a scale for each column, and ends of lines of the block");
+        goto done;
+    }
+    flags = calloc(count + 1, 1);
+    if (!flags) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    for (size_t i = 0; i < count; i++) {
+        flags[i] = !is_sound(data + (i ? end[i - 1] : 0), data + end[i] - 1, (const uint8_t *)kinds, scales.buf, (size_t)columns);
+        doubtful += flags[i];
+    }
+    Py_END_ALLOW_THREADS
+    found = PyList_New(0);
+    for (size_t i = 0; found && doubtful && i < count; i++)
+        if (flags[i] && append_number(found, i))
+            Py_CLEAR(found);
+done:
+    free(flags);
+    PyBuffer_Release(&scales);
+release_ends:
+    PyBuffer_Release(&ends);
+release_block:
+    PyBuffer_Release(&block);
+    return found;
+}
+
 PyDoc_STRVAR(leaf_hashes_doc, "leaf_hashes(data: bytes, size: int) -> bytes\n\nGive the leaf hash of each `size` bytes of data.");
 
 static PyObject *leaf_hashes(PyObject *Py_UNUSED(module), PyObject *args) {
@@ -769,6 +1028,7 @@ static PyMethodDef functions[] = {
     {"find_page_ends", find_page_ends, METH_VARARGS, find_page_ends_doc},
     {"judge_page_ends", judge_page_ends, METH_VARARGS, judge_page_ends_doc},
     {"find_disorder", find_disorder, METH_VARARGS, find_disorder_doc},
+    {"find_doubtful", find_doubtful, METH_VARARGS, find_doubtful_doc},
     {"leaf_hashes", leaf_hashes, METH_VARARGS, leaf_hashes_doc},
     {"strip_nulls", strip_nulls, METH_O, strip_nulls_doc},
     {"encode_rows", encode_rows, METH_O, encode_rows_doc},

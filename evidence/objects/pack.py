@@ -99,7 +99,7 @@ class PackWriter:
         """Append an object and give the codec that its frame has.
 
         `base` is an older object (id, body) of the same source and kind, stored without a base; it is used where it
-        makes the frame smaller.
+        makes the frame smaller by a quarter.
         """
         codec, data = self._encode(body, base)
         if self._seal is not None:
@@ -116,14 +116,16 @@ class PackWriter:
         return self._namer.name()
 
     def _encode(self, body: bytes, base: tuple[ObjectId, bytes] | None) -> tuple[int, bytes]:
+        coded = self._compressor.compress(body)
+        codec, least = (CODEC_ZSTD, coded) if len(coded) < len(body) else (0, body)
         if base is not None:
             prefix = zstandard.ZstdCompressionDict(base[1], dict_type=zstandard.DICT_TYPE_RAWCONTENT)
             compressor = zstandard.ZstdCompressor(level=self._level, dict_data=prefix, write_checksum=False)
             coded = base[0] + compressor.compress(body)
-            if len(coded) < len(body) // 2:
+            # Little gain is not worth it: an object that is stored with a base can be none for those that come later.
+            if len(coded) * 4 < len(least) * 3:
                 return CODEC_BASE, coded
-        coded = self._compressor.compress(body)
-        return (CODEC_ZSTD, coded) if len(coded) < len(body) else (0, body)
+        return codec, least
 
     def _put(self, data: bytes) -> None:
         self._write(data)

@@ -3,20 +3,22 @@ r"""Whether a block of lines is what its schema says: each line a row's one spel
 
     block = lines, each ended by LF, as `evidence.rows.commit` takes them
 
-The whole block is held against one regular expression made of the schema, and read as UTF-8 once. Only what these two
-do not accept is read line by line, by `parse_line` and `check_value`, which alone decide what is refused and why; so
-the fast way can only be too narrow, never too wide (a property test holds the two together). Two kinds are no regular
-languages: floats are checked one by one (shape first), and bytes that are not UTF-8 where the schema allows them
-send their block to the slow way. Every attempt to match begins at a line's start and no group is tried twice, so the
-time is linear in the block whatever a stranger writes. No error says what a cell holds. Pure; not wired into admission:
-decision 0028 has the cost. Source: design section 2.
+The kernel vouches for lines that are surely sound; without it the whole block is held against one regular expression made
+of the schema, and read as UTF-8 once. Only what these do not accept is read line by line, by `parse_line` and
+`check_value`, which alone decide what is refused and why; so the fast ways can only be too narrow, never too wide (a
+property test holds all three together). Floats are no regular language: the expression takes their shape, and they are
+checked one by one; the kernel vouches for those of few digits. Every attempt to match begins at a line's start and no
+group is tried twice, so the time is linear in the block whatever a stranger writes. No error says what a cell holds.
+Pure. Source: design section 2; decision 0028 has the cost.
 """
 
 import re
+from array import array
 from functools import lru_cache
 from typing import Final
 
 from evidence.errors import FormatError
+from evidence.kernel import Ends, find_kernel
 from evidence.rows.line import parse_line
 from evidence.rows.schema import Column, Schema
 from evidence.rows.values import Kind, check_value
@@ -50,7 +52,17 @@ _FORMS: Final[dict[Kind, bytes]] = {
 _WITH_FLOATS: Final = frozenset({Kind.FLOAT8, Kind.FLOAT4, Kind.ANY})
 
 
-def check_lines(schema: Schema, block: bytes) -> None:
+_LETTERS: Final[dict[Kind, bytes]] = {
+    Kind.BOOL: b"b", Kind.INT: b"i", Kind.DECIMAL: b"d", Kind.FLOAT8: b"f", Kind.FLOAT4: b"g", Kind.TEXT: b"t",
+    Kind.JSON: b"t", Kind.BYTES: b"x", Kind.BITS: b"0", Kind.DATE: b"D", Kind.TIME: b"T", Kind.TIMESTAMP: b"s",
+    Kind.TIMESTAMPTZ: b"z", Kind.INTERVAL: b"t", Kind.UUID: b"u", Kind.ANY: b"a", Kind.OTHER: b"t",
+}  # fmt: skip
+"""What the kernel calls the kinds; one that it does not know it leaves to the reference."""
+_RAW: Final[dict[Kind, bytes]] = dict.fromkeys((Kind.TEXT, Kind.JSON, Kind.INTERVAL, Kind.OTHER), b"r")
+_UNKNOWN: Final = b"?"
+
+
+def check_lines(schema: Schema, block: bytes, ends: "Ends | None" = None) -> None:
     r"""Raises: FormatError unless every line of `block` is a row of `schema`; it names the row, from 0, and the column.
 
     >>> check_lines(Schema("t", (Column("id", Kind.INT, False, "integer"),)), b"1\n2\n")
@@ -62,7 +74,12 @@ def check_lines(schema: Schema, block: bytes) -> None:
         return
     if not block.endswith(b"\n"):
         raise FormatError(f"a block of {len(block)} bytes of {schema.name!r} does not end with a line's end")
-    if not _is_regular(schema, block):
+    kernel = find_kernel()
+    if kernel is not None and ends is not None:
+        letters, scales = _find_letters(schema)
+        for row in kernel.find_doubtful(block, ends, letters, scales):
+            _check_line(schema, row, block[ends[row - 1] if row else 0 : ends[row] - 1])
+    elif not _is_regular(schema, block):
         _check_each(schema, block)
     elif any(column.kind in _WITH_FLOATS for column in schema.columns):
         _check_floats(schema, block)
@@ -100,16 +117,29 @@ def _decimal_form(scale: int | None) -> bytes:
     return rb"(?!-0(?:\.0+)?[\t\n])-?(?:0|[1-9][0-9]*)" + fraction + rb"|NaN|-?Infinity"
 
 
+def _find_letters(schema: Schema) -> tuple[bytes, "array[int]"]:
+    """Give what the kernel takes for a schema: a letter for each column, and how many digits a decimal has."""
+    letters: list[bytes] = []
+    for column in schema.columns:
+        known = _RAW if schema.is_raw_text(column.name) else _LETTERS
+        letters.append(known.get(column.kind, _UNKNOWN))
+    scales = array("q", (-1 if column.scale is None else max(column.scale, 0) for column in schema.columns))
+    return b"".join(letters), scales
+
+
 def _check_each(schema: Schema, block: bytes) -> None:
-    raw_text = [schema.is_raw_text(column.name) for column in schema.columns]
     for number, line in enumerate(block[:-1].split(b"\n")):
-        try:
-            cells = parse_line(line, schema)
-        except FormatError as err:
-            raise FormatError(f"row {number} of {schema.name!r}: {err}") from err
-        for column, cell, raw in zip(schema.columns, cells, raw_text, strict=True):
-            if isinstance(cell, bytes):
-                _check_cell(schema, number, column, cell, raw)
+        _check_line(schema, number, line)
+
+
+def _check_line(schema: Schema, number: int, line: bytes) -> None:
+    try:
+        cells = parse_line(line, schema)
+    except FormatError as err:
+        raise FormatError(f"row {number} of {schema.name!r}: {err}") from err
+    for column, cell in zip(schema.columns, cells, strict=True):
+        if isinstance(cell, bytes):
+            _check_cell(schema, number, column, cell, schema.is_raw_text(column.name))
 
 
 def _check_floats(schema: Schema, block: bytes) -> None:

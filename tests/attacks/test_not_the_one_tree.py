@@ -250,6 +250,25 @@ def test_lines_of_a_keyless_table_that_descend_are_refused(center: Center) -> No
     check_refused(center, forger, wards(*names))
 
 
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"7\t\xff\xfe", "no canonical text"),
+        (b"7\ta\x01b\\q", "an escape that is not one of ours"),
+        (b"7\ta\x08b", "a control character"),
+        (b"7\t\\N", "a NULL that must not be written"),
+        (b"7" + b"\tx" * 12, "13 fields"),
+    ],
+)
+def test_a_line_that_is_no_row_of_its_table_is_refused(center: Center, line: bytes, reason: str) -> None:
+    """Its tree holds in every hash; but nobody could ever show the row to anybody."""
+    forger = Hospital(center, source=source_name())
+    with pytest.raises(StatementError, match=reason) as caught:
+        forger.snapshot(TableLines(PATIENT, [b"6\tgut", line, b"8\tgut"]))
+    assert "row 1 of" in str(caught.value)
+    assert Hospital(center, source=forger.source).snapshot(TableLines(PATIENT, [b"6\tgut"])).receipt is not None
+
+
 def test_pages_judged_under_another_order_do_not_count(center: Center) -> None:
     """Pages in the order of their text are valid without a key; a claim that they are ordered by id is still refused."""
     lines = sorted(patients(3_000).lines)

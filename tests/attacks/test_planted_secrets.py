@@ -36,6 +36,7 @@ POSTGRES = """  - name: pg
     password: secret:pg
     connect_timeout: 1 s
 """
+MYSQL = POSTGRES.replace("name: pg", "name: my").replace("kind: postgresql", "kind: mysql")
 _SAYS = (
     "import os, sys; print(1); sys.stderr.write(os.environ['DB_PASSWORD'] + ' refused'); sys.exit(len(sys.argv) - 1)"
 )
@@ -126,7 +127,13 @@ def test_no_secret_is_ever_said(tmp_path: Path, database: Path) -> None:
         with world.serving() as center:
             code = center.units.add(UNIT, "医院")
             search.secrets["the code's secret"] = code.secret
-            sources = sqlite_source("his", database) + POSTGRES + COMMANDS + sqlite_source("gone", tmp_path / "gone.db")
+            sources = (
+                sqlite_source("his", database)
+                + POSTGRES
+                + MYSQL
+                + COMMANDS
+                + sqlite_source("gone", tmp_path / "gone.db")
+            )
             world.enroll(code.encode(), folder, sources)
         for name in ("statement", "cosigner"):
             search.secrets[f"the {name} key's file"] = b"".join(
@@ -152,6 +159,8 @@ def test_no_secret_is_ever_said(tmp_path: Path, database: Path) -> None:
             assert b"*** refused" in run(search, folder, "snapshot", "broken", "--json")[1]
             # Bad ones: nobody answers, no file, wrong usage, checks that fail.
             assert run(search, folder, "snapshot", "pg")[0] == 2
+            assert run(search, folder, "snapshot", "my")[0] == 2
+            assert run(search, folder, "grants", "my")[0] == 0
             assert run(search, folder, "check")[0] != 0
             assert run(search, folder, "snapshot", "gone", "--json")[0] != 0
             assert run(search, folder, "snapshot", "nobody")[0] == 64

@@ -3,8 +3,9 @@
 
 import json
 import os
+import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,12 @@ import pytest
 from agent.collectors.base import Collector
 from agent.collectors.command import CommandCollector, CommandSettings, Output
 from agent.collectors.files import FilesCollector, FilesSettings
+from agent.collectors.mysql import MysqlCollector
 from tests.contract.collectors import CollectorContract, Harness
 from tests.contract.odbc_harnesses import MariadbOverOdbc, PostgresqlOverOdbc, SqliteOverOdbc
 from tests.contract.sqlite_harness import SqliteHarness
+from tests.servers.mariadb import MariadbServer
+from tests.servers.reading_mysql import count_sessions, settings_for
 
 
 class FilesHarness:
@@ -68,6 +72,96 @@ class FilesHarness:
 
     def close(self) -> None:
         pass
+
+
+class MariadbHarness:
+    """A live database of InnoDB tables, with a writer of its own."""
+
+    def __init__(self, server: MariadbServer, database: str, *, lock_guard: bool) -> None:
+        self._server = server
+        self._database = database
+        self._random = random.Random(7)
+        self._connection = server.connect(database)
+        self._lock_guard = lock_guard
+        for statement in (
+            "CREATE TABLE savings (id int PRIMARY KEY, balance int NOT NULL)",
+            "CREATE TABLE loans (id int PRIMARY KEY, balance bigint NOT NULL)",
+            "CREATE TABLE `病人` (id int PRIMARY KEY AUTO_INCREMENT, `姓名` varchar(60), note longtext, weight double, "
+            "scan longblob, seen timestamp(3) NULL, hidden int INVISIBLE DEFAULT 7)",
+            "CREATE TABLE keyed (code varchar(40), n int, y float, z varbinary(9), PRIMARY KEY (code, n))",
+            "CREATE TABLE loose (a int, b varchar(9))",
+            "CREATE TABLE bulk (id int PRIMARY KEY AUTO_INCREMENT, a varchar(1000), b longblob)",
+            "CREATE SEQUENCE numbers",
+        ):
+            self._run(statement)
+        self._many("INSERT INTO savings VALUES (%s, 1000)", [(i,) for i in range(100)])
+        self._many("INSERT INTO loans VALUES (%s, 1000)", [(i,) for i in range(100)])
+        values: list[object] = [
+            None, b"", b"a\tb\\c\nd\0", b"\0\xff", b"x" * 65_536, b"x" * 65_537, os.urandom(2_000_000), b"y" * 300_000,
+        ]  # fmt: skip
+        for value in values:
+            text = None if value is None else value.decode("latin-1")  # type: ignore[attr-defined]  # all others are bytes
+            self._run(
+                "INSERT INTO `病人` (`姓名`, note, weight, scan, seen) VALUES (%s, %s, %s, %s, '2026-11-22 01:02:03.5')",
+                ("张三", text, 61.5, value),
+            )
+        for i in range(50):
+            self._run("INSERT INTO keyed VALUES (%s, %s, %s, %s)", (f"K{i * 37 % 50}é", i, i / 7, b"\1"))
+            self._run("INSERT INTO loose VALUES (%s, %s)", (i, f"{i}"))
+
+    def collector(self) -> Collector:
+        return MysqlCollector(settings_for(self._server, self._database, lock_guard=self._lock_guard))
+
+    def missing(self) -> Collector:
+        return MysqlCollector(settings_for(self._server, "gone"))
+
+    def transfer(self) -> None:
+        amount, source, target = self._random.randrange(50), self._random.randrange(100), self._random.randrange(100)
+        self._run("BEGIN")
+        self._run("UPDATE savings SET balance = balance - %s WHERE id = %s", (amount, source))
+        self._run("UPDATE loans SET balance = balance + %s WHERE id = %s", (amount, target))
+        self._run("COMMIT")
+
+    def balances(self) -> tuple[str, ...]:
+        return (f"{self._database}.savings", f"{self._database}.loans")
+
+    def trace(self) -> object:
+        names = [name for (name,) in self._server.execute("SHOW TABLES", database=self._database)]
+        sums = [self._server.execute(f"CHECKSUM TABLE `{name}`", database=self._database) for name in names]
+        return sums, self._server.execute("SHOW MASTER STATUS"), self._count_sessions()
+
+    def check_released(self) -> None:
+        self.transfer()
+        assert self._count_sessions() == 1
+        self._run("ALTER TABLE bulk ADD COLUMN IF NOT EXISTS later int")
+
+    def grow(self, size_bytes: int) -> str:
+        rows = [("r" * 900, b"z" * 90) for _ in range(size_bytes // 2000)]
+        self._many("INSERT INTO bulk (a, b) VALUES (%s, %s)", rows)
+        self._run("INSERT INTO bulk (b) VALUES (REPEAT('b', %s))", (size_bytes // 2,))
+        return f"{self._database}.bulk"
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _count_sessions(self) -> int:
+        # A session that was closed stays in the list for a moment.
+        while (count := count_sessions(self._server, self._database)) > 1:
+            pass
+        return count
+
+    def _run(self, sql: str, parameters: object = None) -> None:
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql, parameters)
+
+    def _many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        with self._connection.cursor() as cursor:
+            cursor.executemany(sql, rows)
+
+
+def _mariadb(request: pytest.FixtureRequest, *, lock_guard: bool) -> Harness:
+    server, database = request.getfixturevalue("mariadb_server"), request.getfixturevalue("mariadb_database")
+    return MariadbHarness(server, database, lock_guard=lock_guard)
 
 
 _DUMP = """
@@ -136,6 +230,8 @@ def _over_odbc(made: Callable[..., Harness], request: pytest.FixtureRequest, ser
 HARNESSES: dict[str, Callable[[pytest.FixtureRequest, Path], Harness]] = {
     "sqlite": lambda _, folder: SqliteHarness(folder),
     "files": lambda _, folder: FilesHarness(folder),
+    "mariadb": lambda request, _: _mariadb(request, lock_guard=False),
+    "mariadb with lock guard": lambda request, _: _mariadb(request, lock_guard=True),
     "command": lambda _, folder: CommandHarness(folder),
     "sqlite over odbc": lambda _, folder: SqliteOverOdbc(folder),
     "postgresql over odbc": lambda request, _: _over_odbc(PostgresqlOverOdbc, request, "postgres"),

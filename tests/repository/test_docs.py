@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli.main import make_program as make_agent_program
+from agent.collectors.mysql import connect as mysql_connect
 from agent.collectors.postgresql import connect
 from center.cli.main import make_program as make_center_program
 from evidence.digest import EMPTY_ROOT, leaf_hash, sha256
@@ -155,6 +156,9 @@ def test_every_kind_of_value_and_every_pinned_setting_stands_in_the_authority() 
     page = _read(DOCS / "format.md")
     assert [kind for kind in Kind if f"`{kind}`" not in page] == []
     assert [name for name in connect._PINNED if f"{name}=" not in page] == []
+    named = re.findall(r"(\w+) = ", " ".join(mysql_connect._PINNED))
+    assert len(named) > 5
+    assert [name for name in named if f"{name}=" not in page] == []
 
 
 def test_every_way_that_the_receiver_knows_stands_in_the_authority() -> None:

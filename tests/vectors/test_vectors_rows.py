@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import numpy
 import pytest
 
 from evidence.digest import tree_head
@@ -20,6 +19,7 @@ from evidence.rows.commit import commit_lines, row_key, row_leaf, row_salt
 from evidence.rows.line import KeySpec, check_order, encode_line, parse_line
 from evidence.rows.schema import Column, Schema
 from evidence.rows.values import Kind, check_value, format_float4, format_float8, order_key
+from tests.builders.floats import single
 
 VECTORS: Any = json.loads((Path(__file__).parent / "vectors.json").read_text(encoding="utf-8"))
 
@@ -54,7 +54,7 @@ VALUES: dict[str, tuple[Kind, int | None, Callable[[str], bytes]]] = {
     "decimal(38,10)": (Kind.DECIMAL, 10, lambda v: f"{Decimal(v):.10f}".encode()),
     "numeric without scale": (Kind.DECIMAL, None, str.encode),
     "float8": (Kind.FLOAT8, None, lambda v: format_float8(float(v))),
-    "float4": (Kind.FLOAT4, None, lambda v: format_float4(float(numpy.float32(v)))),
+    "float4": (Kind.FLOAT4, None, lambda v: format_float4(single(float(v)))),
     "bytes": (Kind.BYTES, None, lambda v: b"\\x" + v.encode()),
     "date": (Kind.DATE, None, str.encode),
     "time": (Kind.TIME, None, _timestamp),

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Start a command and end it. On POSIX behind a keeper (`keeper.py`), which ends it also when the agent is killed.
 
-On Windows the command runs in a process group of its own and is ended with its tree by `taskkill`; if the agent itself
-is killed there, a command that writes to the agent's pipe ends by its first write, one that writes a file goes on to its
-end. The shell is never used.
+On Windows a job object does the same (`job.py`). First the command is asked to end: SIGTERM, on Windows Ctrl-Break; then
+it is ended with all that it started. The shell is never used.
 """
 
 import json
@@ -17,11 +16,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
+from agent.collectors.command.job import CREATE_SUSPENDED, Job
 from agent.errors import SourceError
+from terminal.language import Text
 
 _KEEPER: Final = Path(__file__).with_name("keeper.py")
 _LAST_WAIT_S: Final = 15.0
 _NEW_GROUP: Final = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
+_BREAK: Final[int] = getattr(signal, "CTRL_BREAK_EVENT", signal.SIGTERM)
 
 
 class Child(Protocol):
@@ -40,15 +42,18 @@ class Child(Protocol):
 def start_child(argv: Sequence[str], env: Mapping[str, str], cwd: Path | None, grace_s: float) -> Child:
     """Start a command with nothing on its standard input. Raises: SourceError if the system cannot start it."""
     if os.name == "nt" or not hasattr(os, "waitid"):  # pragma: no cover - Windows, old macOS
-        return PlainChild(argv, env, cwd)
+        return PlainChild(argv, env, cwd, grace_s)
     return _KeptChild(argv, env, cwd, grace_s)
 
 
 def refuse_start(program: str, reason: str) -> SourceError:
     """Say that a command cannot be started. Only the program is named: other words may be private."""
     return SourceError(
-        f"{program} cannot be started: {reason}",
-        hint="check `argv` and `cwd`, and that the agent's account may run it; it is run without a shell",
+        Text(zh=f"{program} 启动不了：{reason}", en=f"{program} cannot be started: {reason}"),
+        hint=Text(
+            zh="检查 argv 和 cwd，以及采集端的账户能否运行它；命令不经 shell",
+            en="check `argv` and `cwd`, and that the agent's account may run it; it is run without a shell",
+        ),
     )
 
 
@@ -115,15 +120,18 @@ class _KeptChild:
 
 
 class PlainChild:
-    """A command without a keeper, for systems where there is none: see the top of this module."""
+    """A command without a keeper: in a job on Windows; elsewhere alone, and what it started is not reached."""
 
-    def __init__(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path | None) -> None:
+    def __init__(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path | None, grace_s: float) -> None:
+        self._grace_s = grace_s
+        self._job: Job | None = None
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - the words of the operator's settings, without a shell
-                list(argv), env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE, bufsize=0, creationflags=_NEW_GROUP,
-            )  # fmt: skip
+            if os.name == "nt":  # pragma: no cover - Windows
+                self._job = Job()
+            self._process = self._start(argv, env, cwd)
         except OSError as err:
+            if self._job is not None:  # pragma: no cover - Windows
+                self._job.end()
             raise refuse_start(argv[0], err.strerror or str(err)) from err
         assert self._process.stdout is not None
         assert self._process.stderr is not None
@@ -138,13 +146,33 @@ class PlainChild:
             return None
 
     def stop(self) -> None:
-        """See `Child`; elsewhere than on Windows what it started is not reached."""
-        if self._process.poll() is None:
-            words = [r"C:\Windows\System32\taskkill.exe", "/T", "/F", "/PID", str(self._process.pid)]
-            with suppress(OSError, subprocess.TimeoutExpired):
-                subprocess.run(words, capture_output=True, timeout=_LAST_WAIT_S, check=False)  # noqa: S603 - fixed words
+        """See `Child`."""
+        if self._process.poll() is None and (not self._ask_to_end() or self.wait(self._grace_s) is None):
             self._process.kill()
-            self._process.wait()
+        if self._job is not None:  # pragma: no cover - Windows
+            self._job.end()
+        self._process.wait()
+
+    def _ask_to_end(self) -> bool:
+        try:
+            self._process.send_signal(_BREAK)
+        except (OSError, SystemError):
+            # A service has no console to send Ctrl-Break by; of that, CPython makes a SystemError.
+            return False
+        return True
+
+    def _start(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path | None) -> "subprocess.Popen[bytes]":
+        process = subprocess.Popen(  # noqa: S603 - the words of the operator's settings, without a shell
+            list(argv), env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, bufsize=0, creationflags=0 if self._job is None else CREATE_SUSPENDED | _NEW_GROUP,
+        )  # fmt: skip
+        if self._job is not None:  # pragma: no cover - Windows
+            try:
+                self._job.adopt(process)
+            except OSError:
+                process.kill()
+                raise
+        return process
 
 
 def _encode_order(argv: Sequence[str], env: Mapping[str, str], cwd: Path | None) -> bytes:

@@ -18,7 +18,7 @@ from agent.collectors.command.run import find_program
 from agent.collectors.command.settings import CommandSettings, Output
 from agent.collectors.command.view import CommandView
 from agent.errors import SourceError
-from terminal.language import Text
+from terminal.language import Language, Text
 
 _MIB: Final = 1 << 20
 _ROOM_BYTES: Final = 1 << 30
@@ -69,7 +69,7 @@ class CommandCollector:
         try:
             path = find_program(self._settings, self._environment())
         except SourceError as err:
-            return Finding(Severity.FAIL, subject, str(err), err.hint)
+            return _refusal(subject, err)
         cwd = self._settings.cwd
         if cwd is not None and not cwd.is_dir():
             hint = Text(zh="检查 cwd", en="check `cwd`")
@@ -101,7 +101,7 @@ class CommandCollector:
             found = find_files(self._settings)
             free = shutil.disk_usage(folder).free
         except SourceError as err:
-            yield Finding(Severity.FAIL, subject, str(err), err.hint)
+            yield _refusal(subject, err)
             return
         except OSError as err:
             yield Finding(Severity.FAIL, subject, str(err), Text(zh="检查 path", en="check `path`"))
@@ -168,6 +168,11 @@ class CommandCollector:
                 "(procedures, accounts, jobs)",
             ),
         )
+
+
+def _refusal(subject: str, err: SourceError) -> Finding:
+    message = Text(zh=err.sentence(Language.ZH), en=err.sentence(Language.EN))
+    return Finding(Severity.FAIL, subject, message, Text(zh=err.advice(Language.ZH), en=err.advice(Language.EN)))
 
 
 def _read_head(path: Path) -> bytes:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from agent.collectors.command.settings import CommandSettings
 from agent.errors import SourceError
+from terminal.language import Text
 
 _OPEN = (
     os.O_RDONLY
@@ -75,6 +76,12 @@ def identify(status: os.stat_result) -> Identity:
 def refuse_folder(folder: Path, err: OSError) -> SourceError:
     """Say that the folder of dumps cannot be read."""
     return SourceError(
-        f"the folder of dumps {folder} cannot be read: {err.strerror or err}",
-        hint="check `path`, that the volume is mounted, and that the agent's account may read the folder",
+        Text(
+            zh=f"读不了转储目录 {folder}：{err.strerror or err}",
+            en=f"the folder of dumps {folder} cannot be read: {err.strerror or err}",
+        ),
+        hint=Text(
+            zh="检查 path、卷是否已挂载、采集端的账户能否读该目录",
+            en="check `path`, that the volume is mounted, and that the agent's account may read the folder",
+        ),
     )

@@ -4,6 +4,7 @@
 from collections.abc import Callable
 
 from agent.errors import BudgetError
+from terminal.language import Text
 
 
 class Patience:
@@ -32,14 +33,23 @@ class Patience:
             self._seen, self._moved = signs, now
         if now - self._moved >= self._stall_s:
             raise BudgetError(
-                f"{self._program} gave no byte for {self._stall_s:g} s and was stopped",
-                hint="see whether it waits for a lock, a password or a disk; raise `stall_timeout` if it is that slow",
+                Text(
+                    zh=f"{self._program} 已有 {self._stall_s:g} 秒没有一个字节，已终止",
+                    en=f"{self._program} gave no byte for {self._stall_s:g} s and was stopped",
+                ),
+                hint=Text(
+                    zh="看它是否在等锁、口令或磁盘；若确实这么慢，调大 stall_timeout",
+                    en="see whether it waits for a lock, a password or a disk; raise `stall_timeout` if it is that slow",
+                ),
             )
 
     def check_whole(self) -> None:
         """Raises: BudgetError if the whole has taken too long."""
         if self._clock() - self._began >= self._timeout_s:
             raise BudgetError(
-                f"{self._program} did not end within {self._timeout_s:g} s and was stopped",
-                hint="run it at a quieter hour, or raise `timeout`",
+                Text(
+                    zh=f"{self._program} 在 {self._timeout_s:g} 秒内没有结束，已终止",
+                    en=f"{self._program} did not end within {self._timeout_s:g} s and was stopped",
+                ),
+                hint=Text(zh="换一个清闲的时段，或调大 timeout", en="run it at a quieter hour, or raise `timeout`"),
             )

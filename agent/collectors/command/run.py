@@ -25,6 +25,7 @@ from agent.collectors.command.patience import Patience
 from agent.collectors.command.settings import CommandSettings, Output
 from agent.collectors.command.streams import Feed, Tail, last_words
 from agent.errors import CommandFailedError
+from terminal.language import Text
 
 _LOOK_S: Final = 0.5
 
@@ -82,7 +83,7 @@ class Run:
             self._patience.look(self._signs())
         if code not in self._settings.exit_codes:
             self._end()
-            raise CommandFailedError(f"{self._settings.program} {describe_end(code)}", hint=self._advice())
+            raise self._failure(code)
         return code
 
     def left(self) -> list[Left]:
@@ -106,9 +107,19 @@ class Run:
         files = tuple(sorted(find_files(self._settings).items())) if self._settings.output is Output.FILE else ()
         return files, *(tail.total for tail in self._tails.values())
 
-    def _advice(self) -> str:
+    def _failure(self, code: int) -> CommandFailedError:
+        program = self._settings.program
+        end = f"被信号 {-code} 终止" if code < 0 else f"以退出码 {code} 结束"
         said = next((w for w in map(last_words, self.words.values()) if w), None)
-        return f"it said: {said}" if said else "it said nothing; run it by hand as the agent's account"
+        return CommandFailedError(
+            Text(zh=f"{program} {end}", en=f"{program} {describe_end(code)}"),
+            hint=Text(zh=f"它最后说：{said}", en=f"it said: {said}")
+            if said
+            else Text(
+                zh="它什么也没说；以采集端的账户手工运行它",
+                en="it said nothing; run it by hand as the agent's account",
+            ),
+        )
 
 
 class DumpStream(io.RawIOBase):

@@ -29,6 +29,7 @@ from agent.errors import CommandFailedError, SourceChangedError, SourceError
 from evidence.manifest.statement import Consistency
 from evidence.rows.line import Token, encode_line
 from evidence.rows.schema import RAW_TEXT_NOTE
+from terminal.language import Text
 
 _BLOCK_BYTES: Final = 1 << 20
 _READ_BYTES: Final = 1 << 20
@@ -102,7 +103,7 @@ class CommandView:
         self._note_end(run.finish())
         name = self._settings.name.encode()
         if not token.size:
-            raise self._left_nothing("its standard output was empty")
+            raise self._left_nothing(Text(zh="标准输出是空的", en="its standard output was empty"))
         self._note_form(name, stream.head)
         yield _row(name, token)
 
@@ -114,15 +115,16 @@ class CommandView:
             left = run.left()
             self._made.update(each.path for each in left)
         self._note_end(code)
+        path = self._settings.path
         if not left:
-            raise self._left_nothing(f"there is no new file at {self._settings.path}")
+            raise self._left_nothing(Text(zh=f"{path} 没有新文件", en=f"there is no new file at {path}"))
         total = 0
         for each in left:
             token = self._read_file(each, blobs)
             total += token.size
             yield _row(each.name, token)
         if not total:
-            raise self._left_nothing(f"what it left at {self._settings.path} is empty")
+            raise self._left_nothing(Text(zh=f"{path} 是空的", en=f"what it left at {path} is empty"))
 
     def _read_file(self, left: Left, blobs: BlobSink) -> Token:
         try:
@@ -141,8 +143,14 @@ class CommandView:
             after = os.fstat(descriptor)
         if identify(before) != identify(after) or token.size != after.st_size:
             raise SourceChangedError(
-                f"{self._settings.program} has ended, but {left.path} is still being written",
-                hint="let the command wait for what it starts, so that its end is the dump's end",
+                Text(
+                    zh=f"{self._settings.program} 已经结束，但 {left.path} 仍在写",
+                    en=f"{self._settings.program} has ended, but {left.path} is still being written",
+                ),
+                hint=Text(
+                    zh="让命令等它启动的程序，使它的结束就是转储的结束",
+                    en="let the command wait for what it starts, so that its end is the dump's end",
+                ),
             )
         self._note_form(left.name, head[:HEAD_BYTES])
         self._is_raw |= not _is_utf8(left.name)
@@ -166,16 +174,29 @@ class CommandView:
             if words and run.said(name) > len(words):
                 self._notes.append(f"{name} holds the end of {run.said(name)} bytes")
 
-    def _left_nothing(self, what: str) -> CommandFailedError:
+    def _left_nothing(self, what: Text) -> CommandFailedError:
+        program = self._settings.program
         return CommandFailedError(
-            f"{self._settings.program} ended as if it had succeeded, but {what}",
-            hint="run it by hand as the agent's account; have it end with a failure when it fails (sqlcmd: -b)",
+            Text(
+                zh=f"{program} 像成功一样结束，却没有留下转储：{what.zh}",
+                en=f"{program} ended as if it had succeeded, but {what.en}",
+            ),
+            hint=Text(
+                zh="以采集端的账户手工运行它；失败时要让它以失败结束（sqlcmd 用 -b）",
+                en="run it by hand as the agent's account; have it end with a failure when it fails (sqlcmd: -b)",
+            ),
         )
 
     def _refuse_file(self, left: Left, err: OSError) -> SourceError:
         return SourceError(
-            f"the dump {left.path} cannot be read: {err.strerror or err}",
-            hint="let the command leave it readable for the agent's account (group, umask, access control list)",
+            Text(
+                zh=f"读不了转储 {left.path}：{err.strerror or err}",
+                en=f"the dump {left.path} cannot be read: {err.strerror or err}",
+            ),
+            hint=Text(
+                zh="让命令留下采集端的账户能读的文件（组、umask、访问控制列表）",
+                en="let the command leave it readable for the agent's account (group, umask, access control list)",
+            ),
         )
 
 

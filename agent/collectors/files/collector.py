@@ -39,13 +39,13 @@ class FilesCollector:
             root = open_folder(os.fsencode(self._settings.path))
         except OSError as err:
             refusal = refuse(err, self._settings)
-            return [Finding(Severity.FAIL, subject, str(refusal), refusal.hint)]
+            return [Finding(Severity.FAIL, subject, refusal.message, refusal.remedy)]
         try:
             names = root.names()
             barred = [name for name in sorted(names) if not _is_readable(subject, name)]
         except OSError as err:
             refusal = refuse(err, self._settings)
-            return [Finding(Severity.FAIL, subject, str(refusal), refusal.hint)]
+            return [Finding(Severity.FAIL, subject, refusal.message, refusal.remedy)]
         finally:
             root.close()
         if not names:

@@ -41,15 +41,15 @@ def examine(settings: PostgresqlSettings) -> list[Finding]:
     try:
         connection = open_connection(settings)
     except AgentError as err:
-        return [Finding(Severity.FAIL, subject, str(err), err.hint)]
+        return [Finding(Severity.FAIL, subject, err.message, err.remedy)]
     findings: list[Finding] = []
     try:
         findings.extend(_examine(connection, settings, subject))
     except psycopg2.Error as err:
         refused = refuse(err, settings.address)
-        findings.append(Finding(Severity.FAIL, subject, str(refused), refused.hint))
+        findings.append(Finding(Severity.FAIL, subject, refused.message, refused.remedy))
     except AgentError as err:
-        findings.append(Finding(Severity.FAIL, subject, str(err), err.hint))
+        findings.append(Finding(Severity.FAIL, subject, err.message, err.remedy))
     finally:
         connection.close()
     return findings

@@ -12,6 +12,7 @@ from typing import Final
 import psycopg2
 
 from agent.errors import AgentError, LoginError, SourceChangedError, SourceDownError, SourceError, TableLostError
+from terminal.language import Text
 
 _LOGIN: Final = re.compile(
     r"password authentication failed|认证失败|no password supplied|role .* does not exist|角色 .* 不存在"
@@ -56,24 +57,46 @@ def refuse_connection(err: psycopg2.Error, address: str, user: str) -> SourceErr
     text = _one_line(str(err))
     if _LOGIN.search(text):
         return LoginError(
-            f"{address} refused the account {user!r}: {text}",
-            hint="check user and password of the source; pg_hba.conf must let this host in",
+            Text(zh=f"{address} 拒绝账户 {user!r}：{text}", en=f"{address} refused the account {user!r}: {text}"),
+            hint=Text(
+                zh="检查该来源的用户名和口令；pg_hba.conf 须允许本机连接",
+                en="check user and password of the source; pg_hba.conf must let this host in",
+            ),
         )
     if _NO_DATABASE.search(text):
-        return SourceError(f"the database of {address} does not exist: {text}", hint="check `database` of the source")
+        return SourceError(
+            Text(zh=f"{address} 的数据库不存在：{text}", en=f"the database of {address} does not exist: {text}"),
+            hint=Text(zh="检查该来源的 `database`", en="check `database` of the source"),
+        )
     if _NO_RIGHT.search(text):
         return SourceError(
-            f"the account {user!r} may not connect to {address}: {text}",
-            hint="run what `jinsuo-agent grants` prints",
+            Text(
+                zh=f"账户 {user!r} 无权连接 {address}：{text}",
+                en=f"the account {user!r} may not connect to {address}: {text}",
+            ),
+            hint=Text(zh="执行 `jinsuo-agent grants` 打印的语句", en="run what `jinsuo-agent grants` prints"),
         )
     if _BUSY.search(text):
-        return SourceDownError(f"{address} takes no connections now: {text}", hint="it is tried again later")
+        return SourceDownError(
+            Text(zh=f"{address} 暂不接受连接：{text}", en=f"{address} takes no connections now: {text}"),
+            hint=Text(zh="稍后重试", en="it is tried again later"),
+        )
     if _SERVER_SAID.search(text):
-        return SourceError(f"{address} refused the connection: {text}", hint="the server's log says more")
+        return SourceError(
+            Text(zh=f"{address} 拒绝连接：{text}", en=f"{address} refused the connection: {text}"),
+            hint=Text(zh="详见数据库服务器的日志", en="the server's log says more"),
+        )
     if _TLS.search(text) and not _UNREACHED.search(text):
-        return SourceError(f"no TLS with {address}: {text}", hint="check `sslmode` and the certificates")
+        return SourceError(
+            Text(zh=f"与 {address} 建立不了 TLS：{text}", en=f"no TLS with {address}: {text}"),
+            hint=Text(zh="检查 `sslmode` 和证书", en="check `sslmode` and the certificates"),
+        )
     return SourceDownError(
-        f"{address} does not answer: {text}", hint="check that PostgreSQL runs, its address and the firewall"
+        Text(zh=f"{address} 没有应答：{text}", en=f"{address} does not answer: {text}"),
+        hint=Text(
+            zh="检查 PostgreSQL 是否在运行、地址和防火墙",
+            en="check that PostgreSQL runs, its address and the firewall",
+        ),
     )
 
 
@@ -84,7 +107,11 @@ def refuse(err: psycopg2.Error, address: str) -> SourceError | SourceChangedErro
         return changed
     if is_down(err):
         return SourceDownError(
-            f"the connection to {address} broke: {_one_line(str(err))}", hint="check the server's log; try again later"
+            Text(
+                zh=f"与 {address} 的连接断开：{_one_line(str(err))}",
+                en=f"the connection to {address} broke: {_one_line(str(err))}",
+            ),
+            hint=Text(zh="查看服务器日志，稍后重试", en="check the server's log; try again later"),
         )
     if err.pgcode in ("22021", "22P05"):
         return SourceError(

@@ -44,7 +44,7 @@ class SqliteCollector:
         except SourceChangedError as err:
             return [Finding(Severity.WARN, subject, str(err), "examine again: it was opened at this moment")]
         except AgentError as err:
-            return [Finding(Severity.FAIL, subject, str(err), err.hint)]
+            return [Finding(Severity.FAIL, subject, err.message, err.remedy)]
         return [_judge_mode(subject, opened.mode), *_judge_tables(subject, catalog)]
 
     def grants(self) -> str:

@@ -19,6 +19,7 @@ from agent.collectors.files.settings import FilesSettings
 from agent.collectors.files.view import refuse
 from agent.collectors.files.walk import walk
 from agent.errors import SourceError
+from terminal.language import Text
 
 _SQLITE_FILES: Final = ("", "-wal", "-journal")
 
@@ -107,8 +108,14 @@ class SqliteLook:
             status = self._path.stat()
         except OSError as err:
             raise SourceError(
-                f"the database {self._path} cannot be looked at: {err.strerror or err}",
-                hint="check `path`, that the volume is mounted, and that the agent's account may enter the folder",
+                Text(
+                    zh=f"看不到数据库 {self._path}：{err.strerror or err}",
+                    en=f"the database {self._path} cannot be looked at: {err.strerror or err}",
+                ),
+                hint=Text(
+                    zh="检查 path、卷是否已挂载、采集端的账户能否进入该目录",
+                    en="check `path`, that the volume is mounted, and that the agent's account may enter the folder",
+                ),
             ) from err
         for more in _SQLITE_FILES:
             try:

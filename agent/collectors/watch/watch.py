@@ -15,6 +15,7 @@ from agent.collectors.watch.looking import Look, Seen
 from agent.collectors.watch.rules import Pace, Settling, Verdict
 from agent.errors import SourceError
 from evidence.disk import write_over
+from terminal.language import Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +102,14 @@ class SourceWatch:
             return
         if seen.is_empty and self._place is not None:
             raise SourceError(
-                f"the folder {self._look.folder} is empty, and not the one that was there before",
-                hint="see whether the volume is mounted; if this is meant, run `jinsuo-agent snapshot` by hand",
+                Text(
+                    zh=f"目录 {self._look.folder} 是空的，且不是原来的那个",
+                    en=f"the folder {self._look.folder} is empty, and not the one that was there before",
+                ),
+                hint=Text(
+                    zh="看卷是否已挂载；若本该如此，手工运行 `jinsuo-agent snapshot`",
+                    en="see whether the volume is mounted; if this is meant, run `jinsuo-agent snapshot` by hand",
+                ),
             )
         self._hints.close()
         self._hints, self.deafness, self._place = NoHints(), None, seen.place

@@ -3,11 +3,12 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from agent.errors import SpoolError
-from agent.holdings import Holdings
+from agent.holdings import PAGES, PINNED_PAGES, Base, BaseKey, Holdings, KeptFrame
 from agent.spool import Spool, SpooledPack
 from evidence.digest import ObjectId, pack_name
 from evidence.objects.object import ObjectKind, name_object
@@ -17,13 +18,13 @@ from tests.builders.trees import STORAGE_KEY
 MANY = 1 << 40
 
 
-def spool_in(folder: Path, *, max_bytes: int = MANY, min_free: int = 0) -> Spool:
-    return Spool(folder, max_bytes=max_bytes, min_free_bytes=min_free, level=1)
+def spool_in(folder: Path, *, max_bytes: int = MANY, min_free: int = 0, keep: int = MANY) -> Spool:
+    return Spool(folder, max_bytes=max_bytes, min_free_bytes=min_free, keep_bytes=keep, level=1)
 
 
 def put(spool: Spool, bodies: list[bytes]) -> list[tuple[SpooledPack, list[ObjectId]]]:
     committed: list[tuple[SpooledPack, list[ObjectId]]] = []
-    with spool.writer(lambda pack, ids: committed.append((pack, ids))) as writer:
+    with spool.writer(lambda pack, ids, bases: committed.append((pack, ids))) as writer:
         for body in bodies:
             writer.add(ObjectKind.CHUNK, name_object(STORAGE_KEY, ObjectKind.CHUNK, body), body)
     return committed
@@ -42,7 +43,7 @@ def test_packs_are_whole_named_by_content_and_hold_what_was_put(tmp_path: Path) 
 
 def test_an_interrupted_run_leaves_whole_packs_and_nothing_else(tmp_path: Path) -> None:
     spool = spool_in(tmp_path)
-    with pytest.raises(KeyboardInterrupt), spool.writer(lambda pack, ids: None) as writer:
+    with pytest.raises(KeyboardInterrupt), spool.writer(lambda pack, ids, bases: None) as writer:
         for _ in range(40):
             body = os.urandom(1 << 20)
             writer.add(ObjectKind.CHUNK, name_object(STORAGE_KEY, ObjectKind.CHUNK, body), body)
@@ -52,17 +53,48 @@ def test_an_interrupted_run_leaves_whole_packs_and_nothing_else(tmp_path: Path) 
     assert {path.suffix for path in tmp_path.iterdir()} == {".pack"}
 
 
-def test_only_what_the_center_acknowledged_is_removed(tmp_path: Path) -> None:
-    spool = spool_in(tmp_path)
+def test_only_what_the_center_acknowledged_leaves_the_spool(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path, keep=0)
     packs = [pack for pack, _ in put(spool, [os.urandom(1 << 20) for _ in range(40)])]
     spool.mark_sent(packs[0].name)
     assert spool.unsent() == packs[1:]
-    spool.remove_sent()
+    assert spool.retire_sent(set) == [packs[0].name]
     assert spool.packs() == packs[1:]
     for pack in packs[1:]:
         spool.mark_sent(pack.name)
-    spool.remove_sent()
-    assert list(tmp_path.iterdir()) == []
+    assert spool.retire_sent(set) == [pack.name for pack in packs[1:]]
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_what_was_sent_is_kept_up_to_the_bound_and_pinned_packs_longest(tmp_path: Path) -> None:
+    packs = [pack for pack, _ in put(spool_in(tmp_path), [os.urandom(1 << 20) for _ in range(40)])]
+    spool = spool_in(tmp_path, keep=3 * packs[0].size)
+    for pack in packs:
+        spool.mark_sent(pack.name)
+    whole = packs[1].path.read_bytes()
+    gone = spool.retire_sent(lambda: {packs[1].name})
+    assert gone == [pack.name for pack in packs if pack.name not in {packs[1].name, packs[-1].name, packs[-2].name}]
+    assert spool.read(packs[1].name, 100, 1000) == whole[100:1100]
+    assert spool.read(packs[1].name, len(whole) - 10, 11) is None
+    assert spool.read(packs[0].name, 0, 1) is None
+    assert spool_in(tmp_path, keep=0).retire_sent(lambda: {packs[1].name})[-1] == packs[1].name
+
+
+def test_what_is_kept_makes_room_before_a_snapshot_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = spool_in(tmp_path, min_free=10 << 20)
+    packs = [pack for pack, _ in put(spool, [os.urandom(1 << 20) for _ in range(12)])]
+    for pack in packs:
+        spool.mark_sent(pack.name)
+    assert spool.retire_sent(set) == []
+
+    def usage(folder: Path) -> object:
+        # A volume of which the packs are all, with 8 MiB free beside them.
+        kept = sum(path.stat().st_size for path in tmp_path.rglob("*.pack"))
+        return SimpleNamespace(free=(8 << 20) + sum(pack.size for pack in packs) - kept)
+
+    monkeypatch.setattr("agent.spool.shutil.disk_usage", usage)
+    spool.check_room()
+    assert [spool.read(pack.name, 0, 1) is None for pack in packs] == [True, False, False]
 
 
 def test_a_full_spool_and_a_full_volume_are_told_with_what_to_do(tmp_path: Path) -> None:
@@ -78,7 +110,7 @@ def test_a_table_s_schema_stands_before_its_pages_in_every_pack(tmp_path: Path) 
     spool = spool_in(tmp_path)
     schema = b'{"columns":[]}'
     name = name_object(STORAGE_KEY, ObjectKind.DOCUMENT, schema)
-    with spool.writer(lambda pack, ids: None) as writer:
+    with spool.writer(lambda pack, ids, bases: None) as writer:
         writer.begin_table(name, schema)
         for _ in range(40):
             body = os.urandom(1 << 20)
@@ -97,12 +129,44 @@ def test_holdings_remember_by_source_and_forget_all_at_once(tmp_path: Path) -> N
     holdings.add("his", ids)
     assert holdings.has("his", ids[3])
     assert not holdings.has("lis", ids[3])
-    holdings.keep_nodes("his", [("visit", 0, b"1", ids[0], b"body")])
-    assert holdings.find_base("his", "visit", 0, b"1") == (ids[0], b"body")
-    assert holdings.find_base("his", "other", 0, b"1") is None
+    key = BaseKey("visit", 0, b"1")
+    holdings.add_bases("his", "aa", [Base(key, ids[0], 15, 90)])
+    assert holdings.find_base("his", key) == KeptFrame(ids[0], "aa", 15, 90)
+    assert holdings.find_base("his", BaseKey("other", 0, b"1")) is None
     holdings.forget("his")
     assert holdings.is_empty("his")
-    assert holdings.find_base("his", "visit", 0, b"1") is None
+    assert holdings.find_base("his", key) is None
+    holdings.close()
+
+
+def test_a_base_is_the_newest_of_its_key_and_goes_with_its_pack(tmp_path: Path) -> None:
+    holdings = Holdings(tmp_path / "h.sqlite")
+    ids = [ObjectId(bytes([i]) * 32) for i in range(3)]
+    key = BaseKey("visit", PAGES, b"1")
+    holdings.add_bases("his", "aa", [Base(key, ids[0], 15, 90)])
+    assert holdings.find_base("his", key) is None, "the center is not known to hold it"
+    holdings.add("his", ids)
+    holdings.add_bases("his", "bb", [Base(key, ids[1], 200, 90), Base(BaseKey("visit", PAGES, b"2"), ids[2], 290, 9)])
+    assert holdings.find_base("his", key) == KeptFrame(ids[1], "bb", 200, 90)
+    assert holdings.has_pages("his", "visit")
+    holdings.forget_packs("his", ["bb"])
+    assert holdings.find_base("his", key) is None
+    assert not holdings.has_pages("his", "visit")
+    holdings.close()
+
+
+def test_nodes_and_the_newest_pages_of_each_table_are_pinned(tmp_path: Path) -> None:
+    holdings = Holdings(tmp_path / "h.sqlite")
+
+    def pages(table: str, first: int, count: int) -> list[Base]:
+        rows = range(first, first + count)
+        return [Base(BaseKey(table, PAGES, b"%d" % i), ObjectId(i.to_bytes(32, "big")), 15, 90) for i in rows]
+
+    holdings.add_bases("his", "old", pages("visit", 0, 10))
+    holdings.add_bases("his", "nodes", [Base(BaseKey("visit", 0, b"0"), ObjectId(bytes(32)), 15, 90)])
+    holdings.add_bases("his", "other", pages("doc", 0, 10))
+    holdings.add_bases("his", "new", pages("visit", 10, PINNED_PAGES))
+    assert holdings.pinned_packs("his") == {"nodes", "other", "new"}
     holdings.close()
 
 
@@ -117,7 +181,7 @@ def test_torn_holdings_are_begun_anew(tmp_path: Path) -> None:
 def test_looking_at_the_spool_does_not_disturb_who_writes_there(tmp_path: Path) -> None:
     """`status` opens the spool while a snapshot is being taken in another process."""
     spool = spool_in(tmp_path)
-    with spool.writer(lambda pack, ids: None) as writer:
+    with spool.writer(lambda pack, ids, bases: None) as writer:
         body = os.urandom(1 << 20)
         writer.add(ObjectKind.CHUNK, name_object(STORAGE_KEY, ObjectKind.CHUNK, body), body)
         assert spool_in(tmp_path).packs() == []
@@ -135,7 +199,7 @@ def test_very_many_tables_make_packs_within_their_bounds(tmp_path: Path) -> None
     """Schema objects of tables without new pages are not written; those of tables with one page each fill packs."""
     spool = spool_in(tmp_path)
     schema = os.urandom(1 << 10) * 300
-    with spool.writer(lambda pack, ids: None) as writer:
+    with spool.writer(lambda pack, ids, bases: None) as writer:
         for i in range(300):
             body = schema + i.to_bytes(2, "big")
             writer.begin_table(name_object(STORAGE_KEY, ObjectKind.DOCUMENT, body), body)
@@ -152,7 +216,7 @@ def test_each_pack_says_the_schema_before_the_tables_first_page(tmp_path: Path) 
     spool = spool_in(tmp_path)
     schema = b"a schema"
     name = name_object(STORAGE_KEY, ObjectKind.DOCUMENT, schema)
-    with spool.writer(lambda pack, ids: None) as writer:
+    with spool.writer(lambda pack, ids, bases: None) as writer:
         writer.add(ObjectKind.DOCUMENT, name, schema)
         writer.begin_table(name, schema)
         for _ in range(200):

@@ -13,6 +13,7 @@ from agent.config import (
     AgentConfig,
     CommandSource,
     FilesSource,
+    MysqlSource,
     OdbcSource,
     OracleSource,
     PostgresqlSource,
@@ -28,8 +29,8 @@ from terminal.settings import parse_settings
 
 ROOT = Path(__file__).parents[4]
 _KINDS = {
-    "sqlite": SqliteSource, "postgresql": PostgresqlSource, "sqlserver": SqlserverSource, "oracle": OracleSource,
-    "odbc": OdbcSource, "files": FilesSource, "command": CommandSource,
+    "sqlite": SqliteSource, "postgresql": PostgresqlSource, "mysql": MysqlSource, "sqlserver": SqlserverSource,
+    "oracle": OracleSource, "odbc": OdbcSource, "files": FilesSource, "command": CommandSource,
 }  # fmt: skip
 
 
@@ -132,13 +133,14 @@ def test_relative_paths_start_at_the_agents_folder(tmp_path: Path) -> None:
     (tmp_path / "agent.yaml").write_text(
         "sources:\n- {name: a, kind: sqlite, path: x/y.db}\n- {name: b, kind: files, path: /abs}\n"
         "- {name: c, kind: postgresql, database: d, user: u, sslrootcert: ca.pem}\n"
+        "- {name: m, kind: mysql, database: d, user: u, ssl_ca: ca.pem}\n"
         "- {name: d, kind: command, argv: [x], output: file, path: d/*.dmp, cwd: w}\n"
         "- {name: e, kind: oracle, service: s, user: u, client: instantclient}\n"
         "- {name: f, kind: odbc, dialect: dm8, connection: DSN=x}\n"
     )
     config = load_config(tmp_path)
     assert config.spool.folder == tmp_path / "spool"
-    a, b, c, d, e, f = config.sources
+    a, b, c, m, d, e, f = config.sources
     assert isinstance(e, OracleSource)
     assert isinstance(f, OdbcSource)
     assert (e.client, f.connection) == (tmp_path / "instantclient", "DSN=x")
@@ -147,6 +149,8 @@ def test_relative_paths_start_at_the_agents_folder(tmp_path: Path) -> None:
     assert isinstance(a, SqliteSource)
     assert isinstance(b, FilesSource)
     assert isinstance(c, PostgresqlSource)
+    assert isinstance(m, MysqlSource)
+    assert m.ssl_ca == tmp_path / "ca.pem"
     assert (a.path, b.path, c.sslrootcert, c.pg_dump) == (tmp_path / "x/y.db", Path("/abs"), tmp_path / "ca.pem", None)
 
 
@@ -215,7 +219,11 @@ def test_reference_to_a_password_is_taken(reference: str) -> None:
         ("center: https://x", "unknown key center"),
         ("spool: {max_size: 1 MiB}", "at least 67108864"),
         ("spool: {compression: 20}", "at most 19"),
-        ("sources: [{name: a, kind: mysql, path: b}]", "there is no kind mysql"),
+        ("sources: [{name: a, kind: informix, path: b}]", "there is no kind informix"),
+        ("sources: [{name: a, kind: mysql, database: d, user: u, ssl_mode: prefer}]", "verify-identity"),
+        ("sources: [{name: a, kind: mysql, database: d, user: u, lock_timeout: 0 s}]", "at least 1"),
+        ("sources: [{name: a, kind: mysql, database: d, user: u, port: 0}]", "at least 1"),
+        ("sources: [{name: a, kind: mysql, database: d, user: u, password: hunter2}]", "secret set NAME"),
         ("sources: [{name: a, kind: files, path: b, snapshot_age_limit: 1 h}]", "unknown key snapshot_age_limit"),
         ("sources: [{name: a, kind: sqlite, path: b, include: x}]", "expected a list"),
         ("sources: [{name: a, kind: sqlite, path: b, include: ['']}]", "text that is not empty"),

@@ -13,11 +13,11 @@ import pytest
 
 from agent.collectors.base import BlobSink, Consistency, Document, Omission, Table
 from agent.errors import SourceDownError, SourceError, TableLostError
-from agent.holdings import Holdings
+from agent.holdings import Base, Holdings
 from agent.journal import SourceKeys
 from agent.snapshot.progress import Silent
 from agent.snapshot.take import Place, Taken, take_snapshot
-from agent.spool import Spool
+from agent.spool import Spool, SpooledPack
 from evidence.digest import ObjectId
 from evidence.keys.key import KeyType
 from evidence.keys.signer import Ed25519Signer
@@ -95,7 +95,7 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.holdings = Holdings(self.folder / "h.sqlite")
-        self.spool = Spool(self.folder / "spool", max_bytes=1 << 40, min_free_bytes=0, level=1)
+        self.spool = Spool(self.folder / "spool", max_bytes=1 << 40, min_free_bytes=0, keep_bytes=1 << 40, level=1)
 
     def take(self, source: Source, ask: Callable[[Sequence[ObjectId]], set[ObjectId]] | None = None) -> Taken:
         self.sequence += 1
@@ -105,7 +105,12 @@ class Bench:
             return datetime(2026, 11, 22, tzinfo=UTC) + timedelta(seconds=next(ticks))
 
         place = Place("X013", "his", self.sequence, None if self.sequence == 1 else SOME_DIGEST, SIGNER, "test")
-        with self.spool.writer(lambda pack, ids: self.holdings.add("his", ids)) as spooler:
+
+        def committed(pack: SpooledPack, ids: list[ObjectId], bases: list[Base]) -> None:
+            self.holdings.add("his", ids)
+            self.holdings.add_bases("his", pack.name, bases)
+
+        with self.spool.writer(committed) as spooler:
             taken = take_snapshot(
                 source, place, KEYS, spooler, self.holdings, self.folder / "tmp",  # type: ignore[arg-type]
                 ask=ask, clock=clock, progress=Silent(),
@@ -184,6 +189,39 @@ def test_a_node_of_the_next_day_travels_against_yesterday_s(bench: Bench) -> Non
     frames = [f for pack in new for f in read_frames([pack.path.read_bytes()]) if f.kind is ObjectKind.NODE]
     assert frames
     assert all(frame.base is not None and len(frame.data) < frame.raw / 4 for frame in frames)
+
+
+def test_a_changed_page_travels_against_its_older_self_wherever_it_stands(bench: Bench) -> None:
+    changed = dict.fromkeys((17, 20000, 59990), b"changed")
+    bench.take(one(visits(60_000)))
+    before = {pack.name for pack in bench.spool.packs()}
+    for pack in bench.spool.packs():
+        bench.spool.mark_sent(pack.name)
+    bench.spool.retire_sent(set)
+    taken = bench.take(one(visits(60_000, changed)))
+    new = [pack for pack in bench.spool.packs() if pack.name not in before]
+    pages = [f for pack in new for f in read_frames([pack.path.read_bytes()]) if f.kind is ObjectKind.PAGE]
+    assert len(pages) == 3
+    assert all(page.base is not None and len(page.data) < 200 for page in pages)
+    assert bench.lines(taken, "visit") == visits(60_000, changed)
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut", "flipped"])
+def test_a_kept_pack_that_is_gone_or_damaged_only_costs_bytes(bench: Bench, damage: str) -> None:
+    bench.take(one(visits(60_000)))
+    for pack in bench.spool.packs():
+        bench.spool.mark_sent(pack.name)
+    bench.spool.retire_sent(set)
+    for path in (bench.folder / "spool" / "kept").glob("*.pack"):
+        raw = path.read_bytes()
+        path.unlink()
+        if damage != "gone":
+            path.write_bytes(raw[:20] if damage == "cut" else bytes(b ^ 1 for b in raw))
+    taken = bench.take(one(visits(60_000, {30_000: b"changed"})))
+    frames = [f for pack in bench.spool.packs() for f in read_frames([pack.path.read_bytes()])]
+    assert {frame.kind for frame in frames} >= {ObjectKind.PAGE, ObjectKind.NODE}
+    assert all(frame.base is None for frame in frames)
+    assert bench.lines(taken, "visit") == visits(60_000, {30_000: b"changed"})
 
 
 def test_rows_that_come_out_of_order_are_brought_into_order(bench: Bench) -> None:

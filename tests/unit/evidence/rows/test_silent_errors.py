@@ -46,6 +46,6 @@ def test_no_error_about_a_row_says_what_is_in_it(act: Callable[[], object]) -> N
 
 def test_no_verdict_about_a_page_says_what_is_in_it() -> None:
     for spec in (TEXT, INT):
-        (verdict,) = judge_pages([CELL + b"2\n" + CELL + b"1"], spec, bytes(32))
+        (verdict,) = judge_pages([CELL + b"2\n" + CELL + b"1"], spec, bytes(32), None)
         assert verdict.fact is None
         assert "SECRET" not in verdict.reason

@@ -18,6 +18,7 @@ from agent.collectors.command.child import PlainChild
 from agent.errors import AgentError, BudgetError, CommandFailedError, SourceChangedError, SourceError, SpoolError
 from evidence.manifest.statement import Consistency
 from evidence.rows.line import Token
+from terminal.language import Language
 from tests.builders.commands import (
     collector_of,
     command_of,
@@ -247,6 +248,8 @@ def test_failing_command_fails_the_snapshot_with_its_last_words() -> None:
     err = _fail(collector_of(code), CommandFailedError)
     assert str(err) == "python ended with exit status 3"
     assert err.hint == "it said: ORA-01555: 快照过旧"
+    assert err.sentence(Language.ZH) == "python 以退出码 3 结束"
+    assert err.advice(Language.ZH) == "它最后说：ORA-01555: 快照过旧"
     assert err.code == "JS-2130"
 
 
@@ -386,11 +389,11 @@ time.sleep(600)
 
 def test_command_without_a_keeper_is_read_waited_for_and_stopped(tmp_path: Path) -> None:
     env = {"PATH": os.environ["PATH"]}
-    child = PlainChild(command_of("import sys; print(1); sys.exit(3)"), env, tmp_path)
+    child = PlainChild(command_of("import sys; print(1); sys.exit(3)"), env, tmp_path, 5.0)
     assert child.wait(20.0) == 3
     assert child.stdout.read() == b"1\n"
     child.stop()
-    lasting = PlainChild(command_of("import os, time; print(os.getpid(), flush=True); time.sleep(600)"), env, None)
+    lasting = PlainChild(command_of("import os, time; print(os.getpid(), flush=True); time.sleep(600)"), env, None, 5.0)
     pid = int(lasting.stdout.readline())
     assert lasting.wait(0.05) is None
     assert is_running(pid)
@@ -401,7 +404,7 @@ def test_command_without_a_keeper_is_read_waited_for_and_stopped(tmp_path: Path)
         each.stdout.close()
         each.stderr.close()
     with pytest.raises(SourceError, match="cannot be started"):
-        PlainChild((str(tmp_path / "gone"), "--password=x"), env, None)
+        PlainChild((str(tmp_path / "gone"), "--password=x"), env, None, 5.0)
 
 
 def test_no_descriptor_is_left_open() -> None:

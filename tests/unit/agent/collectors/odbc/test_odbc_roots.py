@@ -7,9 +7,8 @@ import sqlite3
 import struct
 from pathlib import Path
 
-import pytest
-
 from agent.collectors.base import Collector
+from agent.collectors.mysql import MysqlCollector, MysqlSettings
 from agent.collectors.odbc import OdbcCollector, OdbcSettings
 from agent.collectors.postgresql import PostgresqlCollector
 from agent.collectors.sqlite import SqliteCollector, SqliteSettings
@@ -232,7 +231,6 @@ INSERT INTO keyed_by_two SELECT seq % 3, seq, REPEAT('z', seq * 2000) FROM seq_1
 def test_mariadb_has_the_same_roots_over_its_odbc_driver(
     mariadb_server: MariadbServer, mariadb_database: str, tmp_path: Path
 ) -> None:
-    mysql = pytest.importorskip("agent.collectors.mysql")
     for statement in _MARIADB.split(";\n"):
         if statement.strip():
             mariadb_server.execute(statement, database=mariadb_database)
@@ -257,8 +255,8 @@ def test_mariadb_has_the_same_roots_over_its_odbc_driver(
         f"Driver=MariaDB Unicode;Server={mariadb_server.host};Port={mariadb_server.port};Database={mariadb_database}"
     )
     over = OdbcCollector(OdbcSettings("mariadb", connection, mariadb_server.user, mariadb_server.password))
-    native = mysql.MysqlCollector(
-        mysql.MysqlSettings(
+    native = MysqlCollector(
+        MysqlSettings(
             mariadb_server.host, mariadb_database, mariadb_server.user, mariadb_server.password, mariadb_server.port
         )
     )

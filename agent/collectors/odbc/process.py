@@ -97,6 +97,8 @@ class DriverProcess:
                 child.write_frame(self._stdin, b"A", {})
                 child.write_frame(self._stdin, b"B", {"number": 0})
             self._drain(time.monotonic() + _FAREWELL_S)
+        if self._failure is None:
+            self._failure = DriverError(f"the session with {self._what} was closed", hint="open the source again")
         self._end()
 
     @property

@@ -10,7 +10,7 @@ process of its own; if that dies, the state is gone with it, and so is the view.
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Final
 
@@ -24,7 +24,7 @@ from agent.collectors.odbc.reading import WHOLE_ROW, TableReading
 from agent.collectors.odbc.session import Session
 from agent.collectors.odbc.settings import OdbcSettings
 from agent.collectors.odbc.tables import OfferedTable, check_names, offer_table
-from agent.errors import SourceError
+from agent.errors import DriverError, SourceError
 from evidence.manifest.statement import Consistency
 from evidence.rows.schema import RAW_TEXT_NOTE
 
@@ -154,8 +154,12 @@ class OdbcView:
         self._session.execute(before)
         try:
             yield
-        finally:
-            self._session.execute(after)
+        except BaseException:
+            # Whatever it was is what matters; a session that is over holds no lock.
+            with suppress(StatementError, DriverError):
+                self._session.execute(after)
+            raise
+        self._session.execute(after)
 
     def _check_still(self, offered: OfferedTable) -> None:
         """Make sure, under the lock that reading took, that the table's storage is that of the catalog."""

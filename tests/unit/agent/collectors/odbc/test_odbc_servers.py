@@ -14,7 +14,7 @@ import pytest
 from agent.collectors.base import Severity
 from agent.collectors.odbc import OdbcCollector, OdbcSettings
 from agent.collectors.odbc.view import OdbcView
-from agent.errors import BudgetError, LoginError, SourceDownError, SourceError, TableLostError
+from agent.errors import BudgetError, DriverError, LoginError, SourceDownError, SourceError, TableLostError
 from evidence.manifest.statement import Consistency
 from tests.servers.mariadb import MariadbServer
 from tests.servers.postgresql import PostgresServer
@@ -246,6 +246,15 @@ def test_row_too_large_without_a_key_costs_the_table_and_is_never_cut(
             read_lines(view, "public.keyless")
         assert any("public.keyless" in note for note in view.notes())
         assert read_lines(view, "public.c") == [b"3"]
+
+
+def test_reading_that_outlives_its_view_ends_quietly_and_says_so_if_asked_on(postgresql: OdbcSettings) -> None:
+    with _view(postgresql) as view:
+        left, asked = (view.read(find_table(view, name), KeptBlobs()) for name in ("public.a", "public.b"))
+        next(left)
+    left.close()  # type: ignore[attr-defined]  # a generator
+    with pytest.raises(DriverError, match="was closed"):
+        next(asked)
 
 
 def test_generic_dialect_claims_no_more_than_live(tmp_path: Path) -> None:

@@ -26,8 +26,11 @@ from agent.config import (
     CommandSource,
     FilesSource,
     MysqlSource,
+    OdbcSource,
+    OracleSource,
     PostgresqlSource,
     SqliteSource,
+    SqlserverSource,
     is_reference,
     load_config,
 )
@@ -387,7 +390,86 @@ class Agent:
             return self._make_command(source)
         if isinstance(source, MysqlSource):
             return self._make_mysql(source)
+        if isinstance(source, OdbcSource):
+            return self._make_odbc(source)
+        if isinstance(source, SqlserverSource):
+            return self._make_sqlserver(source)
+        if isinstance(source, OracleSource):
+            return self._make_oracle(source)
         return self._make_postgresql(source)
+
+    def _password(self, source: OdbcSource | SqlserverSource | OracleSource) -> str:
+        return Secrets(self.folder, self._environ).find(source.password) if source.password else ""
+
+    def _make_odbc(self, source: OdbcSource) -> Collector:
+        from agent.collectors.odbc import OdbcCollector, OdbcSettings
+
+        return OdbcCollector(
+            OdbcSettings(
+                dialect=source.dialect,
+                connection=source.connection,
+                user=source.user,
+                password=self._password(source),
+                include=source.include,
+                exclude=source.exclude,
+                as_names=dict(source.as_names),
+                lock_timeout_s=source.lock_timeout,
+                give_way_after_s=source.give_way_after,
+                stall_limit_s=source.stall_timeout,
+                snapshot_age_limit_s=source.snapshot_age_limit,
+                connect_timeout_s=source.connect_timeout,
+            )
+        )
+
+    def _make_sqlserver(self, source: SqlserverSource) -> Collector:
+        from agent.collectors.sqlserver import SqlserverCollector, SqlserverSettings
+
+        return SqlserverCollector(
+            SqlserverSettings(
+                host=source.host,
+                port=source.port,
+                database=source.database,
+                user=source.user,
+                password=self._password(source),
+                driver=source.driver,
+                encrypt={"mandatory": "yes", "optional": "no", "strict": "strict"}[source.encrypt],
+                trust_certificate=source.trust_certificate,
+                include=source.include,
+                exclude=source.exclude,
+                as_names=dict(source.as_names),
+                lock_timeout_s=source.lock_timeout,
+                give_way_after_s=source.give_way_after,
+                stall_limit_s=source.stall_timeout,
+                snapshot_age_limit_s=source.snapshot_age_limit,
+                connect_timeout_s=source.connect_timeout,
+                accepts=Consistency(source.consistency),
+            )
+        )
+
+    def _make_oracle(self, source: OracleSource) -> Collector:
+        try:
+            from agent.collectors.oracle import OracleCollector, OracleSettings
+        except ImportError as err:
+            raise SourceError(
+                f"the driver that source {source.name!r} needs cannot be loaded: {err}",
+                hint="install it with `pip install 'jinsuo[oracle]'`",
+            ) from err
+        return OracleCollector(
+            OracleSettings(
+                host=source.host,
+                port=source.port,
+                service=source.service,
+                user=source.user,
+                password=self._password(source),
+                client=source.client,
+                include=source.include,
+                exclude=source.exclude,
+                as_names=dict(source.as_names),
+                stall_limit_s=source.stall_timeout,
+                snapshot_age_limit_s=source.snapshot_age_limit,
+                connect_timeout_s=source.connect_timeout,
+            )
+        )
 
     def _make_command(self, source: CommandSource) -> Collector:
         from agent.collectors.command import CommandCollector, CommandSettings, Output

@@ -134,6 +134,69 @@ class MysqlSource(_TableSource):
     snapshot_age_limit: Annotated[Seconds, Field(ge=1)] = 4 * 3600
 
 
+_HOLDS_PASSWORD = re.compile(r"(?i)(?:^|;)\s*(?:pwd|password)\s*=")
+
+
+def _check_connection(connection: str) -> str:
+    if _HOLDS_PASSWORD.search(connection) or re.search(r"(?i)(?:^|;)\s*(?:uid|user|username)\s*=", connection):
+        raise mistake(
+            Text(
+                zh="不含账户与口令的连接串：账户写在 user，口令写在 password",
+                en="a connection string without account and password: they stand in `user` and `password`",
+            ),
+            hidden=True,
+        )
+    return connection
+
+
+class _ServerSource(_TableSource):
+    """What databases read through a driver of their vendor have in common."""
+
+    password: SecretReference | None = None
+    stall_timeout: Annotated[Seconds, Field(ge=1)] = 30 * 60
+    connect_timeout: Annotated[Seconds, Field(ge=1)] = 10
+    snapshot_age_limit: Annotated[Seconds, Field(ge=1)] = 4 * 3600
+
+
+class OdbcSource(_ServerSource):
+    """Any database with an ODBC driver, by a dialect of `agent.collectors.odbc`."""
+
+    kind: Literal["odbc"]
+    dialect: Literal["postgresql", "mariadb", "sqlite", "dm8", "kingbase", "iris", "db2", "gbase", "generic"]
+    connection: Annotated[Text1, AfterValidator(_check_connection)]
+    user: Text1 | None = None
+    lock_timeout: Annotated[Seconds, Field(ge=1)] = 10
+    give_way_after: Annotated[Seconds, Field(ge=1)] = 15
+
+
+class SqlserverSource(_ServerSource):
+    r"""A database of Microsoft SQL Server. A host with `\` names an instance, and the port does not count."""
+
+    kind: Literal["sqlserver"]
+    host: Text1 = "localhost"
+    port: Annotated[int, Field(ge=1, le=65535)] = 1433
+    database: Text1
+    user: Text1
+    driver: Text1 = "ODBC Driver 18 for SQL Server"
+    encrypt: Literal["strict", "mandatory", "optional"] = "mandatory"
+    trust_certificate: bool = False
+    consistency: Literal["consistent", "live"] = "consistent"
+    lock_timeout: Annotated[Seconds, Field(ge=1)] = 10
+    give_way_after: Annotated[Seconds, Field(ge=1)] = 15
+
+
+class OracleSource(_ServerSource):
+    """A database of Oracle. `client`: the folder of an Instant Client, which 11g needs; None: the driver's own protocol."""
+
+    kind: Literal["oracle"]
+    host: Text1 = "localhost"
+    port: Annotated[int, Field(ge=1, le=65535)] = 1521
+    service: Text1
+    user: Text1
+    client: Path | None = None
+    snapshot_age_limit: Annotated[Seconds, Field(ge=1)] = 3600
+
+
 class FilesSource(_Source):
     """A folder of files. A file that changes while it is read is tried `attempts` times."""
 
@@ -201,7 +264,16 @@ def is_reference(value: str) -> bool:
     return _SECRET.fullmatch(value) is not None
 
 
-AnySource = SqliteSource | PostgresqlSource | MysqlSource | FilesSource | CommandSource
+AnySource = (
+    SqliteSource
+    | PostgresqlSource
+    | MysqlSource
+    | SqlserverSource
+    | OracleSource
+    | OdbcSource
+    | FilesSource
+    | CommandSource
+)
 Source = Annotated[AnySource, Field(discriminator="kind")]
 
 
@@ -263,6 +335,10 @@ def _absolute(source: Source, base: Path) -> Source:
         return source.model_copy(update={name: base / path for name, path in paths.items() if path is not None})
     if isinstance(source, MysqlSource):
         return source.model_copy(update={"ssl_ca": base / source.ssl_ca}) if source.ssl_ca is not None else source
+    if isinstance(source, OracleSource):
+        return source.model_copy(update={"client": base / source.client if source.client is not None else None})
+    if isinstance(source, OdbcSource | SqlserverSource):
+        return source
     if isinstance(source, CommandSource):
         paths = {"path": source.path, "cwd": source.cwd}
         return source.model_copy(update={name: base / path for name, path in paths.items() if path is not None})

@@ -17,8 +17,11 @@ from agent.config import (
     CommandSource,
     FilesSource,
     MysqlSource,
+    OdbcSource,
+    OracleSource,
     PostgresqlSource,
     SqliteSource,
+    SqlserverSource,
     is_reference,
 )
 from agent.errors import AgentError, CenterDownError, SecretError
@@ -29,6 +32,7 @@ from terminal.language import Language, Text
 CLOCK_WARN = timedelta(minutes=5)
 CLOCK_FAIL = timedelta(days=1)
 _MIB = 1 << 20
+_WITH_PASSWORD = (PostgresqlSource, MysqlSource, SqlserverSource, OracleSource, OdbcSource)
 _WHOLE_BY_THEMSELVES = frozenset({"sqlite", "files", "command"})
 """Kinds of sources that have no accounts, jobs or procedures beside what is read."""
 
@@ -144,7 +148,7 @@ def _examine_folder(folder: Path) -> Iterator[Finding]:
 
 def _examine_secrets(of: Circumstances) -> Iterator[Finding]:
     for source in of.config.sources:
-        if isinstance(source, PostgresqlSource | MysqlSource) and source.password is not None:
+        if isinstance(source, _WITH_PASSWORD) and source.password is not None:
             yield _examine_secret(of, f"{source.name}: password", source.password)
         if isinstance(source, CommandSource):
             for name, value in source.env.items():
@@ -211,7 +215,9 @@ def _examine_volumes(of: Circumstances) -> Iterator[Finding]:
     spool = of.config.spool.folder
     for source in of.config.sources:
         subject = f"{source.name}: volume"
-        if isinstance(source, PostgresqlSource | MysqlSource):
+        if isinstance(source, PostgresqlSource | MysqlSource | SqlserverSource | OracleSource | OdbcSource):
+            if isinstance(source, OdbcSource):
+                continue  # where its database is, only its driver knows
             if _is_local(source.host):
                 yield Finding(
                     Severity.NOT_EXAMINED,

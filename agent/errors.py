@@ -6,7 +6,8 @@ AgentError                   (terminal.OperatorError: message, hint, code, exit 
 │   ├── SourceDownError      nobody answers, or the connection broke: try again later
 │   ├── LoginError           the password or the account is refused: do not try again by itself
 │   ├── BudgetError          a limit protecting the live system was reached: read at a quieter hour
-│   └── CommandFailedError   a dump command failed, or left nothing: see what it said
+│   ├── CommandFailedError   a dump command failed, or left nothing: see what it said
+│   └── DriverError          a driver's own process died, hung or sent too much: update the driver
 ├── TableLostError           one table cannot be read (rights, dropped, altered): omit it, say so, go on
 ├── SourceChangedError       what was read is not one state: read again
 ├── BusyError                another run of the source is under way: wait
@@ -60,6 +61,13 @@ class CommandFailedError(SourceError):
     """A dump command ended with a failure, or says that it succeeded and left no dump."""
 
     code = "JS-2130"
+
+
+class DriverError(SourceError):
+    """The process that holds a driver died, gave no answer, or sent what it must not; the agent goes on."""
+
+    code = "JS-2140"
+    exit_code = EXIT_RETRY
 
 
 class TableLostError(AgentError):

@@ -120,6 +120,75 @@ sources:
     connect_timeout: 10 s
     snapshot_age_limit: 4 h
 
+  # 一个 SQL Server 数据库，经微软的 ODBC 驱动。 A database of SQL Server, by Microsoft's ODBC driver.
+  # 尚未在真实服务器上运行过。 not yet run against a live server
+  - name: emr
+    kind: sqlserver
+    # 主机；以 主机\实例 的形式写时不看端口。 Host; written host\instance, the port does not count.
+    host: localhost
+    port: 1433
+    database: emr
+    user: jinsuo
+    password: secret:emr
+    # 驱动在 ODBC 管理器中的名称。 The driver's name with the ODBC manager.
+    driver: ODBC Driver 18 for SQL Server
+    # strict、mandatory 或 optional：线路是否加密。 Whether the line is encrypted, as in Microsoft's driver.
+    encrypt: mandatory
+    # 不核对服务器证书。 Whether the server's certificate is taken unseen.
+    trust_certificate: false
+    # consistent：须已允许 SNAPSHOT 隔离；live：没有也读，各行不是同一时刻。
+    # consistent: SNAPSHOT isolation must be allowed; live: read without it too, rows are not of one instant.
+    consistency: consistent
+    include: []
+    exclude: []
+    as: {}
+    lock_timeout: 10 s
+    give_way_after: 15 s
+    # 驱动多久没有回答即视为停住。 How long the driver may be silent until it counts as stalled.
+    stall_timeout: 30 min
+    connect_timeout: 10 s
+    snapshot_age_limit: 4 h
+
+  # 一个 Oracle 数据库（12.1 起；11g 用 client）。 A database of Oracle (from 12.1 on; 11g by `client`).
+  # 尚未在真实服务器上运行过。 not yet run against a live server
+  - name: ris
+    kind: oracle
+    host: localhost
+    port: 1521
+    # 服务名。 The service's name.
+    service: ORCLPDB1
+    user: jinsuo
+    password: secret:ris
+    # Instant Client 的目录，11g 需要；null 为驱动自带的协议。 Folder of an Instant Client, for 11g; null: none is needed.
+    client: null
+    include: []
+    exclude: []
+    as: {}
+    stall_timeout: 30 min
+    connect_timeout: 10 s
+    # 不超过 undo_retention，否则 ORA-01555。 Not over undo_retention, or ORA-01555 ends the reading.
+    snapshot_age_limit: 1 h
+
+  # 其他数据库，经各自的 ODBC 驱动；`jinsuo-agent sources` 列出方言与驱动。
+  # Any other database by its ODBC driver; `jinsuo-agent sources` lists dialects and drivers.
+  - name: old
+    kind: odbc
+    # postgresql、mariadb、sqlite、dm8、kingbase、iris、db2、gbase 或 generic。 The dialect.
+    dialect: dm8
+    # ODBC 连接串，不含账户和口令。 An ODBC connection string, without account and password.
+    connection: DSN=old
+    # null 为不用账户。 null: no account.
+    user: null
+    password: null
+    include: []
+    exclude: []
+    as: {}
+    lock_timeout: 10 s
+    give_way_after: 15 s
+    stall_timeout: 30 min
+    connect_timeout: 10 s
+    snapshot_age_limit: 4 h
+
   # 一个文件目录。模式中 * 不跨 /，** 跨。 A folder of files. In patterns * stops at /, ** does not.
   - name: scans
     kind: files

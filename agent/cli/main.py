@@ -20,6 +20,7 @@ from agent.cli.run import Run
 from agent.cli.secret import SecretList, SecretSet
 from agent.cli.send import Send
 from agent.cli.snapshot import Snapshot
+from agent.cli.sources import Sources
 from agent.cli.status import Status
 from agent.cli.watch import WatchSources
 from evidence.errors import EvidenceError
@@ -55,6 +56,7 @@ def make_program(open_agent: OpenAgent, clock: Callable[[], datetime]) -> Progra
             Status(open_agent, clock),
             SecretSet(),
             SecretList(),
+            Sources(),
             Run(open_agent),
             WatchSources(open_agent),
             Version("jinsuo-agent", installed),

@@ -14,9 +14,12 @@ from agent.config import (
     CommandSource,
     FilesSource,
     MysqlSource,
+    OdbcSource,
+    OracleSource,
     PostgresqlSource,
     SpoolSettings,
     SqliteSource,
+    SqlserverSource,
     WatchSettings,
     load_config,
 )
@@ -26,12 +29,9 @@ from terminal.settings import parse_settings
 
 ROOT = Path(__file__).parents[4]
 _KINDS = {
-    "sqlite": SqliteSource,
-    "postgresql": PostgresqlSource,
-    "mysql": MysqlSource,
-    "files": FilesSource,
-    "command": CommandSource,
-}
+    "sqlite": SqliteSource, "postgresql": PostgresqlSource, "mysql": MysqlSource, "sqlserver": SqlserverSource,
+    "oracle": OracleSource, "odbc": OdbcSource, "files": FilesSource, "command": CommandSource,
+}  # fmt: skip
 
 
 def _parse(text: str) -> AgentConfig:
@@ -84,6 +84,12 @@ def test_every_key_of_a_source_is_passed_on_by_the_wiring(model: type[BaseModel]
     assert [name for name in model.model_fields if name != "kind" and f"source.{name}" not in wiring] == []
 
 
+def test_password_in_a_connection_string_is_refused_and_not_shown() -> None:
+    with pytest.raises(SettingsError) as caught:
+        _parse("sources: [{name: a, kind: odbc, dialect: dm8, connection: 'Server=x;password = hunter2'}]")
+    assert "hunter2" not in str(caught.value) + str(caught.value.__cause__)
+
+
 def test_example_shows_in_a_comment_how_a_source_is_watched() -> None:
     lines = [line.strip().removeprefix("#").strip() for line in EXAMPLE.splitlines()]
     begin = next(i for i, line in enumerate(lines) if line.startswith("watch: {"))
@@ -127,19 +133,24 @@ def test_relative_paths_start_at_the_agents_folder(tmp_path: Path) -> None:
     (tmp_path / "agent.yaml").write_text(
         "sources:\n- {name: a, kind: sqlite, path: x/y.db}\n- {name: b, kind: files, path: /abs}\n"
         "- {name: c, kind: postgresql, database: d, user: u, sslrootcert: ca.pem}\n"
-        "- {name: e, kind: mysql, database: d, user: u, ssl_ca: ca.pem}\n"
+        "- {name: m, kind: mysql, database: d, user: u, ssl_ca: ca.pem}\n"
         "- {name: d, kind: command, argv: [x], output: file, path: d/*.dmp, cwd: w}\n"
+        "- {name: e, kind: oracle, service: s, user: u, client: instantclient}\n"
+        "- {name: f, kind: odbc, dialect: dm8, connection: DSN=x}\n"
     )
     config = load_config(tmp_path)
     assert config.spool.folder == tmp_path / "spool"
-    a, b, c, e, d = config.sources
+    a, b, c, m, d, e, f = config.sources
+    assert isinstance(e, OracleSource)
+    assert isinstance(f, OdbcSource)
+    assert (e.client, f.connection) == (tmp_path / "instantclient", "DSN=x")
     assert isinstance(d, CommandSource)
     assert (d.path, d.cwd) == (tmp_path / "d/*.dmp", tmp_path / "w")
     assert isinstance(a, SqliteSource)
     assert isinstance(b, FilesSource)
     assert isinstance(c, PostgresqlSource)
-    assert isinstance(e, MysqlSource)
-    assert e.ssl_ca == tmp_path / "ca.pem"
+    assert isinstance(m, MysqlSource)
+    assert m.ssl_ca == tmp_path / "ca.pem"
     assert (a.path, b.path, c.sslrootcert, c.pg_dump) == (tmp_path / "x/y.db", Path("/abs"), tmp_path / "ca.pem", None)
 
 
@@ -208,7 +219,7 @@ def test_reference_to_a_password_is_taken(reference: str) -> None:
         ("center: https://x", "unknown key center"),
         ("spool: {max_size: 1 MiB}", "at least 67108864"),
         ("spool: {compression: 20}", "at most 19"),
-        ("sources: [{name: a, kind: oracle, path: b}]", "there is no kind oracle"),
+        ("sources: [{name: a, kind: informix, path: b}]", "there is no kind informix"),
         ("sources: [{name: a, kind: mysql, database: d, user: u, ssl_mode: prefer}]", "verify-identity"),
         ("sources: [{name: a, kind: mysql, database: d, user: u, lock_timeout: 0 s}]", "at least 1"),
         ("sources: [{name: a, kind: mysql, database: d, user: u, port: 0}]", "at least 1"),
@@ -220,6 +231,19 @@ def test_reference_to_a_password_is_taken(reference: str) -> None:
         ("sources: [{name: a, kind: files, path: b, watch: {settle: 2 h}}]", "`most_wait` not less than `settle`"),
         ("sources: [{name: a, kind: files, path: b, watch: true}]", "watch"),
         ("sources: [{name: a, kind: postgresql, database: d, user: u, watch: {}}]", "unknown key watch"),
+        ("sources: [{name: a, kind: odbc, dialect: dbase, connection: DSN=x}]", "gbase"),
+        ("sources: [{name: a, kind: odbc, dialect: dm8}]", "connection"),
+        (
+            "sources: [{name: a, kind: odbc, dialect: dm8, connection: 'DSN=x;PWD=hunter2'}]",
+            "without account and password",
+        ),
+        (
+            "sources: [{name: a, kind: odbc, dialect: dm8, connection: 'DSN=x; Uid = sa'}]",
+            "without account and password",
+        ),
+        ("sources: [{name: a, kind: sqlserver, database: d, user: u, consistency: per-table}]", "live"),
+        ("sources: [{name: a, kind: sqlserver, database: d, user: u, encrypt: on}]", "mandatory"),
+        ("sources: [{name: a, kind: oracle, service: s, user: u, lock_timeout: 1 s}]", "unknown key lock_timeout"),
         ("sources: [{name: a, kind: command, argv: pg_dump his}]", "expected a list"),
         ("sources: [{name: a, kind: command, argv: []}]", "argv"),
         ("sources: [{name: a, kind: command, argv: [x], output: file}]", "`path`, for `output: file`"),

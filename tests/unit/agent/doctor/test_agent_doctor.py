@@ -224,6 +224,22 @@ def test_databases_without_a_native_backup_are_warned_of_and_told_what_it_is_for
     assert not [f for f in examine(with_backup) if f.subject == "native backup"]
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "kind: sqlserver, database: d, user: u",
+        "kind: oracle, service: s, user: u",
+        "kind: odbc, dialect: dm8, connection: DSN=x, user: u",
+    ],
+)
+def test_passwords_and_backups_of_other_databases_are_examined_too(healthy: Circumstances, source: str) -> None:
+    config = _config(healthy, f"sources: [{{name: a, {source}, password: secret:gone}}]")
+    assert _find(config, "a: password").severity is Severity.FAIL
+    assert _find(config, "native backup").severity is Severity.WARN
+    volumes = [f.severity for f in examine(config) if f.subject == "a: volume"]
+    assert volumes == ([] if "odbc" in source else [Severity.NOT_EXAMINED])
+
+
 def test_secret_of_a_command_that_is_not_there_is_found(healthy: Circumstances) -> None:
     config = _config(healthy, "sources: [{name: a, kind: command, argv: [x], env: {PGPASSWORD: secret:pg, PGUSER: u}}]")
     finding = _find(config, "a: PGPASSWORD")

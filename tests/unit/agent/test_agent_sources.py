@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent makes a collector of what the settings say, for databases that are read by a driver of their vendor."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from agent.app import Agent
+from agent.collectors.oracle import OracleCollector
+from agent.collectors.sqlserver import SqlserverCollector
+from agent.finding import Severity
+from evidence.manifest.statement import Consistency
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    connection = sqlite3.connect(tmp_path / "his.db")
+    connection.execute("CREATE TABLE visit(id INTEGER PRIMARY KEY, a)")
+    connection.commit()
+    connection.close()
+    (tmp_path / "agent.yaml").write_text(
+        f"""
+sources:
+- {{name: his, kind: odbc, dialect: sqlite, connection: "Driver=SQLite3;Database=file:{tmp_path}/his.db?mode=ro"}}
+- {{name: emr, kind: sqlserver, host: 127.0.0.1, port: 1, database: emr, user: u, password: env:EMR, consistency: live,
+   encrypt: optional, connect_timeout: 2 s}}
+- {{name: ris, kind: oracle, host: 127.0.0.1, port: 1, service: s, user: u, password: env:EMR, connect_timeout: 2 s}}
+"""
+    )
+    return tmp_path
+
+
+def test_source_over_odbc_is_planned_and_found_healthy(folder: Path) -> None:
+    with Agent.open(folder) as agent:
+        plan = agent.plan("his")
+        assert [(t.name, t.ordered, t.keyless) for t in plan.tables] == [("visit", True, False)]
+        assert plan.consistency == "consistent"
+        findings = agent.collector("his").check()
+    assert [f.severity for f in findings] == [Severity.OK, Severity.OK]
+
+
+def test_settings_of_sql_server_and_oracle_reach_their_collectors(folder: Path) -> None:
+    with Agent.open(folder, environ={"EMR": "hunter2"}) as agent:
+        emr, ris = agent.collector("emr"), agent.collector("ris")
+        assert isinstance(emr, SqlserverCollector)
+        assert isinstance(ris, OracleCollector)
+        assert emr._settings.accepts is Consistency.LIVE
+        assert emr._settings.password == ris._settings.password == "hunter2"
+        assert "Encrypt=no" in emr._settings.connection
+        assert "ALLOW_SNAPSHOT_ISOLATION" in agent.grants("emr")
+        assert "FLASHBACK" in agent.grants("ris")
+        for collector in (emr, ris):
+            findings = collector.check()
+            assert findings
+            assert findings[0].severity is Severity.FAIL
+            assert findings[0].hint
+            assert "hunter2" not in str(findings)

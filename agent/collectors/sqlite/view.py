@@ -64,6 +64,7 @@ class SqliteView:
         self._budget = _Budget(clock, clock(), limit_s)
         self._raw_columns: dict[str, set[str]] = {}
         self._readers: list[_Reader] = []
+        self._reading = ""
 
     def close(self) -> None:
         """End every reading, also one that was broken off and is still referenced (by a traceback, say).
@@ -80,6 +81,7 @@ class SqliteView:
     def read(self, table: Table, blobs: BlobSink) -> Iterator[bytes]:
         """Yield blocks of lines. Raises: TableLostError, SourceDownError, SourceChangedError, BudgetError."""
         source = next(s for s in self._catalog.tables if s.table.schema.name == table.schema.name)
+        self._reading = table.schema.name
         reader = _Reader(self._opened.connection, source, blobs, self._catalog.is_utf8)
         self._readers.append(reader)
         try:
@@ -91,6 +93,10 @@ class SqliteView:
         except MistypedError as err:
             raise _mistyped(err, source) from err
         self._opened.check_still()
+
+    def attend(self) -> None:
+        """Look at the transaction's age. Raises: BudgetError."""
+        self._budget.check(self._reading)
 
     def documents(self) -> Sequence[Document]:
         """Give `ddl.sql`, and `sequences.sql` where AUTOINCREMENT is used."""

@@ -103,13 +103,14 @@ class GuardedCollector:
 class AttendedCollector:
     """A guarded collector that reads at the pace of `throttle`. `clock` is monotonic, in seconds.
 
-    `strain`, after the view was closed: what it has asked of others.
+    Attributes: `was_open`, whether a view was; `strain`, after it was closed: what it has asked of others.
     """
 
     def __init__(
         self, name: str, collector: GuardedCollector, throttle: Throttle, clock: Callable[[], float], *, probes: bool
     ) -> None:
         self.strain = Strain()
+        self.was_open = False
         self._name = name
         self._collector = collector
         self._throttle = throttle
@@ -126,6 +127,7 @@ class AttendedCollector:
         try:
             with ExitStack() as closing:
                 view = closing.enter_context(self._collector.open_view())
+                self.was_open = True
                 closing.callback(self._note_strain, view)
                 throttle.attend = view.attend if isinstance(view, Attending) else None
                 if self._probes:

@@ -75,7 +75,7 @@ class SupervisedRun:
     def __exit__(
         self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._attended is None or self.throttle.transaction_s <= 0:
+        if self._attended is None or not self._attended.was_open:
             return
         if err is not None:
             self._facts = {"outcome": err.code if isinstance(err, AgentError) else type(err).__name__}

@@ -4,8 +4,9 @@
 Before the view of a source is opened nothing is held, so waiting is free; afterwards it is not, for an open view keeps
 vacuum, undo or checkpoints waiting. So pauses may stretch a view to at most half of its age limit: with the size of the last
 run known, reading never falls behind the straight line that ends there, which is the least rate; without, all pauses together
-take at most that half. When there is no room for a pause, reading goes on. A source without an age limit waits as long as
-it takes. A pause by the operator ends the run: to let go of the source is the point of it. Source: decision 0045.
+take at most that half. When there is no room for a pause, reading goes on. A view that keeps the application from writing
+is not stretched at all. A source without an age limit waits as long as it takes. A pause by the operator ends the run: to
+let go of the source is the point of it. Source: decision 0045.
 
 `read` is called between blocks, by one thread; `send` by another. Neither sleeps longer than a second at a stretch.
 """
@@ -124,7 +125,7 @@ class Throttle:
 
     `age_limit_s`: how old the view may get; None: any age. `expected_bytes`: what the last whole run read; None: not
     known. `force`: quiet hours do not count. `attend`, if set: the open view's look at its own limits, which must not wait
-    for a pause to end. The other attributes tell the load report what happened.
+    for a pause to end; `may_stretch`: whether it may be held open for pauses at all. The other attributes tell the load report what happened.
     """
 
     def __init__(
@@ -145,6 +146,7 @@ class Throttle:
         self.transaction_s = 0.0
         self.is_hurried = False
         self.attend: Callable[[], None] | None = None
+        self.may_stretch = True
         self.host_cpu_before: float | None = None
         self.host_cpu_during: float | None = None
         self.host_load_before: float | None = None
@@ -201,7 +203,7 @@ class Throttle:
             self.transaction_s = max(self.transaction_s, self._around.clock() - self._opened_at)
             self.host_cpu_during = _share(self._first_look, self._around.host.look(), lambda look: look.busy_s)
             self._opened_at = None
-            self.attend = None
+            self.attend, self.may_stretch = None, True
 
     def read(self, size_bytes: int) -> None:
         """Take note of a block that was read; return when the next one may be. Raises: PausedError, what `attend` raises."""
@@ -271,6 +273,8 @@ class Throttle:
 
     def _room_s(self) -> float:
         """Give how long the view may still be stretched by pauses; what is not positive is none."""
+        if not self.may_stretch:
+            return 0.0
         if self._age_limit_s is None or self._opened_at is None:
             return float("inf")
         most = STRETCH * self._age_limit_s

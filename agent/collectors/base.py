@@ -129,7 +129,12 @@ class Strain:
 
 @runtime_checkable
 class Attending(Protocol):
-    """A view with limits of its own, which it looks at between blocks. Optional."""
+    """A view with limits of its own, which it looks at between blocks. Optional.
+
+    `blocks_writers`: as long as it is open the application cannot write, so that each pause would do more harm than good.
+    """
+
+    blocks_writers: bool
 
     def attend(self) -> None:
         """Look at them while reading pauses; called about once a second, in the reader's thread.

@@ -129,7 +129,8 @@ class AttendedCollector:
                 view = closing.enter_context(self._collector.open_view())
                 self.was_open = True
                 closing.callback(self._note_strain, view)
-                throttle.attend = view.attend if isinstance(view, Attending) else None
+                if isinstance(view, Attending):
+                    throttle.attend, throttle.may_stretch = view.attend, not view.blocks_writers
                 if self._probes:
                     self._ask_beside(closing)
                 yield view

@@ -13,7 +13,15 @@ from agent.cli.main import make_program
 from agent.errors import PausedError
 from agent.outcome import Stage
 from agent.snapshot.progress import Silent
-from tests.builders.world import World, agent_process, check_kept, make_hospital, make_incompressible, sqlite_source
+from tests.builders.world import (
+    World,
+    agent_process,
+    check_kept,
+    make_hospital,
+    make_incompressible,
+    run_sql,
+    sqlite_source,
+)
 from tests.fakes.agent import NOW
 
 UNIT = "X013"
@@ -28,6 +36,7 @@ def _cli(folder: Path, *words: str) -> int:
 
 def test_running_snapshot_of_another_process_ends_at_a_pause_and_the_next_one_goes_on(tmp_path: Path) -> None:
     database = make_incompressible(tmp_path / "his.db", 24 << 20)
+    run_sql(database, "PRAGMA journal_mode=WAL")  # else its writers would wait for us, and no reading pauses
     # So slow that it cannot be through before the pause, however fast the machine is: 24 MiB at 64 KiB/s.
     source = f"  - {{name: his, kind: sqlite, path: {database}, throttle: {{read_rate: 64 KiB}}}}\n"
     with World.make(tmp_path) as world, world.serving() as center:

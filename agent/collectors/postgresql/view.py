@@ -46,6 +46,7 @@ class PostgresqlView:
     """One state of a PostgreSQL database. Not thread-safe; `close` it."""
 
     consistency: Consistency = Consistency.CONSISTENT
+    blocks_writers: bool = False
 
     def __init__(self, settings: PostgresqlSettings, clock: Callable[[], float]) -> None:
         """Take the snapshot and read the catalogs. Raises: SourceError and its kin."""

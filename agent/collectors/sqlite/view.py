@@ -19,7 +19,7 @@ from typing import BinaryIO, Final, cast
 from agent.collectors.base import BlobSink, Document, Omission, Table
 from agent.collectors.sqlite.catalog import Catalog, SourceTable, quote
 from agent.collectors.sqlite.lines import LineWriter, MistypedError, Row, Value
-from agent.collectors.sqlite.opening import Opened, is_too_big, lose
+from agent.collectors.sqlite.opening import Mode, Opened, is_too_big, lose
 from agent.errors import AgentError, BudgetError, TableLostError
 from evidence.manifest.statement import Consistency
 from evidence.rows.schema import RAW_TEXT_NOTE
@@ -59,6 +59,7 @@ class SqliteView:
     position: str = "-"
 
     def __init__(self, opened: Opened, catalog: Catalog, limit_s: float, clock: Callable[[], float]) -> None:
+        self.blocks_writers = opened.mode is Mode.ROLLBACK
         self._opened = opened
         self._catalog = catalog
         self._budget = _Budget(clock, clock(), limit_s)

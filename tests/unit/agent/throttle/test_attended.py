@@ -104,6 +104,8 @@ def test_postgresql_is_read_no_faster_than_its_rate(
 def test_large_cells_keep_to_the_rate_too(tmp_path: Path, supervision: Supervision) -> None:
     path = tmp_path / "his.db"
     with closing(sqlite3.connect(path)) as db, db:
+        # In a journal that lets the application write beside its readers; else no reading pauses.
+        db.execute("PRAGMA journal_mode=WAL")
         db.execute("CREATE TABLE scan (id INTEGER PRIMARY KEY, picture BLOB)")
         db.executemany("INSERT INTO scan VALUES (?, randomblob(?))", [(i, 5 * MIB) for i in range(4)])
     with supervision.run(read_rate=MIB) as run:
@@ -211,6 +213,19 @@ def test_probe_of_a_database_in_rollback_mode_leaves_the_locks_of_the_view_alone
             _assert_cannot_write(path)
         with collector.open_view():
             _assert_cannot_write(path)
+
+
+def test_database_whose_writers_wait_for_the_reader_is_read_without_pauses(
+    tmp_path: Path, supervision: Supervision
+) -> None:
+    path = tmp_path / "rollback.db"
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, body BLOB)")
+        db.executemany("INSERT INTO t VALUES (?, randomblob(100000))", [(i,) for i in range(50)])
+    with supervision.run(read_rate=64 << 10) as run:
+        assert _read_all(run, GuardedCollector(SqliteCollector(SqliteSettings(path)), None), tmp_path) == 50
+    assert supervision.report.hurried
+    assert supervision.report.pauses_s == {}
 
 
 def _assert_cannot_write(path: Path) -> None:

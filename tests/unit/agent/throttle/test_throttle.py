@@ -174,6 +174,18 @@ def test_rate_gives_way_to_the_age_of_the_view() -> None:
     assert bench.throttle.is_hurried
 
 
+def test_view_that_keeps_the_application_from_writing_is_not_stretched() -> None:
+    bench = Bench(Limits(max_load=1, read_rate=64 << 10))
+    bench.host.load = 9
+    bench.time.now += 2
+    bench.throttle.begin()
+    bench.throttle.may_stretch = False
+    assert bench.read(*[4 * MIB] * 10) == 0
+    assert bench.throttle.is_hurried
+    bench.throttle.end()
+    assert bench.throttle.may_stretch
+
+
 def test_source_without_an_age_waits_as_long_as_it_takes() -> None:
     bench = Bench(Limits(max_load=1), age_limit_s=None)
     bench.host.load = 9

@@ -5,6 +5,7 @@ agent.yaml       settings                     keys/, center.json     who this ag
 journal.sqlite   taken, sent, receipted       spool/SOURCE/          packs that wait for a receipt
 holdings.sqlite  disposable cache             receipts/, manifests/  a file per statement, for people and `compare`
 watching/        what watched sources were like when they were last taken
+load/            what each run asked of its source     logins/, paused.json    refused logins, the operator's pause
 """
 
 import shutil
@@ -31,23 +32,31 @@ from agent.config import (
     PostgresqlSource,
     SqliteSource,
     SqlserverSource,
+    age_limit_of,
     is_reference,
     load_config,
+    login_of,
 )
 from agent.doctor import Circumstances, examine
 from agent.errors import AgentError, CenterDownError, PinError, ReceiptError, SourceError
 from agent.finding import Finding, Severity
 from agent.holdings import Holdings
+from agent.host import SystemHost, lower_priority, own_cpu_s
 from agent.identity import Identity, enroll, is_enrolled
 from agent.journal import Journal, JournalEntry, State
+from agent.load import LoadLog, LoadReport
 from agent.lock import RunLock
+from agent.logins import LoginGuard
 from agent.outcome import AgentStatus, Comparison, Enrolment, Left, Outcome, Plan, SourceStatus, Stage, TablePlan
+from agent.pausing import PauseFile
 from agent.secrets import Secrets
+from agent.snapshot.attended import GuardedCollector
 from agent.snapshot.compare import compare_source
 from agent.snapshot.progress import Progress
 from agent.snapshot.run import Desk, SourceRun, manifest_path, receipt_path
+from agent.snapshot.supervised import Machine, SupervisedRun, check_pause
 from agent.spool import Spool
-from agent.transport.base import Transport
+from agent.transport.base import SendPace, Transport, unpaced
 from agent.transport.send import Parties
 from evidence.manifest.statement import Consistency, SnapshotStatement, parse_statement
 from evidence.note.signed import parse_note
@@ -59,6 +68,9 @@ HOLDINGS_NAME = "holdings.sqlite"
 _STAGES = {State.TAKEN: Stage.SPOOLED, State.REGISTERED: Stage.REGISTERED, State.STORED: Stage.STORED}
 
 
+_THIS_MACHINE = Machine(time.monotonic, time.sleep, SystemHost(), own_cpu_s)
+
+
 def utc_now() -> datetime:
     """Give the agent's clock."""
     return datetime.now(UTC)
@@ -68,12 +80,16 @@ class Agent:
     """An agent, opened. Use as a context manager; one act at a time."""
 
     def __init__(
-        self, folder: Path, config: AgentConfig, clock: Callable[[], datetime], environ: Mapping[str, str]
-    ) -> None:
+        self, folder: Path, config: AgentConfig, clock: Callable[[], datetime], environ: Mapping[str, str],
+        machine: Machine = _THIS_MACHINE,
+    ) -> None:  # fmt: skip
         self.folder = folder
         self.config = config
         self.clock = clock
         self._environ = environ
+        self._machine = machine
+        self._pauses = PauseFile(folder)
+        self._loads = LoadLog(folder)
         self._closing = ExitStack()
         self.journal = Journal(folder / JOURNAL_NAME)
         self._closing.callback(self.journal.close)
@@ -82,10 +98,11 @@ class Agent:
 
     @classmethod
     def open(
-        cls, folder: Path, clock: Callable[[], datetime] = utc_now, environ: Mapping[str, str] | None = None
-    ) -> "Agent":
+        cls, folder: Path, clock: Callable[[], datetime] = utc_now, environ: Mapping[str, str] | None = None,
+        machine: Machine = _THIS_MACHINE,
+    ) -> "Agent":  # fmt: skip
         """Open the agent in `folder`. Raises: SettingsError, SpoolError."""
-        return cls(folder, load_config(folder), clock, environ or {})
+        return cls(folder, load_config(folder), clock, environ or {}, machine)
 
     def close(self) -> None:
         """Close journal, holdings and lines."""
@@ -99,22 +116,34 @@ class Agent:
     ) -> None:
         self.close()
 
+    def step_back(self) -> None:
+        """Let everybody else on this machine go first, if that is set; for the whole process, for good."""
+        if self.config.throttle.priority == "low":
+            lower_priority()
+
     # Acts
 
-    def snapshot(self, name: str, progress: Progress, *, send: bool = True, remarks: Sequence[str] = ()) -> Outcome:
+    def snapshot(
+        self, name: str, progress: Progress, *, send: bool = True, remarks: Sequence[str] = (), force: bool = False,
+        retry_login: bool = False,
+    ) -> Outcome:  # fmt: skip
         """Take a snapshot of a source into the spool; with `send`, wait for its receipt. `remarks` go into its notes.
 
-        A line that is down does not fail the snapshot: it waits in the spool, and the outcome says so.
-        Raises: SourceError and its kin, SpoolError, EnrolmentError, CenterRefusedError, ReceiptError; CenterDownError
-        if the center must be asked before anything is read, or lacks what it held, so that the snapshot is taken anew.
+        A line that is down does not fail the snapshot: it waits in the spool, and the outcome says so. `force`: although
+        the agent is paused, or in quiet hours. `retry_login`: although the login was refused twice.
+        Raises: PausedError, BudgetError if it may not begin, or must end;
+        SourceError and its kin, SpoolError, EnrolmentError, CenterRefusedError, ReceiptError; CenterDownError if the
+        center must be asked before anything is read, or lacks what it held, so that the snapshot is taken anew.
         """
-        collector = self.collector(name)
-        if remarks:
-            collector = RemarkedCollector(collector, remarks)
-        with RunLock(self.folder / "locks" / name, name):
-            run = self._run(name)
+        guarded = self._guarded(name, retry_login)
+        with RunLock(self.folder / "locks" / name, name), self._supervised(name, force) as supervised:
+            supervised.throttle.refuse(name)
+            collector: Collector = supervised.attend(guarded)
+            if remarks:
+                collector = RemarkedCollector(collector, remarks)
+            run = self._run(name, supervised.throttle.send)
             started = time.monotonic()
-            taken = run.take(collector, progress, send=send)
+            taken = run.take(collector, progress, send=send, pace=supervised.throttle.read)
             trouble: AgentError | None = None
             if send:
                 try:
@@ -124,6 +153,9 @@ class Agent:
                         raise  # given up: it does not wait, it must be taken anew
                     trouble = err
             outcome = self._outcome(self.journal.get(name, taken.statement.sequence))
+            supervised.note(
+                outcome.stage.value, sequence=outcome.sequence, rows=outcome.rows, sent_bytes=outcome.sent_bytes
+            )
             return replace(
                 outcome,
                 took=timedelta(seconds=time.monotonic() - started),
@@ -132,19 +164,20 @@ class Agent:
                 trouble=trouble,
             )
 
-    def send(self, progress: Progress) -> list[Outcome]:
+    def send(self, progress: Progress, *, force: bool = False) -> list[Outcome]:
         """Drain the spool, source by source, oldest statement first; what cannot be sent yet has `trouble`.
 
-        One source's trouble does not stop the others. Raises: PinError, ReceiptError: whoever answers is not our
-        center, or two-faced, so no other source is shown to it; what was receipted before stays so.
+        One source's trouble does not stop the others. Raises: PausedError unless `force`; PinError, ReceiptError: whoever
+        answers is not our center, or two-faced, so no other source is shown to it; what was receipted before stays so.
         """
+        check_pause(self.folder, self.clock, force)()
         outcomes: list[Outcome] = []
         for name in dict.fromkeys(entry.source for entry in self.journal.unfinished()):
             waiting = [entry for entry in self.journal.unfinished() if entry.source == name]
             trouble: AgentError | None = None
             try:
                 with RunLock(self.folder / "locks" / name, name):
-                    self._run(name).deliver(progress)
+                    self._run(name, self._supervised(name, force).throttle.send).deliver(progress)
             except (PinError, ReceiptError):
                 raise
             except AgentError as err:
@@ -166,26 +199,26 @@ class Agent:
             with Identity.open(self.folder).connect(self._seen_checkpoint) as road:
                 road.latest(names[0])
 
-    def compare(self, name: str, sequence: int | None, progress: Progress) -> Comparison:
+    def compare(self, name: str, sequence: int | None, progress: Progress, *, force: bool = False) -> Comparison:
         """Tell whether a source equals what this agent registered as `sequence` (None: the newest snapshot).
 
-        Raises: SourceError if the manifest of that statement is not kept here.
+        Raises: SourceError if the manifest of that statement is not kept here; as `snapshot`.
         """
-        with RunLock(self.folder / "locks" / name, name):
-            return compare_source(
-                name, self.collector(name), self.folder, self.journal, sequence, progress,
-                self.folder / "reading" / name,
+        guarded = self._guarded(name)
+        with RunLock(self.folder / "locks" / name, name), self._supervised(name, force) as supervised:
+            supervised.throttle.refuse(name)
+            comparison = compare_source(
+                name, supervised.attend(guarded), self.folder, self.journal, sequence, progress,
+                self.folder / "reading" / name, supervised.throttle.read,
             )  # fmt: skip
+            rows = sum(table.rows_live or 0 for table in comparison.tables)
+            supervised.note("compared", sequence=comparison.sequence, rows=rows)
+            return comparison
 
-    def collector(self, name: str) -> Collector:
-        """Give the collector of a configured source. Raises: SourceError if there is no such source."""
-        source = self.config.find_source(name)
-        if source is None:
-            known = ", ".join(s.name for s in self.config.sources) or "none"
-            raise SourceError(
-                f"agent.yaml has no source {name!r}", hint=f"its sources are: {known}; add one under `sources:`"
-            )
-        return self._make_collector(source)
+    def loads(self, source: str | None) -> Sequence[LoadReport]:
+        """Give the load reports of a source (None: of all), oldest first. Raises: SourceError if there is no such source."""
+        names = self.source_names() if source is None else [self._find(source).name]
+        return [report for name in names for report in self._loads.reports(name)]
 
     def source_names(self) -> Sequence[str]:
         """Give the names of the configured sources, in the order of the file."""
@@ -219,7 +252,7 @@ class Agent:
         address = identity.address
         return Enrolment(address.unit, address.name, address.url, address.log.name, address.log.vkey, sources)
 
-    def check(self, *, as_service: bool = False) -> Sequence[Finding]:
+    def check(self, *, as_service: bool = False, retry_login: bool = False) -> Sequence[Finding]:
         """Examine settings, folder, line and every source."""
         findings = examine(
             Circumstances(
@@ -234,18 +267,18 @@ class Agent:
         )
         for source in self.config.sources:
             try:
-                findings += self._make_collector(source).check()
+                findings += self._guarded(source.name, retry_login).check()
             except AgentError as err:
                 findings.append(Finding(Severity.FAIL, source.name, err.message, err.remedy))
         return findings
 
     def grants(self, source: str) -> str:
         """Give the SQL or the words that make the read-only account of the source."""
-        return self.collector(source).grants()
+        return self._make_collector(self._find(source)).grants()
 
     def plan(self, source: str) -> Plan:
         """Measure what a snapshot of the source will take. Raises: SourceError and its kin."""
-        with self.collector(source).open_view() as view:
+        with self._guarded(source).open_view() as view:
             tables = tuple(
                 TablePlan(t.schema.name, t.estimated_rows, t.ordered, not t.schema.key) for t in view.tables()
             )
@@ -263,6 +296,7 @@ class Agent:
             spool_bytes=sum(source.waiting_bytes for source in sources),
             spool_limit_bytes=self.config.spool.max_size,
             spool_free_bytes=self.spool_free_bytes(),
+            pause=self._pauses.find(self.clock()),
         )
 
     def last_outcome(self, name: str) -> Outcome | None:
@@ -289,7 +323,33 @@ class Agent:
 
     # Inside
 
-    def _run(self, name: str) -> SourceRun:
+    def _find(self, name: str) -> AnySource:
+        source = self.config.find_source(name)
+        if source is None:
+            known = ", ".join(s.name for s in self.config.sources) or "none"
+            raise SourceError(
+                f"agent.yaml has no source {name!r}", hint=f"its sources are: {known}; add one under `sources:`"
+            )
+        return source
+
+    def _supervised(self, name: str, force: bool) -> SupervisedRun:
+        source = self.config.find_source(name)
+        # What waits in the spool may be of a source that is no longer configured.
+        settings = self.config.throttle if source is None else self.config.throttle_of(source.throttle)
+        limit = None if source is None else age_limit_of(source)
+        return SupervisedRun(name, self.folder, settings, self.clock, self._machine, age_limit_s=limit, force=force)
+
+    def _guarded(self, name: str, retry_login: bool = False) -> GuardedCollector:
+        """Give the collector of a configured source; with a login, refused ones are counted. Raises: SourceError."""
+        source = self._find(name)
+        guard: LoginGuard | None = None
+        if isinstance(source, PostgresqlSource | MysqlSource | SqlserverSource | OracleSource | OdbcSource):
+            guard = LoginGuard(self.folder, name, (*login_of(source), self._password(source)), source.password)
+            if retry_login:
+                guard.clear()
+        return GuardedCollector(self._make_collector(source), guard)
+
+    def _run(self, name: str, pace: SendPace = unpaced) -> SourceRun:
         identity = Identity.open(self.folder)
         desk = Desk(
             folder=self.folder,
@@ -299,14 +359,14 @@ class Agent:
             unit=identity.unit,
             signer=identity.statement,
             parties=Parties(identity.address.log, identity.address.operator, identity.cosigner),
-            connect=lambda: self._connect(identity),
+            connect=lambda: self._connect(identity, pace),
             clock=self.clock,
             version=version("jinsuo"),
         )
         return SourceRun(name, desk)
 
-    def _connect(self, identity: Identity) -> Transport:
-        transport = identity.connect(self._seen_checkpoint)
+    def _connect(self, identity: Identity, pace: SendPace) -> Transport:
+        transport = identity.connect(self._seen_checkpoint, pace)
         self._closing.callback(transport.close)
         return transport
 
@@ -355,6 +415,7 @@ class Agent:
             rows=stored.rows if stored else None,
             waiting=sum(1 for e in entries if e.state is State.TAKEN),
             waiting_bytes=sum(pack.size for pack in self.spool(name).unsent()),
+            load=self._loads.newest(name),
         )
 
     def _make_watch(self, source: FilesSource | SqliteSource) -> SourceWatch:
@@ -398,7 +459,7 @@ class Agent:
             return self._make_oracle(source)
         return self._make_postgresql(source)
 
-    def _password(self, source: OdbcSource | SqlserverSource | OracleSource) -> str:
+    def _password(self, source: PostgresqlSource | MysqlSource | SqlserverSource | OracleSource | OdbcSource) -> str:
         return Secrets(self.folder, self._environ).find(source.password) if source.password else ""
 
     def _make_odbc(self, source: OdbcSource) -> Collector:
@@ -517,7 +578,7 @@ class Agent:
                 port=source.port,
                 database=source.database,
                 user=source.user,
-                password=Secrets(self.folder, self._environ).find(source.password) if source.password else "",
+                password=self._password(source),
                 ssl_mode=source.ssl_mode,
                 ssl_ca=source.ssl_ca,
                 include=source.include,
@@ -535,7 +596,6 @@ class Agent:
     def _make_postgresql(self, source: PostgresqlSource) -> Collector:
         from agent.collectors.postgresql import PostgresqlCollector, PostgresqlSettings
 
-        password = Secrets(self.folder, self._environ).find(source.password) if source.password else ""
         options = {"sslrootcert": str(source.sslrootcert)} if source.sslrootcert else {}
         return PostgresqlCollector(
             PostgresqlSettings(
@@ -543,7 +603,7 @@ class Agent:
                 port=source.port,
                 database=source.database,
                 user=source.user,
-                password=password,
+                password=self._password(source),
                 sslmode=source.sslmode,
                 connect_options=options,
                 include=source.include,

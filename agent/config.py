@@ -55,10 +55,46 @@ SecretReference = Annotated[str, BeforeValidator(_check_reference)]
 Text1 = Annotated[str, Field(min_length=1)]
 
 
+_HOURS = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]")
+
+
+def _check_hours(text: str) -> str:
+    if not _HOURS.fullmatch(text) or text[:5] == text[6:]:
+        raise mistake(Text(zh="本地时间的时段，例如 07:30-18:00", en="a part of the day, such as 07:30-18:00"))
+    return text
+
+
+Percent = Annotated[float, Field(gt=0, le=100)]
+Rate = Annotated[SizeBytes, Field(ge=64 << 10)]
+"""Bytes a second. Slower than 64 KiB/s, a pack would not be through before the center gives up on it."""
+
+
+class SourceThrottle(Settings):
+    """How a source is spared: what is written here goes before the global `throttle`. None: no such limit."""
+
+    max_cpu: Percent | None = None
+    max_io_wait: Percent | None = None
+    min_free_memory: Annotated[SizeBytes, Field(ge=0)] | None = None
+    max_load: Annotated[float, Field(gt=0)] | None = None
+    begin_within: Annotated[Seconds, Field(ge=0)] = 30 * 60
+    read_rate: Rate | None = None
+    send_rate: Rate | None = None
+    quiet_hours: Annotated[str, AfterValidator(_check_hours)] | None = None
+    quiet_rate: Rate | None = None
+    max_latency: Annotated[float, Field(gt=1)] | None = 8.0
+
+
+class ThrottleSettings(SourceThrottle):
+    """How all sources are spared, and how far the agent's processes step back on their machine."""
+
+    priority: Literal["low", "normal"] = "low"
+
+
 class _Source(Settings):
     """What every source has."""
 
     name: Name
+    throttle: SourceThrottle | None = None
     include: tuple[Text1, ...] = ()
     exclude: tuple[Text1, ...] = ()
 
@@ -229,6 +265,7 @@ class CommandSource(Settings):
 
     kind: Literal["command"]
     name: Name
+    throttle: SourceThrottle | None = None
     argv: Annotated[tuple[Text1, ...], Field(min_length=1)]
     output: Literal["stdout", "file"] = "stdout"
     path: Path | None = None
@@ -310,11 +347,20 @@ class AgentConfig(Settings):
 
     language: Language | None = None
     spool: SpoolSettings = SpoolSettings()
+    throttle: ThrottleSettings = ThrottleSettings()
     sources: Annotated[tuple[Source, ...], AfterValidator(_check_sources)] = ()
 
     def find_source(self, name: str) -> AnySource | None:
         """Give the source of this name, or None."""
         return next((source for source in self.sources if source.name == name), None)
+
+    def throttle_of(self, own: SourceThrottle | None) -> SourceThrottle:
+        """Give how a source is spared: by its own settings where it has them, else the global ones."""
+        names = SourceThrottle.model_fields
+        kept = {name: getattr(self.throttle, name) for name in names}
+        if own is not None:
+            kept |= {name: getattr(own, name) for name in own.model_fields_set}
+        return SourceThrottle.model_construct(**kept)
 
     def with_folder(self, folder: Path) -> Self:
         """Give the same with every relative path taken from `folder`."""
@@ -322,6 +368,23 @@ class AgentConfig(Settings):
         spool = self.spool.model_copy(update={"folder": base / self.spool.folder})
         sources = tuple(_absolute(source, base) for source in self.sources)
         return self.model_copy(update={"spool": spool, "sources": sources})
+
+
+def age_limit_of(source: Source) -> int | None:
+    """Give how long a reading may keep a source waiting: its view's age, or its command's time; None: nothing waits."""
+    if isinstance(source, _TableSource):
+        return source.snapshot_age_limit
+    return source.timeout if isinstance(source, CommandSource) else None
+
+
+def login_of(
+    source: PostgresqlSource | MysqlSource | SqlserverSource | OracleSource | OdbcSource,
+) -> tuple[str, ...]:
+    """Give what tells one account from another, but for the secret."""
+    if isinstance(source, OdbcSource):
+        return (source.kind, source.connection, source.user or "")
+    name = source.service if isinstance(source, OracleSource) else source.database
+    return (source.kind, source.host, str(source.port), name, source.user)
 
 
 def load_config(folder: Path) -> AgentConfig:

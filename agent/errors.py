@@ -5,9 +5,11 @@ AgentError                   (terminal.OperatorError: message, hint, code, exit 
 ├── SourceError              the source cannot be read as it is: a person mends rights, name, server
 │   ├── SourceDownError      nobody answers, or the connection broke: try again later
 │   ├── LoginError           the password or the account is refused: do not try again by itself
+│   │   └── LoginsStoppedError   the same password was refused twice: no further try until it is another
 │   ├── BudgetError          a limit protecting the live system was reached: read at a quieter hour
 │   ├── CommandFailedError   a dump command failed, or left nothing: see what it said
 │   └── DriverError          a driver's own process died, hung or sent too much: update the driver
+├── PausedError              the operator has paused the agent, or it is quiet hours: later
 ├── TableLostError           one table cannot be read (rights, dropped, altered): omit it, say so, go on
 ├── SourceChangedError       what was read is not one state: read again
 ├── BusyError                another run of the source is under way: wait
@@ -54,6 +56,19 @@ class BudgetError(SourceError):
     """A limit that protects the live system was reached."""
 
     code = "JS-2103"
+    exit_code = EXIT_RETRY
+
+
+class LoginsStoppedError(LoginError):
+    """The source has refused the same account and password twice; nobody tries again until they are others."""
+
+    code = "JS-2105"
+
+
+class PausedError(AgentError):
+    """The operator has paused the agent, or it is quiet hours."""
+
+    code = "JS-2104"
     exit_code = EXIT_RETRY
 
 

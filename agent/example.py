@@ -36,6 +36,33 @@ spool:
   # zstd 压缩级别，1 至 19；3 级只小 1%，慢一半。 Level of zstd, 1 to 19; 3 is half as fast for 1 % less.
   compression: 1
 
+# 不打扰业务系统。除 priority 外，每个来源可在自己的 throttle 中另设。null 为不限。
+# Kindness to the live systems. But for priority, each source may have its own in a `throttle` of its own. null: no limit.
+throttle:
+  # low：本程序让所有别的程序先行（处理器、磁盘）；或 normal。 low: everybody else goes first; or normal.
+  priority: low
+  # 本机处理器、等待磁盘的百分比超过时，读取暂停。 Above these percentages of this machine's cores, reading pauses.
+  max_cpu: null
+  # 同上：等待磁盘。 Likewise: cores that wait for disks.
+  max_io_wait: null
+  # 本机空闲内存低于此值时暂停，例如 512 MiB。 Below this much free memory, such as 512 MiB, reading pauses.
+  min_free_memory: null
+  # 最近一分钟的负载高于此值时暂停。 Above this load of the last minute, reading pauses.
+  max_load: null
+  # 本机一直太忙，等多久后放弃开始（返回 2）。 How long to wait for a busy machine before giving up (exit code 2).
+  begin_within: 30 min
+  # 从来源每秒最多读多少，例如 20 MiB。 At most so much a second from the source, such as 20 MiB.
+  read_rate: null
+  # 在线路上每秒最多发多少，例如 2 MiB。 At most so much a second on the line, such as 2 MiB.
+  send_rate: null
+  # 业务繁忙的时段（本地时间），例如 "07:30-18:00"：不开始快照。 Busy hours, local time: no snapshot begins.
+  quiet_hours: null
+  # 设了它，静默时段内可以开始，但读取不快于此。 With this, one may begin then, and reads no faster than so.
+  quiet_rate: null
+  # 来源应答一个小问题比开始前慢这么多倍（且超过 50 毫秒）时，放慢到五分之一。
+  # When the source answers a trifle so many times more slowly than before (and over 50 ms), read at a fifth of the speed.
+  max_latency: 8
+
 # 来源：要登记备份的业务系统。 The sources: the live systems to register and back up.
 sources:
   # 一个 PostgreSQL 数据库。 A PostgreSQL database.
@@ -77,6 +104,9 @@ sources:
     snapshot_age_limit: 4 h
     # pg_dump 程序，用来取 DDL；null 自动寻找。 The pg_dump that gives the DDL; null: a fitting one that is found.
     pg_dump: null
+    # 此来源自己的 throttle，例如 {read_rate: 20 MiB, quiet_hours: "07:30-18:00"}；null 为用上面的。
+    # A throttle of its own, such as {read_rate: 20 MiB, quiet_hours: "07:30-18:00"}; null: the one above.
+    throttle: null
 
   # 一个 SQLite 文件。 A SQLite file.
   - name: lis
@@ -87,6 +117,7 @@ sources:
     as: {}
     lock_timeout: 10 s
     snapshot_age_limit: 1 h
+    throttle: null
     # 由 `jinsuo-agent watch` 监视：变动静止 settle 之久即取快照；null 为不监视。
     # Followed by `jinsuo-agent watch`: taken once what changed has stood still for `settle`; null: not watched.
     # watch: {settle: 30 s, most_wait: 15 min, poll: 60 s,
@@ -197,6 +228,7 @@ sources:
     exclude: []
     # 读时变化的文件重读的次数。 How often a file that changes while it is read is tried.
     attempts: 3
+    throttle: null
     # 同上；此处的 settle 即证明文件已写完。 As above; here standing still is what proves a file whole.
     watch: null
 
@@ -228,6 +260,7 @@ sources:
     exit_codes: [0]
     # consistent 或 live：转储是否为同一时刻的状态，只有你知道。 Whether the dump is one state, only you know.
     consistency: live
+    throttle: null
 """
 
 

@@ -18,12 +18,16 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was examined, how it stands, what to do. `subject` is short: `spool`, `his: rights`."""
+    """What was examined, how it stands, what to do. `subject` is short: `spool`, `his: rights`.
+
+    `code`: of the error that it comes from, or "": so that a refused login is known as one.
+    """
 
     severity: Severity
     subject: str
     message: str | Text
     hint: str | Text = ""
+    code: str = ""
 
     def sentence(self, language: Language) -> str:
         """Give how it stands, in the reader's language if it is known in it."""

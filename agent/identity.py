@@ -16,7 +16,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from agent.errors import CenterRefusedError, EnrolmentError, PinError
-from agent.transport.base import SeenCheckpoint
+from agent.transport.base import SeenCheckpoint, SendPace, unpaced
 from agent.transport.client import Bytes, Client
 from agent.transport.https import HttpsTransport
 from evidence.digest import Sha256
@@ -126,12 +126,13 @@ class Identity:
             ) from err
         return cls(address, statement, cosigner)
 
-    def connect(self, seen_checkpoint: SeenCheckpoint) -> HttpsTransport:
-        """Give the road to the center; the line is opened with the first request."""
+    def connect(self, seen_checkpoint: SeenCheckpoint, pace: SendPace = unpaced) -> HttpsTransport:
+        """Give the road to the center; the line is opened with the first request. `pace`: of packs on their way."""
         address = self.address
         return HttpsTransport(
-            address.url, address.pin, address.log.name, address.sealing_key, self.unit, self.statement, seen_checkpoint
-        )
+            address.url, address.pin, address.log.name, address.sealing_key, self.unit, self.statement,
+            seen_checkpoint, pace,
+        )  # fmt: skip
 
 
 def is_enrolled(folder: Path) -> bool:

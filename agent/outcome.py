@@ -10,6 +10,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from agent.errors import AgentError
+from agent.load import LoadReport
+from agent.pausing import Pause
 
 
 class Stage(StrEnum):
@@ -105,7 +107,10 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """One source for `status`. `sequence` is the newest statement's, of whatever stage; None: nothing was taken yet."""
+    """One source for `status`. `load`: of its last run.
+
+    `sequence` is the newest statement's, of whatever stage; None: nothing was taken yet.
+    """
 
     source: str
     kind: str
@@ -119,11 +124,12 @@ class SourceStatus:
     waiting: int
     waiting_bytes: int
     last_error: str = ""
+    load: LoadReport | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AgentStatus:
-    """The whole agent for `status`. `unit` and `center` are None until it is enrolled."""
+    """The whole agent for `status`. `pause`: the one in force. `unit` and `center` are None until it is enrolled."""
 
     folder: Path
     unit: str | None
@@ -132,6 +138,7 @@ class AgentStatus:
     spool_bytes: int
     spool_limit_bytes: int
     spool_free_bytes: int
+    pause: Pause | None = None
 
 
 @dataclass(frozen=True, slots=True)

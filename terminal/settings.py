@@ -43,14 +43,20 @@ def _parse_size(value: object) -> object:
     return value
 
 
+def parse_duration(text: str) -> int | None:
+    """Give the seconds that `30 s`, `10min`, `6 h` or `14 d` stand for; None if the text is no such time."""
+    match = _TIME.fullmatch(text)
+    return int(match[1]) * _TIME_UNITS[match[2]] if match else None
+
+
 def _parse_duration(value: object) -> object:
     if isinstance(value, str):
-        match = _TIME.fullmatch(value)
-        if not match:
+        seconds = parse_duration(value)
+        if seconds is None:
             raise mistake(
                 Text(zh="时长，例如 30 s、10 min、6 h 或 14 d", en="a time such as 30 s, 10 min, 6 h or 14 d")
             )
-        return int(match[1]) * _TIME_UNITS[match[2]]
+        return seconds
     return value
 
 

@@ -5,6 +5,7 @@ import argparse
 from collections.abc import Sequence
 
 from agent.cli.facade import OpenAgent
+from agent.cli.showing import RETRY_LOGIN
 from agent.finding import Finding, Severity
 from terminal.command import Examples, Parser
 from terminal.errors import EXIT_FAILED, EXIT_OK, EXIT_RETRY
@@ -29,7 +30,7 @@ class Check:
         self._open = open_agent
 
     def add_arguments(self, parser: Parser) -> None:
-        """Add --as-service."""
+        """Add --as-service and --retry-login."""
         parser.add(
             "--as-service",
             action="store_true",
@@ -39,10 +40,12 @@ class Check:
             ),
         )
 
+        parser.add("--retry-login", action="store_true", help=RETRY_LOGIN)
+
     def run(self, args: argparse.Namespace, out: Printer) -> int:
         """Examine and print."""
         with self._open(args.folder) as agent:
-            findings = agent.check(as_service=args.as_service)
+            findings = agent.check(as_service=args.as_service, retry_login=args.retry_login)
         for finding in findings:
             out.say(f"{finding.severity.value:12}  {finding.subject}: {finding.sentence(out.language)}")
             advice = finding.advice(out.language)

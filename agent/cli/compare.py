@@ -4,7 +4,7 @@
 import argparse
 
 from agent.cli.facade import OpenAgent
-from agent.cli.showing import show_bars
+from agent.cli.showing import FORCE, show_bars
 from agent.outcome import Comparison, Verdict
 from terminal.command import Examples, Parser
 from terminal.errors import EXIT_FAILED, EXIT_OK, EXIT_RETRY, UsageError
@@ -37,7 +37,7 @@ class Compare:
         self._open = open_agent
 
     def add_arguments(self, parser: Parser) -> None:
-        """Add SOURCE and --with."""
+        """Add SOURCE, --with and --force."""
         parser.add("source", metavar="SOURCE", help=Text(zh="来源的名称", en="the source's name"))
         parser.add(
             "--with",
@@ -46,12 +46,13 @@ class Compare:
             required=True,
             help=Text(zh="声明的序号，或 latest", en="a statement's sequence number, or latest"),
         )
+        parser.add("--force", action="store_true", help=FORCE)
 
     def run(self, args: argparse.Namespace, out: Printer) -> int:
         """Compare and print."""
         sequence = _parse_sequence(args.sequence)
         with self._open(args.folder) as agent, show_bars(out, args.source) as bars:
-            comparison = agent.compare(args.source, sequence, bars)
+            comparison = agent.compare(args.source, sequence, bars, force=args.force)
         _show(comparison, out)
         out.result(_describe(comparison))
         if any(table.verdict not in (Verdict.EQUAL, Verdict.NOT_READ) for table in comparison.tables):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from agent.finding import Finding
+from agent.load import LoadReport
 from agent.outcome import AgentStatus, Comparison, Enrolment, Outcome, Plan
 from agent.snapshot.progress import Progress
 
@@ -47,10 +48,15 @@ class Facade(Protocol):
     def enroll(self, url: str, code: str) -> Enrolment:
         """Make this agent one of the center's. Raises: EnrolmentError, PinError, CenterDownError."""
 
-    def snapshot(self, source: str, progress: Progress, *, send: bool = True, remarks: Sequence[str] = ()) -> Outcome:
+    def snapshot(
+        self, source: str, progress: Progress, *, send: bool = True, remarks: Sequence[str] = (), force: bool = False,
+        retry_login: bool = False,
+    ) -> Outcome:  # fmt: skip
         """Take a snapshot; send it and verify its receipt, or leave it in the spool. `remarks` go into its notes.
 
-        A snapshot that is whole in the spool but cannot be sent is an Outcome with `trouble`, not an error.
+        `force`: although the agent is paused or in quiet hours, which is else a PausedError. `retry_login`: although the
+        login was refused twice, which is else a LoginsStoppedError. A snapshot that is whole in the spool but cannot be
+        sent is an Outcome with `trouble`, not an error.
         """
 
     def watches(self, names: Sequence[str]) -> Sequence[Watch]:
@@ -59,20 +65,29 @@ class Facade(Protocol):
         Raises: UsageError if there are none, or one is not to be watched.
         """
 
-    def send(self, progress: Progress) -> Sequence[Outcome]:
-        """Send what waits in the spool, oldest first; what cannot be sent yet has `trouble`."""
+    def send(self, progress: Progress, *, force: bool = False) -> Sequence[Outcome]:
+        """Send what waits in the spool, oldest first; what cannot be sent yet has `trouble`.
+
+        Raises: PausedError, unless `force`.
+        """
 
     def greet(self) -> None:
         """Show the center the newest checkpoint that this agent has seen. Raises: CenterDownError and its kin."""
 
-    def compare(self, source: str, sequence: int | None, progress: Progress) -> Comparison:
-        """Read the source, send nothing, compare with statement `sequence` (None: the latest stored)."""
+    def compare(self, source: str, sequence: int | None, progress: Progress, *, force: bool = False) -> Comparison:
+        """Read the source, send nothing, compare with statement `sequence` (None: the latest stored).
+
+        Raises: PausedError, unless `force`.
+        """
 
     def status(self) -> AgentStatus:
         """Tell where everything stands, without asking the center."""
 
-    def check(self, *, as_service: bool = False) -> Sequence[Finding]:
-        """Examine settings and sources."""
+    def loads(self, source: str | None) -> Sequence[LoadReport]:
+        """Give the load reports of a source, or of all, oldest first within each."""
+
+    def check(self, *, as_service: bool = False, retry_login: bool = False) -> Sequence[Finding]:
+        """Examine settings and sources; `retry_login`: also those whose login was refused twice."""
 
     def plan(self, source: str) -> Plan:
         """Measure what a snapshot of the source will take."""

@@ -15,6 +15,8 @@ from agent.cli.enroll import Enroll
 from agent.cli.facade import Facade, OpenAgent
 from agent.cli.grants import Grants
 from agent.cli.init import Init
+from agent.cli.load import Load
+from agent.cli.pause import PauseAgent, Resume
 from agent.cli.plan import PlanSource
 from agent.cli.run import Run
 from agent.cli.secret import SecretList, SecretSet
@@ -54,6 +56,9 @@ def make_program(open_agent: OpenAgent, clock: Callable[[], datetime]) -> Progra
             Send(open_agent),
             Compare(open_agent),
             Status(open_agent, clock),
+            Load(open_agent),
+            PauseAgent(clock),
+            Resume(clock),
             SecretSet(),
             SecretList(),
             Sources(),
@@ -78,7 +83,9 @@ def _open(folder: Path) -> AbstractContextManager[Facade]:
     # Not at the top: help, init and wrong usage need none of what the agent loads.
     from agent.app import Agent
 
-    return Agent.open(folder, clock=lambda: datetime.now(UTC), environ=os.environ)
+    agent = Agent.open(folder, clock=lambda: datetime.now(UTC), environ=os.environ)
+    agent.step_back()
+    return agent
 
 
 def _prefer(folder: Path) -> Language | None:

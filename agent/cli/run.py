@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 from agent.cli.facade import Facade, OpenAgent
-from agent.errors import CenterDownError, PinError, ReceiptError
+from agent.errors import CenterDownError, PausedError, PinError, ReceiptError
 from agent.outcome import Stage
 from agent.snapshot.progress import Silent
 from terminal.command import Examples, Parser
@@ -99,6 +99,9 @@ def drain(open_agent: OpenAgent, folder: Path) -> bool:
                 _greet(agent)
     except (PinError, ReceiptError):
         raise
+    except PausedError as err:
+        log.info("spool not sent", extra={"code": err.code, "why": str(err)})
+        return False
     except OperatorError as err:
         _log_trouble(err)
         return False

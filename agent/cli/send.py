@@ -4,7 +4,7 @@
 import argparse
 
 from agent.cli.facade import OpenAgent
-from agent.cli.showing import describe_outcome, outcome_code, show_bars, show_outcome
+from agent.cli.showing import FORCE, describe_outcome, outcome_code, show_bars, show_outcome
 from agent.cli.snapshot import worst
 from terminal.command import Examples, Parser
 from terminal.errors import EXIT_OK
@@ -28,12 +28,13 @@ class Send:
         self._open = open_agent
 
     def add_arguments(self, parser: Parser) -> None:
-        """Nothing of its own."""
+        """Add --force."""
+        parser.add("--force", action="store_true", help=FORCE)
 
     def run(self, args: argparse.Namespace, out: Printer) -> int:
         """Send and print."""
         with self._open(args.folder) as agent, show_bars(out, "") as bars:
-            outcomes = agent.send(bars)
+            outcomes = agent.send(bars, force=args.force)
         for outcome in outcomes:
             show_outcome(out, outcome)
         if not outcomes:

@@ -17,6 +17,9 @@ STAGES = {
     Stage.STORED: Text(zh="已入库", en="stored"),
 }
 
+FORCE = Text(zh="即使已暂停或在静默时段", en="although the agent is paused, or it is quiet hours")
+RETRY_LOGIN = Text(zh="登录曾被拒绝两次，仍再试一次", en="try a login again that was refused twice")
+
 
 @dataclass(frozen=True, slots=True)
 class Bars:

@@ -4,7 +4,7 @@
 import argparse
 
 from agent.cli.facade import Facade, OpenAgent
-from agent.cli.showing import describe_outcome, outcome_code, show_bars, show_outcome
+from agent.cli.showing import FORCE, RETRY_LOGIN, describe_outcome, outcome_code, show_bars, show_outcome
 from agent.errors import AgentError, PinError, ReceiptError
 from terminal.command import Examples, Parser
 from terminal.errors import EXIT_OK, UsageError
@@ -30,16 +30,18 @@ class Snapshot:
         self._open = open_agent
 
     def add_arguments(self, parser: Parser) -> None:
-        """Add SOURCE… and --no-send."""
+        """Add SOURCE…, --no-send, --force and --retry-login."""
         parser.add(
             "sources", metavar="SOURCE", nargs="*", help=Text(zh="来源；不写则全部", en="sources; none: all of them")
         )
         parser.add("--no-send", action="store_true", help=Text(zh="只放入发件箱", en="leave it in the spool"))
+        parser.add("--force", action="store_true", help=FORCE)
+        parser.add("--retry-login", action="store_true", help=RETRY_LOGIN)
 
     def run(self, args: argparse.Namespace, out: Printer) -> int:
         """Take them one after another."""
         with self._open(args.folder) as agent:
-            return _take_all(agent, _choose(args.sources, agent), out, send=not args.no_send)
+            return _take_all(agent, _choose(args.sources, agent), out, args)
 
 
 def _choose(asked: list[str], agent: Facade) -> list[str]:
@@ -61,14 +63,16 @@ def _choose(asked: list[str], agent: Facade) -> list[str]:
     return list(dict.fromkeys(asked)) or list(known)
 
 
-def _take_all(agent: Facade, sources: list[str], out: Printer, *, send: bool) -> int:
+def _take_all(agent: Facade, sources: list[str], out: Printer, args: argparse.Namespace) -> int:
     taken: list[dict[str, object]] = []
     failed: list[dict[str, object]] = []
     codes = [EXIT_OK]
     for source in sources:
         try:
             with show_bars(out, source) as bars:
-                outcome = agent.snapshot(source, bars, send=send)
+                outcome = agent.snapshot(
+                    source, bars, send=not args.no_send, force=args.force, retry_login=args.retry_login
+                )
         except (PinError, ReceiptError):
             raise  # whoever answers is not our center, or two-faced: no other source is shown to it
         except AgentError as err:

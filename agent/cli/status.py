@@ -6,7 +6,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from agent.cli.facade import OpenAgent
+from agent.cli.load import describe_load, describe_pauses
+from agent.cli.pause import show_pause
 from agent.cli.showing import STAGES
+from agent.load import LoadReport
 from agent.outcome import AgentStatus, SourceStatus
 from terminal.command import Examples, Parser
 from terminal.errors import EXIT_OK
@@ -47,6 +50,8 @@ def _show(status: AgentStatus, now: datetime, out: Printer) -> None:
         out.say(Text(zh="尚未登记（`jinsuo-agent enroll`）", en="not enrolled yet (`jinsuo-agent enroll`)"))
     else:
         out.say(Text(zh=f"{status.unit}，中心 {status.center}", en=f"{status.unit} at {status.center}"))
+    if status.pause is not None:
+        show_pause(out, status.pause)
     out.table(
         [
             Text(zh="来源", en="SOURCE"),
@@ -62,12 +67,28 @@ def _show(status: AgentStatus, now: datetime, out: Printer) -> None:
     for source in status.sources:
         if source.last_error:
             out.warn(f"{source.source}: {source.last_error}")
+        if source.load is not None:
+            _show_load(source.load, out)
     out.say(
         Text(
             zh=f"发件箱 {format_size(status.spool_bytes)} / {format_size(status.spool_limit_bytes)}，"
             f"卷上空闲 {format_size(status.spool_free_bytes)}",
             en=f"spool: {format_size(status.spool_bytes)} of {format_size(status.spool_limit_bytes)}, "
             f"{format_size(status.spool_free_bytes)} free on its volume",
+        )
+    )
+
+
+def _show_load(load: LoadReport, out: Printer) -> None:
+    """Tell in a line what the last run asked of the source; `jinsuo-agent load` tells all."""
+    rate = format_size(round(load.read_bytes_per_s or 0))
+    pauses = describe_pauses(load, out)
+    out.say(
+        Text(
+            zh=f"{load.source} 上次运行：事务 {load.transaction_s:.0f} 秒，读取 {rate}/秒，等锁 {load.lock_wait_s:.1f} 秒，"
+            f"挡住别人 {load.blocked_s:.1f} 秒" + (f"；暂停：{pauses}" if pauses else ""),
+            en=f"{load.source}, last run: transaction {load.transaction_s:.0f} s, read {rate}/s, waited {load.lock_wait_s:.1f} s "
+            f"for locks, blocked others {load.blocked_s:.1f} s" + (f"; pauses: {pauses}" if pauses else ""),
         )
     )
 
@@ -98,6 +119,7 @@ def _describe(status: AgentStatus, now: datetime) -> dict[str, object]:
         "folder": status.folder,
         "unit": status.unit,
         "center": status.center,
+        "pause": None if status.pause is None else {"since": status.pause.since, "until": status.pause.until},
         "sources": [_describe_source(source, now) for source in status.sources],
         "spool": {
             "bytes": status.spool_bytes,
@@ -122,4 +144,5 @@ def _describe_source(source: SourceStatus, now: datetime) -> dict[str, object]:
         "waiting": source.waiting,
         "waiting_bytes": source.waiting_bytes,
         "last_error": source.last_error,
+        "load": None if source.load is None else describe_load(source.load),
     }

@@ -5,10 +5,10 @@ A *view* is one state of the source, held open as short as can be. The recipe (`
 tables, then reads them one by one; tokens large cells, sorts what is not ordered, builds the trees.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, runtime_checkable
 
 from agent.finding import Finding as Finding
 from agent.finding import Severity as Severity
@@ -96,6 +96,59 @@ class Collector(Protocol):
 
     def grants(self) -> str:
         """Give the SQL (or the words) that make the read-only account this source needs."""
+
+
+Probe = Callable[[], None]
+"""Ask the source a trifle in a session of its own. One thread at a time. Raises: SourceError and its kin."""
+
+
+@runtime_checkable
+class Probing(Protocol):
+    """A collector that can tell how fast its source answers. Optional."""
+
+    def open_probe(self) -> AbstractContextManager[Probe | None]:
+        """Open a session beside that of any view; None if the source, as it is now, is not to be asked.
+
+        Called twice, in the thread of the reader: before a view is opened (and closed before that), and while it is
+        open. Raises: SourceError and its kin.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Strain:
+    """What a view has asked of others, as far as it could see.
+
+    `lock_wait_s`: the longest that it waited for a table's lock. `blocked_s`: the longest that others were seen to wait
+    for its own. `gave_way`: tables that it gave up for them.
+    """
+
+    lock_wait_s: float = 0.0
+    blocked_s: float = 0.0
+    gave_way: int = 0
+
+
+@runtime_checkable
+class Attending(Protocol):
+    """A view with limits of its own, which it looks at between blocks. Optional.
+
+    `blocks_writers`: as long as it is open the application cannot write, so that each pause would do more harm than good.
+    """
+
+    blocks_writers: bool
+
+    def attend(self) -> None:
+        """Look at them while reading pauses; called about once a second, in the reader's thread.
+
+        Raises: as `read` does.
+        """
+
+
+@runtime_checkable
+class Straining(Protocol):
+    """A view that knows what it has asked of others. Optional."""
+
+    def strain(self) -> Strain:
+        """Tell it, so far."""
 
 
 @dataclass(slots=True)

@@ -2,8 +2,8 @@
 """Bytes of large cells and files → chunks → the table `@blobs`.
 
 Chunks are content-defined (FastCDC, 256 KiB on average), so that tomorrow's file shares today's bytes; one chunk is in
-memory at a time. What was put is noted in a file of lines, which is sorted at the end: memory does not grow with the
-number of blobs. Not thread-safe. Source: design sections 2 and 4.
+memory at a time; a pace is told of each, for large cells and files pass by the blocks of lines. What was put is noted
+in a file of lines, which is sorted at the end: memory does not grow with the number of blobs. Not thread-safe. Source: design sections 2 and 4.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from typing import BinaryIO
 from pyfastcdc import FastCDC
 
 from agent.snapshot.objects import TableSink
+from agent.snapshot.progress import Pace, unpaced
 from agent.snapshot.sort import sort_lines
 from evidence.manifest.blobtable import ORDERING, encode_blob_line
 from evidence.objects.blobs import MAX_CHUNK_BYTES, BlobBuilder
@@ -28,8 +29,9 @@ _SORT_BYTES = 16 << 20
 class BlobWriter:
     """The `BlobSink` of a snapshot."""
 
-    def __init__(self, sink: TableSink, folder: Path) -> None:
-        """`folder` takes the note of what was put; it is the caller's to remove."""
+    def __init__(self, sink: TableSink, folder: Path, pace: Pace = unpaced) -> None:
+        """`folder` takes the note of what was put; it is the caller's to remove. `pace`: of reading."""
+        self._pace = pace
         self._sink = sink
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -40,20 +42,11 @@ class BlobWriter:
 
     def put(self, raw: BinaryIO) -> Token:
         """Read `raw` to its end; give its token."""
-        state = hashlib.sha256()
-        builder = BlobBuilder(self._sink.put)
-        for chunk in self._chunker.cut_stream(raw):
-            data = bytes(chunk.data)
-            state.update(data)
-            builder.add(data)
-        token = Token(state.digest(), builder.size)
-        self._lines.write(encode_blob_line(token.sha256, token.size, builder.finish()) + b"\n")
-        self.count += 1
-        return token
+        return self._put(raw, self._pace)
 
     def put_bytes(self, raw: bytes) -> Token:
-        """Take a large cell's raw value."""
-        return self.put(io.BytesIO(raw))
+        """Take a large cell's raw value, which came within a block."""
+        return self._put(io.BytesIO(raw), unpaced)
 
     def sorted_blocks(self) -> Iterator[bytes]:
         """Yield the lines of `@blobs` in order, each once, in blocks. Call after the last `put`."""
@@ -71,6 +64,19 @@ class BlobWriter:
     def close(self) -> None:
         """Close the note."""
         self._lines.close()
+
+    def _put(self, raw: BinaryIO, pace: Pace) -> Token:
+        state = hashlib.sha256()
+        builder = BlobBuilder(self._sink.put)
+        for chunk in self._chunker.cut_stream(raw):
+            data = bytes(chunk.data)
+            state.update(data)
+            builder.add(data)
+            pace(len(data))
+        token = Token(state.digest(), builder.size)
+        self._lines.write(encode_blob_line(token.sha256, token.size, builder.finish()) + b"\n")
+        self.count += 1
+        return token
 
 
 def _read_blocks(file: BinaryIO) -> Iterator[bytes]:

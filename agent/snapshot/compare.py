@@ -10,7 +10,7 @@ from agent.journal import Journal, JournalEntry
 from agent.outcome import Comparison, TableComparison, Verdict
 from agent.snapshot.blobs import BlobWriter
 from agent.snapshot.objects import RootsOnly
-from agent.snapshot.progress import Progress
+from agent.snapshot.progress import Pace, Progress, unpaced
 from agent.snapshot.run import manifest_path
 from agent.snapshot.tables import build_table
 from evidence.manifest.claim import Claim, snapshot_root
@@ -28,6 +28,7 @@ def compare_source(
     sequence: int | None,
     progress: Progress,
     temporary: Path,
+    pace: Pace = unpaced,
 ) -> Comparison:
     """Compare a source with the snapshot `sequence` that this agent has registered (None: the newest).
 
@@ -43,14 +44,14 @@ def compare_source(
     registered = {table.claim.name: table.claim for table in manifest.tables}
     live: dict[str, Claim] = {}
     unread: dict[str, str] = {}
-    blobs = BlobWriter(RootsOnly(), temporary)
+    blobs = BlobWriter(RootsOnly(), temporary, pace)
     try:
         with collector.open_view() as view:
             for table in view.tables():
                 try:
                     progress.begin(table.schema.name, table.estimated_rows)
                     key = row_key(keys.row_secret)
-                    built = build_table(view, table, key, RootsOnly(), blobs, temporary, progress.advance)
+                    built = build_table(view, table, key, RootsOnly(), blobs, temporary, progress.advance, pace)
                 except TableLostError as err:
                     unread[table.schema.name] = err.reason
                     continue

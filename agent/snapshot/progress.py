@@ -1,11 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whom a run tells how far it has come. Nothing depends on the answer. No I/O."""
+"""Whom a run tells how far it has come, and whom it asks when it may go on. No I/O."""
 
+from collections.abc import Callable
 from typing import Protocol
+
+Pace = Callable[[int], None]
+"""Told of the bytes of each block that was read; returns when the source may be asked for the next. May raise AgentError."""
+
+
+def unpaced(size_bytes: int) -> None:
+    """Read as fast as it goes."""
 
 
 class Progress(Protocol):
-    """Be told of reading and sending. `sent` may come from another thread."""
+    """Be told of reading and sending; nothing depends on the answer. `sent` may come from another thread."""
 
     def begin(self, label: str, total: int | None) -> None:
         """A table of about `total` rows begins."""

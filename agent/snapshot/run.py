@@ -22,7 +22,7 @@ from agent.collectors.base import Collector
 from agent.errors import CenterDownError, CenterRefusedError, ReceiptError, SpoolError
 from agent.holdings import Base, Holdings
 from agent.journal import Journal, JournalEntry, SourceKeys, State
-from agent.snapshot.progress import Progress
+from agent.snapshot.progress import Pace, Progress, unpaced
 from agent.snapshot.take import Place, Taken, take_snapshot
 from agent.spool import Spool, SpooledPack
 from agent.transport.base import Transport
@@ -77,7 +77,7 @@ class SourceRun:
         self._signer = desk.signer.renamed(key_name(desk.unit, name))
         self.sent_bytes = 0
 
-    def take(self, collector: Collector, progress: Progress, *, send: bool) -> Taken:
+    def take(self, collector: Collector, progress: Progress, *, send: bool, pace: Pace = unpaced) -> Taken:
         """Take a snapshot into the spool; with `send`, packs travel while the source is still being read.
 
         Raises: SourceError and its kin, SpoolError; CenterDownError only where the center must be asked first: for
@@ -117,7 +117,7 @@ class SourceRun:
             with desk.spool.writer(committed) as spooler:
                 taken = take_snapshot(
                     collector, place, keys, spooler, desk.holdings, temporary,
-                    ask=ask, clock=desk.clock, progress=progress,
+                    ask=ask, clock=desk.clock, progress=progress, pace=pace,
                 )  # fmt: skip
             self._note(taken)
             desk.holdings.mark_complete(self._name)

@@ -6,7 +6,7 @@ as they pass. Data that break the declared key (NULL, a token, two equal keys) d
 read again without a key, as the design says. Memory: a few blocks. Source: design sections 2 and 3.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from agent.collectors.base import Table, View
 from agent.errors import TableLostError
 from agent.snapshot.blobs import BlobWriter
 from agent.snapshot.objects import TableSink
+from agent.snapshot.progress import Pace, unpaced
 from agent.snapshot.sort import sort_lines
 from evidence.errors import FormatError, TreeError
 from evidence.rows.commit import commit_lines
@@ -37,7 +38,14 @@ class BuiltTable:
 
 
 def build_table(
-    view: View, table: Table, key: bytes, sink: TableSink, blobs: BlobWriter, folder: Path, advance: Advance
+    view: View,
+    table: Table,
+    key: bytes,
+    sink: TableSink,
+    blobs: BlobWriter,
+    folder: Path,
+    advance: Advance,
+    pace: Pace = unpaced,
 ) -> BuiltTable:
     """Read a table of a view and write its objects; `key` is K, `folder` a place for the sort.
 
@@ -46,7 +54,7 @@ def build_table(
     schema, ordered = table.schema, table.ordered
     while True:
         try:
-            tree = _build(view, table, schema, ordered, key, sink, blobs, folder, advance)
+            tree = _build(view, table, schema, ordered, key, sink, blobs, folder, advance, pace)
         except TreeError:
             if ordered:
                 # The source's order is not the one promised: bring the rows into order here.
@@ -90,12 +98,12 @@ def build_tree(
 
 def _build(
     view: View, table: Table, schema: Schema, ordered: bool, key: bytes, sink: TableSink, blobs: BlobWriter,
-    folder: Path, advance: Advance,
+    folder: Path, advance: Advance, pace: Pace,
 ) -> Tree:  # fmt: skip
     ordering = KeySpec.of(schema)
     sink.begin_table(schema.name, schema.encode(), ordering.hint_of)
     try:
-        blocks = _shorten(view.read(table, blobs), schema, blobs)
+        blocks = _shorten(_paced(view.read(table, blobs), pace), schema, blobs)
         if not ordered or not ordering.columns:
             blocks = sort_lines(blocks, ordering, folder, _SORT_BYTES)
         tree = build_tree(blocks, ordering, key, sink, advance)
@@ -106,6 +114,17 @@ def _build(
         raise
     sink.end_table()
     return tree
+
+
+def _paced(blocks: Iterator[bytes], pace: Pace) -> Iterator[bytes]:
+    try:
+        for block in blocks:
+            yield block
+            pace(len(block))
+    finally:
+        # Where the pace ended it, the source must be let go of now, not when somebody collects the generator.
+        if isinstance(blocks, Generator):
+            blocks.close()
 
 
 def _shorten(blocks: Iterator[bytes], schema: Schema, blobs: BlobWriter) -> Iterator[bytes]:

@@ -7,8 +7,8 @@
     4. close the view, as early as can be
 
 A crash before 7 leaves whole packs, which serve the next run, and no statement. Nothing here knows the line: packs are
-handed to `committed` as they become durable, and a sender may be at work on them meanwhile. Clock and keys come in as
-arguments. Source: design sections 2 to 5.
+handed to `committed` as they become durable, and a sender may be at work on them meanwhile. Clock, keys and the pace of
+reading come in as arguments. Source: design sections 2 to 5.
 """
 
 import shutil
@@ -24,7 +24,7 @@ from agent.journal import SourceKeys
 from agent.snapshot.blobs import BlobWriter
 from agent.snapshot.fitting import check_manifest_fits, too_large
 from agent.snapshot.objects import Ask, ObjectSink
-from agent.snapshot.progress import Progress
+from agent.snapshot.progress import Pace, Progress, unpaced
 from agent.snapshot.tables import BuiltTable, build_table, build_tree
 from agent.spool import PackSpooler
 from evidence.digest import ObjectId, Sha256, sha256
@@ -85,20 +85,21 @@ def take_snapshot(
     ask: Ask | None,
     clock: Callable[[], datetime],
     progress: Progress,
+    pace: Pace = unpaced,
 ) -> Taken:
     """Take one snapshot; `folder` is a place for temporary files.
 
-    Raises: SourceError and its kin (no statement then), SpoolError, CenterDownError (from `ask`).
+    Raises: SourceError and its kin (no statement then), SpoolError, CenterDownError (from `ask`), what `pace` raises.
     """
     key = row_key(keys.row_secret)
     sink = ObjectSink(place.source, keys.storage_key, spooler, holdings, ask)
-    blobs = BlobWriter(sink, folder)
+    blobs = BlobWriter(sink, folder, pace)
     began = clock()
     try:
         with collector.open_view() as view:
             names = [table.schema.name for table in view.tables()]
             check_manifest_fits(place.source, names, view.omitted())
-            reads, omitted = _read_tables(view, key, sink, blobs, folder, clock, progress)
+            reads, omitted = _read_tables(view, key, sink, blobs, folder, clock, progress, pace)
             documents = view.documents()
             lost = {o.name for o in omitted}
             omitted += {o.name: o for o in view.omitted() if o.name not in lost}.values()
@@ -128,7 +129,7 @@ def take_snapshot(
 
 def _read_tables(
     view: View, key: bytes, sink: ObjectSink, blobs: BlobWriter, folder: Path, clock: Callable[[], datetime],
-    progress: Progress,
+    progress: Progress, pace: Pace,
 ) -> tuple[list[_Read], list[Omission]]:  # fmt: skip
     reads: list[_Read] = []
     omitted: list[Omission] = []
@@ -136,7 +137,7 @@ def _read_tables(
         progress.begin(table.schema.name, table.estimated_rows)
         began = clock()
         try:
-            built = build_table(view, table, key, sink, blobs, folder, progress.advance)
+            built = build_table(view, table, key, sink, blobs, folder, progress.advance, pace)
         except TableLostError as err:
             omitted.append(Omission(table.schema.name, " ".join(err.reason.split())))
             continue

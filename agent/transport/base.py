@@ -25,6 +25,14 @@ SeenCheckpoint: TypeAlias = Callable[[], bytes | None]
 """Give the note of the newest checkpoint that this agent has seen and verified, or None before the first."""
 
 
+SendPace: TypeAlias = Callable[[int], None]
+"""Told of the bytes of a pack that are to go next; returns when they may."""
+
+
+def unpaced(size_bytes: int) -> None:
+    """Send as fast as the line takes it."""
+
+
 @dataclass(frozen=True, slots=True)
 class SubmitAnswer:
     """What became of a statement: the receipt's bytes once it is logged, and what is missing of its content."""

@@ -20,7 +20,7 @@ from typing import Final, Protocol, TypeVar
 import httpx
 
 from agent.errors import CenterDownError, CenterRefusedError, SpoolError
-from agent.transport.base import SeenCheckpoint
+from agent.transport.base import SeenCheckpoint, SendPace, unpaced
 from agent.transport.pinned import PinnedContext
 from agent.transport.refusals import explain_refusal
 from evidence.encode import encode_base64
@@ -81,15 +81,17 @@ class Bytes:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A body in a file, `length` bytes of it."""
+    """A body in a file, `length` bytes of it, sent at the pace of `pace`."""
 
     path: Path
     length: int
+    pace: SendPace = unpaced
 
     def open(self) -> Iterator[bytes]:
         """Give the bytes in parts. Raises: OSError."""
         with self.path.open("rb", buffering=0) as file:
             while part := file.read(_CHUNK):
+                self.pace(len(part))
                 yield part
 
 

@@ -14,7 +14,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from agent.errors import CenterRefusedError, SpoolError
-from agent.transport.base import SeenCheckpoint, SubmitAnswer
+from agent.transport.base import SeenCheckpoint, SendPace, SubmitAnswer, unpaced
 from agent.transport.client import STATEMENT_TIMEOUT_S, Bytes, Client, File
 from evidence.digest import ObjectId, Sha256
 from evidence.errors import EvidenceError
@@ -43,8 +43,10 @@ class HttpsTransport:
         unit: str,
         signer: Signer,
         seen_checkpoint: SeenCheckpoint,
+        pace: SendPace = unpaced,
     ) -> None:
         """Keep who is at the two ends; the line is opened with the first request. `signer`: the statement key."""
+        self._pace = pace
         self._client = Client(url, pin, origin, seen_checkpoint)
         self._origin = origin
         self._sealing_key = sealing_key
@@ -87,7 +89,7 @@ class HttpsTransport:
                 f"the pack {path} cannot be read: {err.strerror}", hint="check the disk of the agent's folder"
             ) from err
         request = Request("PUT", messages.path_of_pack(source, name), length, bytes.fromhex(name))
-        answer = self._client.call(request, File(path, length), self._unit, self._signer)
+        answer = self._client.call(request, File(path, length, self._pace), self._unit, self._signer)
         self._client.parsed(messages.parse_pack_answer, answer)
 
     def submit(self, source: str, note: bytes, register_only: bool = False) -> SubmitAnswer:

@@ -3,7 +3,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -11,6 +11,7 @@ from typing import TypeVar
 from agent.collectors.watch import Ready
 from agent.errors import SourceError
 from agent.finding import Finding, Severity
+from agent.load import LoadReport
 from agent.outcome import (
     AgentStatus,
     Comparison,
@@ -23,6 +24,7 @@ from agent.outcome import (
     TablePlan,
     Verdict,
 )
+from agent.pausing import Pause
 from agent.snapshot.progress import Progress
 
 _T = TypeVar("_T")
@@ -86,6 +88,8 @@ class FakeAgent:
     greet_error: Exception | None = None
     watched: Sequence["FakeWatch"] = ()
     remarks: list[str] = field(default_factory=list)
+    load_reports: Sequence[LoadReport] = ()
+    pause: Pause | None = None
 
     @contextmanager
     def open(self, folder: Path) -> Iterator["FakeAgent"]:
@@ -105,9 +109,13 @@ class FakeAgent:
         self.asked.append(("enroll", url, code))
         return Enrolment("X013", "市第一医院", url, "archives.example/jinsuo", "vkey", ("his",))
 
-    def snapshot(self, source: str, progress: Progress, *, send: bool = True, remarks: Sequence[str] = ()) -> Outcome:
+    def snapshot(
+        self, source: str, progress: Progress, *, send: bool = True, remarks: Sequence[str] = (), force: bool = False,
+        retry_login: bool = False,
+    ) -> Outcome:  # fmt: skip
         self.remarks += remarks
-        self.asked.append(("snapshot", source, send))
+        flags = [name for name, is_set in (("force", force), ("retry login", retry_login)) if is_set]
+        self.asked.append(("snapshot", source, send, *flags))
         progress.begin("public.visit", 10)
         progress.advance(10, 1000)
         progress.sent(500)
@@ -117,8 +125,8 @@ class FakeAgent:
         self.asked.append(("watches", list(names)))
         return [watch for watch in self.watched if not names or watch.name in names]
 
-    def send(self, progress: Progress) -> Sequence[Outcome]:
-        self.asked.append(("send",))
+    def send(self, progress: Progress, *, force: bool = False) -> Sequence[Outcome]:
+        self.asked.append(("send", "force") if force else ("send",))
         progress.sent(500)
         return _give(self.waiting.pop(0)) if self.waiting else []
 
@@ -127,8 +135,8 @@ class FakeAgent:
         if self.greet_error is not None:
             raise self.greet_error
 
-    def compare(self, source: str, sequence: int | None, progress: Progress) -> Comparison:
-        self.asked.append(("compare", source, sequence))
+    def compare(self, source: str, sequence: int | None, progress: Progress, *, force: bool = False) -> Comparison:
+        self.asked.append(("compare", source, sequence, "force") if force else ("compare", source, sequence))
         return self.comparison or make_comparison(Verdict.EQUAL)
 
     def status(self) -> AgentStatus:
@@ -136,10 +144,14 @@ class FakeAgent:
             "his", "postgresql", 412, Stage.SPOOLED, NOW, 411, NOW - timedelta(days=1, hours=2), 90211, 5, 1, 1 << 20
         )
         lis = SourceStatus("lis", "sqlite", None, None, None, None, None, None, None, 0, 0, last_error="no rights")
-        return AgentStatus(Path("folder"), "X013", "https://c:1", (his, lis), 1 << 20, 20 << 30, 5 << 30)
+        his = replace(his, load=next(iter(self.loads("his")), None))
+        return AgentStatus(Path("folder"), "X013", "https://c:1", (his, lis), 1 << 20, 20 << 30, 5 << 30, self.pause)
 
-    def check(self, *, as_service: bool = False) -> Sequence[Finding]:
-        self.asked.append(("check", as_service))
+    def loads(self, source: str | None) -> Sequence[LoadReport]:
+        return [load for load in self.load_reports if source in (None, load.source)]
+
+    def check(self, *, as_service: bool = False, retry_login: bool = False) -> Sequence[Finding]:
+        self.asked.append(("check", as_service, "retry login") if retry_login else ("check", as_service))
         return self.findings
 
     def plan(self, source: str) -> Plan:

@@ -41,7 +41,7 @@ def examine(settings: PostgresqlSettings) -> list[Finding]:
     try:
         connection = open_connection(settings)
     except AgentError as err:
-        return [Finding(Severity.FAIL, subject, err.message, err.remedy)]
+        return [Finding(Severity.FAIL, subject, err.message, err.remedy, code=err.code)]
     findings: list[Finding] = []
     try:
         findings.extend(_examine(connection, settings, subject))

@@ -5,8 +5,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from agent.collectors.base import Finding
+import psycopg2
+
+from agent.collectors.base import Finding, Probe
 from agent.collectors.postgresql.checks import examine, write_grants
+from agent.collectors.postgresql.connect import open_connection, query
+from agent.collectors.postgresql.failures import refuse
 from agent.collectors.postgresql.settings import PostgresqlSettings
 from agent.collectors.postgresql.view import PostgresqlView
 
@@ -26,6 +30,22 @@ class PostgresqlCollector:
             yield view
         finally:
             view.close()
+
+    @contextmanager
+    def open_probe(self) -> Iterator[Probe]:
+        """Open a session that asks the server a trifle, outside of any transaction. Raises: as `open_view`."""
+        connection = open_connection(self._settings)
+
+        def ask() -> None:
+            try:
+                query(connection, "SELECT 1")
+            except psycopg2.Error as err:
+                raise refuse(err, self._settings.address) from err
+
+        try:
+            yield ask
+        finally:
+            connection.close()
 
     def check(self) -> Sequence[Finding]:
         """Examine server, rights and tables; never raises for what it finds."""

@@ -44,7 +44,10 @@ class Budget:
 
 
 class Patience:
-    """How long others may wait for the table that session `pid` reads; asked through `holder`, every few seconds."""
+    """How long others may wait for the table that session `pid` reads; asked through `holder`, every few seconds.
+
+    Attributes: `blocked_s`, the longest that somebody was seen to wait; `gave_way`.
+    """
 
     def __init__(self, holder: Connection, pid: int, clock: Callable[[], float], limit_s: float) -> None:
         self._holder = holder
@@ -53,6 +56,8 @@ class Patience:
         self._limit_s = limit_s
         self._looked = clock()
         self._waiting_since: float | None = None
+        self.blocked_s = 0.0
+        self.gave_way = False
 
     def check(self, table: str) -> None:
         """Raises: TableLostError if somebody has waited too long for `table`; psycopg2.Error."""
@@ -63,9 +68,12 @@ class Patience:
         ((count,),) = query(self._holder, _WAITING, [self._pid])
         if not count:
             self._waiting_since = None
-        elif self._waiting_since is None:
+            return
+        if self._waiting_since is None:
             self._waiting_since = now
-        elif now - self._waiting_since >= self._limit_s:
+        self.blocked_s = max(self.blocked_s, now - self._waiting_since)
+        if now - self._waiting_since >= self._limit_s:
+            self.gave_way = True
             raise lose_because(
                 table, f"{count} sessions had waited for it for {now - self._waiting_since:.0f} s: reading gave way"
             )

@@ -18,7 +18,7 @@ from typing import Final
 import psycopg2
 from psycopg2.extensions import connection as Connection
 
-from agent.collectors.base import BlobSink, Document, Omission, Omissions, Table
+from agent.collectors.base import BlobSink, Document, Omission, Omissions, Strain, Table
 from agent.collectors.postgresql import extras
 from agent.collectors.postgresql.catalog import RelationKind, SourceTable, list_unreadable, read_server, read_tables
 from agent.collectors.postgresql.connect import execute, open_connection, query, use_raw_encoding
@@ -46,6 +46,7 @@ class PostgresqlView:
     """One state of a PostgreSQL database. Not thread-safe; `close` it."""
 
     consistency: Consistency = Consistency.CONSISTENT
+    blocks_writers: bool = False
 
     def __init__(self, settings: PostgresqlSettings, clock: Callable[[], float]) -> None:
         """Take the snapshot and read the catalogs. Raises: SourceError and its kin."""
@@ -58,6 +59,9 @@ class PostgresqlView:
         self._documents: Ddl | None = None
         self._sequence_lines: bytes | None = None
         self._tables: list[Table] | None = None
+        self._strain = Strain()
+        self._reading = ""
+        self._patience: Patience | None = None
         self._holder = open_connection(settings)
         try:
             self._begin(self._holder)
@@ -97,7 +101,7 @@ class PostgresqlView:
 
     def read(self, table: Table, blobs: BlobSink) -> Iterator[bytes]:
         """Yield blocks of lines. Raises: TableLostError, SourceDownError, BudgetError, SourceChangedError."""
-        name = table.schema.name
+        name = self._reading = table.schema.name
         self._budget.check(name)
         try:
             if name == extras.SEQUENCES.name:
@@ -110,6 +114,19 @@ class PostgresqlView:
                 yield from self._read_table(self._offered[name], blobs)
         except psycopg2.Error as err:
             raise lose(err, self._settings.address, name) from err
+
+    def attend(self) -> None:
+        """Look at the snapshot's age, and for those who wait for the table being read. Raises: as `read`."""
+        self._budget.check(self._reading)
+        if self._patience is not None:
+            try:
+                self._patience.check(self._reading)
+            except psycopg2.Error as err:
+                raise lose(err, self._settings.address, self._reading) from err
+
+    def strain(self) -> Strain:
+        """Give what waiting this view has caused and suffered."""
+        return self._strain
 
     def documents(self) -> Sequence[Document]:
         """Give `ddl.sql`. Raises: SourceError and its kin."""
@@ -188,7 +205,7 @@ class PostgresqlView:
         assert self._reader is not None
         try:
             with self._reader.reading() as session:
-                check_still(session, offered)
+                self._check_still(session, offered)
                 return dates_fit(session, offered)
         except TableLostError:
             return False
@@ -203,7 +220,7 @@ class PostgresqlView:
         name = offered.schema.name
         columns = [column.name for column in offered.schema.columns]
         with self._reader.reading() as session:
-            check_still(session, offered)
+            self._check_still(session, offered)
             cells: MarkedCells | None = None
             if keeps_long_cells(session, offered):
                 cells = MarkedCells(offered, self._holder, blobs, is_raw=self._server.is_raw)
@@ -221,17 +238,33 @@ class PostgresqlView:
 
     def _copy(self, session: Connection, sql: str, name: str) -> Iterator[bytes]:
         patience = Patience(self._holder, session.info.backend_pid, self._clock, self._settings.give_way_after_s)
-        with CopyStream(session, f"COPY ({sql}) TO STDOUT") as stream:
-            while True:
-                self._budget.check(name)
-                patience.check(name)
-                try:
-                    block = stream.take(max(0.01, min(_POLL_S, self._budget.left_s())))
-                except TimeoutError:
-                    continue
-                if block is None:
-                    return
-                yield block
+        self._patience = patience
+        try:
+            with CopyStream(session, f"COPY ({sql}) TO STDOUT") as stream:
+                while True:
+                    self._budget.check(name)
+                    patience.check(name)
+                    try:
+                        block = stream.take(max(0.01, min(_POLL_S, self._budget.left_s())))
+                    except TimeoutError:
+                        continue
+                    if block is None:
+                        return
+                    yield block
+        finally:
+            self._patience = None
+            strain = self._strain
+            blocked_s = max(strain.blocked_s, patience.blocked_s)
+            self._strain = replace(strain, blocked_s=blocked_s, gave_way=strain.gave_way + patience.gave_way)
+
+    def _check_still(self, session: Connection, offered: OfferedTable) -> None:
+        """Take the lock of a table, and see that it is the one that was offered."""
+        began = self._clock()
+        try:
+            check_still(session, offered)
+        finally:
+            lock_wait_s = max(self._strain.lock_wait_s, self._clock() - began)
+            self._strain = replace(self._strain, lock_wait_s=lock_wait_s)
 
     def _note_raw(self, name: str, columns: set[str]) -> None:
         if columns:

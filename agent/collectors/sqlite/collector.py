@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 
-from agent.collectors.base import Finding, Severity
+from agent.collectors.base import Finding, Probe, Severity
 from agent.collectors.sqlite.catalog import Catalog, read_catalog
-from agent.collectors.sqlite.opening import Mode, Opened, open_read, refuse
+from agent.collectors.sqlite.opening import Mode, Opened, open_beside, open_read, refuse
 from agent.collectors.sqlite.settings import SqliteSettings
 from agent.collectors.sqlite.view import SqliteView
 from agent.errors import AgentError, SourceChangedError
@@ -20,17 +20,37 @@ class SqliteCollector:
     def __init__(self, settings: SqliteSettings, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
         self._clock = clock
+        self._open_mode: Mode | None = None
 
     @contextmanager
     def open_view(self) -> Iterator[SqliteView]:
         """Open one state of the database. Raises: SourceError, SourceDownError, SourceChangedError."""
         opened = open_read(self._settings.path, self._settings.busy_timeout_s)
+        self._open_mode = opened.mode
         try:
             catalog = self._read_catalog(opened)
             with closing(SqliteView(opened, catalog, self._settings.snapshot_age_limit_s, self._clock)) as view:
                 yield view
         finally:
             opened.close()
+            self._open_mode = None
+
+    @contextmanager
+    def open_probe(self) -> Iterator[Probe | None]:
+        """Open a connection that reads one page, in a transaction of its own each time; None for a file nobody uses."""
+        connection = open_beside(self._settings.path, self._open_mode)
+        if connection is None:
+            yield None
+            return
+
+        def ask() -> None:
+            try:
+                connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            except sqlite3.Error as err:
+                raise refuse(err, self._settings.path) from err
+
+        with closing(connection):
+            yield ask
 
     def check(self) -> Sequence[Finding]:
         """Examine the file, its mode and its tables; never raises for what it finds."""

@@ -118,6 +118,18 @@ def open_read(path: Path, busy_timeout_s: float) -> Opened:
     return opened
 
 
+def open_beside(path: Path, mode: Mode | None) -> sqlite3.Connection | None:
+    """Open a connection without a transaction to a database that its application uses; None if nobody uses it.
+
+    `mode`: of the view that this process has open on the file; None only if it has none. For looking for the mode opens
+    and closes the file without SQLite's care for POSIX locks, and closing any descriptor of a file drops all locks that
+    the process has on it: under an open view that would let the application write into what is being read.
+    Raises: SourceError, SourceDownError.
+    """
+    real = _check_file(path)
+    return None if (mode or find_mode(real)) is Mode.IDLE else _connect(real, "", 0)
+
+
 def find_mode(real: Path) -> Mode:
     """Tell how the file `real` can be read now. Creates nothing. Raises: SourceError, SourceDownError."""
     connection = _connect(real, "nolock=1", 0)

@@ -19,7 +19,7 @@ from typing import BinaryIO, Final, cast
 from agent.collectors.base import BlobSink, Document, Omission, Table
 from agent.collectors.sqlite.catalog import Catalog, SourceTable, quote
 from agent.collectors.sqlite.lines import LineWriter, MistypedError, Row, Value
-from agent.collectors.sqlite.opening import Opened, is_too_big, lose
+from agent.collectors.sqlite.opening import Mode, Opened, is_too_big, lose
 from agent.errors import AgentError, BudgetError, TableLostError
 from evidence.manifest.statement import Consistency
 from evidence.rows.schema import RAW_TEXT_NOTE
@@ -59,11 +59,13 @@ class SqliteView:
     position: str = "-"
 
     def __init__(self, opened: Opened, catalog: Catalog, limit_s: float, clock: Callable[[], float]) -> None:
+        self.blocks_writers = opened.mode is Mode.ROLLBACK
         self._opened = opened
         self._catalog = catalog
         self._budget = _Budget(clock, clock(), limit_s)
         self._raw_columns: dict[str, set[str]] = {}
         self._readers: list[_Reader] = []
+        self._reading = ""
 
     def close(self) -> None:
         """End every reading, also one that was broken off and is still referenced (by a traceback, say).
@@ -80,6 +82,7 @@ class SqliteView:
     def read(self, table: Table, blobs: BlobSink) -> Iterator[bytes]:
         """Yield blocks of lines. Raises: TableLostError, SourceDownError, SourceChangedError, BudgetError."""
         source = next(s for s in self._catalog.tables if s.table.schema.name == table.schema.name)
+        self._reading = table.schema.name
         reader = _Reader(self._opened.connection, source, blobs, self._catalog.is_utf8)
         self._readers.append(reader)
         try:
@@ -91,6 +94,10 @@ class SqliteView:
         except MistypedError as err:
             raise _mistyped(err, source) from err
         self._opened.check_still()
+
+    def attend(self) -> None:
+        """Look at the transaction's age. Raises: BudgetError."""
+        self._budget.check(self._reading)
 
     def documents(self) -> Sequence[Document]:
         """Give `ddl.sql`, and `sequences.sql` where AUTOINCREMENT is used."""

@@ -10,7 +10,7 @@ import pytest
 from agent.cli.main import make_program
 from agent.cli.watch import WatchSources
 from agent.collectors.watch import Ready
-from agent.errors import BusyError, CenterDownError, PinError, ReceiptError, SourceError
+from agent.errors import BusyError, CenterDownError, PausedError, PinError, ReceiptError, SourceError
 from agent.outcome import Stage
 from terminal.command import Program
 from tests.fakes.agent import NOW, FakeAgent, FakeWatch, make_outcome, stop_after
@@ -82,6 +82,7 @@ def test_remark_of_the_watch_goes_into_the_snapshot(agent: FakeAgent, logged: py
     [
         (BusyError("another run", hint="wait"), logging.WARNING),
         (CenterDownError("no line", hint="later"), logging.WARNING),
+        (PausedError("paused", hint="resume"), logging.WARNING),
         (SourceError("no rights", hint="grant"), logging.ERROR),
     ],
 )

@@ -17,13 +17,18 @@ from agent.config import (
     OdbcSource,
     OracleSource,
     PostgresqlSource,
+    SourceThrottle,
     SpoolSettings,
     SqliteSource,
     SqlserverSource,
+    ThrottleSettings,
     WatchSettings,
+    age_limit_of,
     load_config,
 )
 from agent.example import EXAMPLE, first_settings, make_folder
+from agent.snapshot.supervised import limits_of
+from agent.throttle import Limits, parse_quiet_hours
 from terminal.errors import SettingsError, UsageError
 from terminal.settings import parse_settings
 
@@ -50,6 +55,7 @@ def test_example_shows_every_key_of_every_model_and_parses() -> None:
     data = yaml.safe_load(EXAMPLE)
     assert set(data) == _keys_of(AgentConfig)
     assert set(data["spool"]) == _keys_of(SpoolSettings)
+    assert set(data["throttle"]) == _keys_of(ThrottleSettings)
     assert {source["kind"] for source in data["sources"]} == set(_KINDS)
     for source in data["sources"]:
         assert set(source) == _keys_of(_KINDS[source["kind"]]), source["kind"]
@@ -59,6 +65,7 @@ def test_example_shows_every_key_of_every_model_and_parses() -> None:
 def test_example_shows_the_defaults() -> None:
     shown = _parse(EXAMPLE)
     assert shown.spool == SpoolSettings()
+    assert shown.throttle == ThrottleSettings()
     assert shown.language == AgentConfig().language
     for source in shown.sources:
         for name, field in type(source).model_fields.items():
@@ -160,6 +167,29 @@ def test_source_is_found_by_its_name() -> None:
     assert config.find_source("LIS") is None
 
 
+def test_throttle_of_a_source_goes_before_the_global_one_key_by_key() -> None:
+    config = _parse(
+        "throttle: {read_rate: 1 MiB, max_cpu: 50, quiet_hours: 07:30-18:00}\n"
+        "sources:\n- {name: a, kind: files, path: a, throttle: {read_rate: 2 MiB, quiet_hours: null}}\n"
+        "- {name: b, kind: files, path: b}\n"
+    )
+    a, b = (config.throttle_of(source.throttle) for source in config.sources)
+    assert (a.read_rate, a.max_cpu, a.quiet_hours, a.max_latency) == (2 << 20, 50, None, 8)
+    assert (b.read_rate, b.max_cpu, b.quiet_hours) == (1 << 20, 50, "07:30-18:00")
+    assert limits_of(a) == Limits(max_cpu=50, read_rate=2 << 20)
+    assert limits_of(b).quiet_hours == parse_quiet_hours("07:30-18:00")
+
+
+def test_every_key_of_the_throttle_reaches_the_run() -> None:
+    wiring = (ROOT / "agent" / "snapshot" / "supervised.py").read_text(encoding="utf-8")
+    assert [name for name in SourceThrottle.model_fields if f"settings.{name}" not in wiring] == []
+
+
+def test_what_keeps_a_source_waiting_is_its_view_or_its_command() -> None:
+    by_kind = {source.kind: age_limit_of(source) for source in _parse(EXAMPLE).sources}
+    assert by_kind == {"postgresql": 4 * 3600, "sqlite": 3600, "files": None, "command": 12 * 3600}
+
+
 @pytest.mark.parametrize(("first", "second"), [("his", "his"), ("his", "HIS"), ("ß", None)])
 def test_two_sources_of_one_name_are_refused(first: str, second: str | None) -> None:
     if second is None:
@@ -255,6 +285,14 @@ def test_reference_to_a_password_is_taken(reference: str) -> None:
         ("sources: [{name: a, kind: command, argv: [x], exit_codes: [-1]}]", "at least 0"),
         ("sources: [{name: a, kind: command, argv: [x], env: {'A=B': x}}]", "the name and value of a variable"),
         ("sources: [{name: a, kind: command, argv: [x], include: [b]}]", "unknown key include"),
+        ("throttle: {read_rate: 1 KiB}", "at least 65536"),
+        ("throttle: {send_rate: 0}", "at least 65536"),
+        ("throttle: {max_cpu: 101}", "at most 100"),
+        ("throttle: {max_latency: 1}", "max_latency"),
+        ("throttle: {quiet_hours: 7:30-18:00}", "such as 07:30-18:00"),
+        ("throttle: {quiet_hours: '08:00-08:00'}", "such as 07:30-18:00"),
+        ("throttle: {priority: high}", "low"),
+        ("sources: [{name: a, kind: files, path: b, throttle: {priority: low}}]", "unknown key priority"),
     ],
 )
 def test_setting_that_makes_no_sense_is_refused(text: str, said: str) -> None:

@@ -150,6 +150,7 @@ sources:
     statement_timeout: null
     connect_timeout: 10 s
     snapshot_age_limit: 4 h
+    throttle: null
 
   # 一个 SQL Server 数据库，经微软的 ODBC 驱动。 A database of SQL Server, by Microsoft's ODBC driver.
   # 尚未在真实服务器上运行过。 not yet run against a live server
@@ -179,6 +180,7 @@ sources:
     stall_timeout: 30 min
     connect_timeout: 10 s
     snapshot_age_limit: 4 h
+    throttle: null
 
   # 一个 Oracle 数据库（12.1 起；11g 用 client）。 A database of Oracle (from 12.1 on; 11g by `client`).
   # 尚未在真实服务器上运行过。 not yet run against a live server
@@ -199,6 +201,7 @@ sources:
     connect_timeout: 10 s
     # 不超过 undo_retention，否则 ORA-01555。 Not over undo_retention, or ORA-01555 ends the reading.
     snapshot_age_limit: 1 h
+    throttle: null
 
   # 其他数据库，经各自的 ODBC 驱动；`jinsuo-agent sources` 列出方言与驱动。
   # Any other database by its ODBC driver; `jinsuo-agent sources` lists dialects and drivers.
@@ -219,6 +222,7 @@ sources:
     stall_timeout: 30 min
     connect_timeout: 10 s
     snapshot_age_limit: 4 h
+    throttle: null
 
   # 一个文件目录。模式中 * 不跨 /，** 跨。 A folder of files. In patterns * stops at /, ** does not.
   - name: scans

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one thing that setup.cfg cannot say: the compiled twin of the rows' reference (docs/decisions/0023)."""
 
+import os
+
 from setuptools import Extension, setup
 
 setup(
@@ -10,6 +12,7 @@ setup(
             ["evidence/kernel/kernel.c"],
             depends=["evidence/kernel/lanes.h"],
             extra_compile_args=["-O3"],
+            libraries=["m"] if os.name == "posix" else [],
             py_limited_api=True,
             # Without a C compiler there is no kernel, and the reference does its work.
             optional=True,

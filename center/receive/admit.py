@@ -22,7 +22,7 @@ from center.registry.catalog import MANIFEST_SPEC, TOKENS_SPEC, Catalog, Fact, O
 from center.registry.objects import SourceObjects, pack_path
 from center.registry.replay import Replay
 from center.registry.units import SourceSecrets, Units
-from center.registry.validity import judge_node
+from center.registry.validity import MOST_KEPT_KEYS, judge_node, key_bytes
 from center.store.base import Store
 from evidence.digest import ObjectId, PackNamer, Sha256, pack_name, sha256
 from evidence.errors import EvidenceError, FormatError, MissingObjectError
@@ -35,6 +35,7 @@ from evidence.manifest.statement import SnapshotStatement, Statement, key_name, 
 from evidence.note.signed import Note, parse_note, sign_note, verify_note
 from evidence.objects.object import ObjectKind, check_object
 from evidence.objects.pack import MAX_PACK_BYTES, Frame, decode_frame, read_frames
+from evidence.rows.check import RowCheck
 from evidence.rows.commit import row_key
 from evidence.rows.line import KeySpec
 from evidence.rows.schema import Schema, parse_schema
@@ -313,9 +314,10 @@ class _Intake:
     find_facts: Callable[[str, Iterable[ObjectId]], dict[ObjectId, Fact]]
     places: list[tuple[ObjectId, ObjectPlace]] = field(default_factory=list)
     facts: list[tuple[ObjectId, str, Fact]] = field(default_factory=list)
-    _schema: Schema | None = None
+    _rows: RowCheck | None = None
     _spec: KeySpec | None = None
     _judged: dict[ObjectId, Fact] = field(default_factory=dict)
+    _room: int = 32 << 20
     _group: list[tuple[ObjectId, bytes]] = field(default_factory=list)
     _group_bytes: int = 0
 
@@ -340,20 +342,18 @@ class _Intake:
         elif frame.kind is ObjectKind.DOCUMENT:
             self.flush()
             self._judged.clear()
-            self._schema = _find_schema(body)
-            self._spec = None if self._schema is None else KeySpec.of(self._schema)
+            schema = _find_schema(body)
+            self._spec = None if schema is None else KeySpec.of(schema)
+            self._rows = None if schema is None else RowCheck(schema)
 
     def flush(self) -> None:
         """Judge the pages that wait."""
         if self._spec is None or not self._group:
             return
         key, order = row_key(self.secrets.row_secret), self._spec.name
-        for (page, _), verdict in zip(
-            self._group, judge_group(self._group, self._spec, key, self._schema), strict=True
-        ):
+        for (page, _), verdict in zip(self._group, judge_group(self._group, self._spec, key, self._rows), strict=True):
             if verdict.fact is not None:
-                self._judged[page] = verdict.fact
-                self.facts.append((page, order, verdict.fact))
+                self._keep(page, verdict.fact, order)
         self._group.clear()
         self._group_bytes = 0
 
@@ -365,14 +365,22 @@ class _Intake:
             children = {entry.child for entry in parse_node(body)[1]}
             facts = {child: fact for child in children if (fact := self._judged.get(child)) is not None}
             others = children - facts.keys()
+            # In this order: a child's fact and its mark come in one step, so whoever has seen the fact sees the mark.
+            facts |= self.find_facts(self._spec.name, others)
             if others and self.find_facts(TOKENS_SPEC, others):
                 return
-            facts |= self.find_facts(self._spec.name, others)
             fact = judge_node(node, body, facts, self._spec)
         except EvidenceError:
             return  # whoever claims it is told why
-        self._judged[node] = fact
-        self.facts.append((node, self._spec.name, fact))
+        self._keep(node, fact, self._spec.name)
+
+    def _keep(self, name: ObjectId, fact: Fact, order: str) -> None:
+        """Keep a fact of this pack, unless its keys are too large: then it is judged when a statement claims it."""
+        size = key_bytes(fact)
+        if size <= MOST_KEPT_KEYS and size <= self._room:
+            self._room -= size
+            self._judged[name] = fact
+            self.facts.append((name, order, fact))
 
     def _read_base(self, base: ObjectId, kind: ObjectKind) -> bytes:
         try:

@@ -228,9 +228,9 @@ class Api:
             return await running
 
     def _act(self, route: Route, call: Call, checkpoint: str | None) -> Reply:
-        if checkpoint is not None and call.admitted is not None and call.admitted.unit is not None:
-            self._endpoints.observe(call.admitted.unit.unit, checkpoint)
         try:
+            if checkpoint is not None and call.admitted is not None and call.admitted.unit is not None:
+                self._endpoints.observe(call.admitted.unit.unit, checkpoint)
             return route.run(call)
         except OSError as err:
             if err.errno not in (errno.ENOSPC, errno.EDQUOT):

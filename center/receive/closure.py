@@ -15,10 +15,11 @@ a list may name one chunk thousands of times. So what new blobs claim is added u
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from center.registry.catalog import BLOB_SPEC, BLOBS_SPEC, TOKENS_SPEC, Catalog, Fact
 from center.registry.objects import SourceObjects
-from center.registry.validity import PageVerdict, check_top, judge_node, judge_pages
+from center.registry.validity import MOST_KEPT_KEYS, PageVerdict, check_top, judge_node, judge_pages, key_bytes
 from evidence.digest import ObjectId, Sha256
 from evidence.errors import FormatError, LimitError, MissingObjectError, TreeError
 from evidence.manifest.blobtable import ORDERING as BLOBS
@@ -26,6 +27,7 @@ from evidence.manifest.blobtable import parse_blob_line
 from evidence.manifest.manifest import Manifest, ManifestTable
 from evidence.objects.blobs import parse_chunk_list, read_blob
 from evidence.objects.object import ObjectKind
+from evidence.rows.check import RowCheck
 from evidence.rows.line import KeySpec, Token, parse_line
 from evidence.rows.schema import Schema, parse_schema
 from evidence.tree.nodes import Tree, parse_node
@@ -34,6 +36,9 @@ from evidence.tree.read import find_line, walk_lines
 _GROUP_PAGES = 128
 MAX_MISSING = 4096
 _TOKEN = b"\\@sha256:"
+_KEY_ROOM = 64 << 20
+"""So many bytes of keys a statement may have kept of nodes beyond what its new pages have."""
+_MOST_KEYS_OF_NODE = 256 << 20
 _BATCH_TOKENS = 200_000
 """Tokens looked up together: some 30 MB."""
 _WALK_SHARE = 64
@@ -64,6 +69,8 @@ class Closure:
         self._key = key
         self._incomplete: set[ObjectId] = set()
         self._lists: set[ObjectId] = set()
+        self._rows: tuple[Schema, RowCheck] | None = None
+        self._room = _KEY_ROOM
         self._repeated_bytes = repeated_bytes
         self._claimed_bytes = 0
         self._chunk_bytes: int | None = None
@@ -132,19 +139,43 @@ class Closure:
         if any(child not in children for child in ids):
             self._incomplete.add(top)
             return None
+        if sum(map(key_bytes, children.values())) > _MOST_KEYS_OF_NODE:
+            raise LimitError(f"the keys below node {top.hex()[:16]}… have more than {_MOST_KEYS_OF_NODE >> 20} MiB")
         fact = judge_node(top, body, children, spec)
         facts = [(top, name, fact)]
         if schema is not None and self._catalog.find_facts(self._unit, self._source, TOKENS_SPEC, ids):
             facts.append((top, TOKENS_SPEC, fact))
-        self._catalog.add_facts(self._unit, self._source, facts)
+        self._keep(facts)
         return fact
+
+    def _keep(self, facts: Sequence[tuple[ObjectId, str, Fact]]) -> None:
+        """Keep facts, but those whose keys are too large; marks of tokens have none. Else few bytes would fill the disk."""
+        kept: list[tuple[ObjectId, str, Fact]] = []
+        for name, spec, fact in facts:
+            if spec == TOKENS_SPEC:
+                fact = replace(fact, first_key=b"", last_key=b"")
+            size = key_bytes(fact)
+            if size <= MOST_KEPT_KEYS and size <= self._room:
+                self._room -= size
+                kept.append((name, spec, fact))
+        self._catalog.add_facts(self._unit, self._source, kept)
+
+    def _rows_of(self, schema: Schema | None) -> RowCheck | None:
+        """Give what is asked of a table's lines, made once a table."""
+        if schema is None:
+            return None
+        if self._rows is None or self._rows[0] is not schema:
+            self._rows = (schema, RowCheck(schema))
+        return self._rows[1]
 
     def _judge_pages(self, ids: Sequence[ObjectId], spec: KeySpec, schema: Schema | None) -> dict[ObjectId, Fact]:
         bodies = [(page, body) for page in ids if (body := self._read(page, ObjectKind.PAGE)) is not None]
         name = spec.name if schema is not None else BLOBS_SPEC
         facts: dict[ObjectId, Fact] = {}
         tokened: list[tuple[ObjectId, str, Fact]] = []
-        for (page, body), verdict in zip(bodies, judge_group(bodies, spec, self._key, schema), strict=True):
+        for (page, body), verdict in zip(
+            bodies, judge_group(bodies, spec, self._key, self._rows_of(schema)), strict=True
+        ):
             if verdict.fact is None:
                 raise TreeError(f"page {page.hex()[:16]}… of {schema.name if schema else '@blobs'!r}: {verdict.reason}")
             if schema is None and not self._check_entries(body):
@@ -152,9 +183,9 @@ class Closure:
             facts[page] = verdict.fact
             if schema is not None and has_token(body):
                 tokened.append((page, TOKENS_SPEC, verdict.fact))
-        self._catalog.add_facts(
-            self._unit, self._source, [*((page, name, fact) for page, fact in facts.items()), *tokened]
-        )
+        # An honest table's keys are no more than its rows.
+        self._room += 2 * sum(len(body) for _, body in bodies)
+        self._keep([*((page, name, fact) for page, fact in facts.items()), *tokened])
         return facts
 
     def _check_tokens(self, manifest: Manifest, table: ManifestTable, top: ObjectId, listed: int) -> None:
@@ -310,7 +341,7 @@ def _tokens(body: bytes, schema: Schema) -> Iterator[Token]:
 
 
 def judge_group(
-    pages: Sequence[tuple[ObjectId, bytes]], spec: KeySpec, key: bytes, schema: Schema | None
+    pages: Sequence[tuple[ObjectId, bytes]], spec: KeySpec, key: bytes, rows: RowCheck | None
 ) -> list[PageVerdict]:
     """Judge pages together; gives none for none."""
-    return judge_pages([body for _, body in pages], spec, key, schema) if pages else []
+    return judge_pages([body for _, body in pages], spec, key, rows) if pages else []

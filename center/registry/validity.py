@@ -17,14 +17,21 @@ from center.registry.catalog import Fact
 from evidence.digest import EMPTY_ROOT, ObjectId, tree_head
 from evidence.errors import FormatError, MissingObjectError, TreeError
 from evidence.kernel import Ends
-from evidence.rows.check import check_lines
+from evidence.rows.check import RowCheck
 from evidence.rows.commit import commit_lines
 from evidence.rows.line import MAX_HINT_BYTES, KeySpec, check_order
 from evidence.rows.order import find_disorder
-from evidence.rows.schema import Schema
 from evidence.tree.build import page_roots
 from evidence.tree.cut import is_node_end, judge_page_ends
 from evidence.tree.nodes import Tree, entry_leaves, parse_node
+
+MOST_KEPT_KEYS = 16 << 10
+"""A fact with more bytes of keys is not kept: what it is about is judged again. Each parent repeats them."""
+
+
+def key_bytes(fact: Fact) -> int:
+    """Give how many bytes of keys a fact has."""
+    return len(fact.first_key) + len(fact.last_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +42,17 @@ class PageVerdict:
     reason: str = ""
 
 
-def judge_pages(bodies: Sequence[bytes], spec: KeySpec, key: bytes, schema: Schema | None) -> list[PageVerdict]:
+def judge_pages(bodies: Sequence[bytes], spec: KeySpec, key: bytes, rows: RowCheck | None) -> list[PageVerdict]:
     """Compute the facts of pages under the order `spec`; `key` is K of the source.
 
-    `schema` is the table's: a line that is no row of it could never be shown to anybody (None: `@blobs`, whose lines are
+    `rows` is the table's: a line that is no row of it could never be shown to anybody (None: `@blobs`, whose lines are
     parsed elsewhere). Pages are hashed together, some MiB at best; each is judged for itself.
     """
     block = b"\n".join(bodies) + b"\n"
     leaves = commit_lines(key, block)
     counts = _count_rows(bodies, leaves.ends)
     roots = page_roots(leaves.hashes, counts)
-    unsound = _unsound(schema, bodies, block, leaves.ends)
+    unsound = _unsound(rows, bodies, block, leaves.ends)
     disorder = _disorder(spec, block, leaves.ends, counts)
     cuts = judge_page_ends(leaves.ends, leaves.hashes, counts)
     verdicts: list[PageVerdict] = []
@@ -136,16 +143,16 @@ def _count_rows(bodies: Sequence[bytes], ends: Ends) -> list[int]:
     return [after - before for before, after in pairwise([-1, *lasts])]
 
 
-def _unsound(schema: Schema | None, bodies: Sequence[bytes], block: bytes, ends: Ends) -> list[str]:
+def _unsound(rows: RowCheck | None, bodies: Sequence[bytes], block: bytes, ends: Ends) -> list[str]:
     """Give for each page which of its lines is no row of the table, and why, or an empty text."""
-    if schema is None:
+    if rows is None:
         return [""] * len(bodies)
     try:
-        check_lines(schema, block, ends)
+        rows.check(block, ends)
     except FormatError as err:
         if len(bodies) == 1:
             return [str(err)]
-        return [reason for body in bodies for reason in _unsound(schema, [body], body + b"\n", _ends_of(body))]
+        return [reason for body in bodies for reason in _unsound(rows, [body], body + b"\n", _ends_of(body))]
     return [""] * len(bodies)
 
 

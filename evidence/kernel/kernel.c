@@ -10,7 +10,10 @@
 #define Py_LIMITED_API 0x030B0000
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <float.h>
+#include <math.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -171,6 +174,7 @@ static void choose_lanes(int most) {
 
 /* ---- Rows and trees ---- */
 
+enum { MOST_SHORT_LINE = 65536 };
 enum { PAGE_MIN = 4 << 10, PAGE_TARGET = 12 << 10, PAGE_MAX = 64 << 10, SALT = 16 };
 
 static void hash_rows(const uint8_t key[32], const uint8_t *block, const int64_t *ends, size_t count, uint8_t *heads, uint8_t *leaves) {
@@ -338,7 +342,38 @@ static const uint8_t *take_clock(const uint8_t *p, const uint8_t *end) {
     return p > from && p - from <= 9 && p[-1] != '0' ? p : NULL;
 }
 
+static int is_word(const uint8_t *p, const uint8_t *end, const char *word) {
+    size_t size = strlen(word);
+    return (size_t)(end - p) == size && memcmp(p, word, size) == 0;
+}
+
+static int is_not_finite(const uint8_t *p, const uint8_t *end) {
+    return is_word(p, end, "NaN") || is_word(p, end, "Infinity") || is_word(p, end, "-Infinity");
+}
+
+/* A date or time that never is, as PostgreSQL writes it. */
+static int is_endless(const uint8_t *p, const uint8_t *end) {
+    return is_word(p, end, "infinity") || is_word(p, end, "-infinity");
+}
+
+/* \@sha256:, 64 digits, :, a size without leading zeros. */
+static int is_token(const uint8_t *p, const uint8_t *end) {
+    static const char head[] = "\\@sha256:";
+    enum { HEAD = sizeof head - 1 };
+    if (end - p < HEAD + 66 || end - p > HEAD + 65 + 19 || memcmp(p, head, HEAD) != 0 || p[HEAD + 64] != ':')
+        return 0;
+    for (int i = 0; i < 64; i++)
+        if (!is_low_hex(p[HEAD + i]))
+            return 0;
+    p += HEAD + 65;
+    if (*p == '0' && end - p > 1)
+        return 0;
+    return take_digits(p, end, (int)(end - p)) == end;
+}
+
 static int is_decimal(const uint8_t *p, const uint8_t *end, int64_t scale) {
+    if (is_not_finite(p, end))
+        return 1;
     const uint8_t *start = p;
     int nonzero = 0;
     if (p < end && *p == '-')
@@ -385,6 +420,107 @@ static int is_short_float(const uint8_t *p, const uint8_t *end, int most) {
     }
     /* Below 1e-4 an exponent is written. */
     return is_zero ? zeros < 4 && more <= most : digits + more <= most;
+}
+
+/* Digits and exponent of a float as it is spelled canonically: digits of a value without zeros at either end. */
+struct spelled {
+    char digits[18];
+    int count, exponent;
+};
+
+/* Read the spelling of a float; tell whether it is laid out as canonical ones are: fixed for exponents of -4 to `fixed` - 1. */
+static int read_spelling(const uint8_t *p, const uint8_t *end, int most, int fixed, struct spelled *s) {
+    if (p < end && *p == '-')
+        p++;
+    const uint8_t *whole = p, *point = NULL, *e = NULL;
+    for (; p < end; p++) {
+        if (*p == '.' && !point && p > whole)
+            point = p;
+        else if (*p == 'e') {
+            e = p;
+            break;
+        } else if (!is_digit(*p))
+            return 0;
+    }
+    const uint8_t *mantissa_end = p, *whole_end = point ? point : mantissa_end;
+    if (whole_end == whole || (whole_end - whole > 1 && *whole == '0') || (point && (mantissa_end - point < 2 || mantissa_end[-1] == '0')))
+        return 0;
+    int zeros = 0;
+    s->count = 0;
+    for (const uint8_t *q = whole; q < mantissa_end; q++) {
+        if (q == point || (s->count == 0 && *q == '0')) {
+            zeros += q != point && q > whole_end;
+            continue;
+        }
+        if (s->count == most)
+            return 0; /* with the zeros that end an integer; the reference reads those */
+        s->digits[s->count++] = (char)*q;
+    }
+    if (s->count == 0)
+        return 0;
+    if (!e) {
+        s->exponent = *whole == '0' ? -1 - zeros : (int)(whole_end - whole) - 1;
+        while (s->count > 1 && s->digits[s->count - 1] == '0')
+            s->count--;
+        return s->exponent >= -4 && s->exponent < fixed;
+    }
+    if (whole_end - whole != 1 || *whole == '0' || end - e < 4 || end - e > 5 || (e[1] != '+' && e[1] != '-'))
+        return 0;
+    if (!take_digits(e + 2, end, (int)(end - e - 2)) || (end - e == 5 && e[2] == '0'))
+        return 0;
+    int exponent = 0;
+    for (const uint8_t *q = e + 2; q < end; q++)
+        exponent = 10 * exponent + (*q - '0');
+    s->exponent = e[1] == '-' ? -exponent : exponent;
+    return s->exponent < -4 || s->exponent >= fixed;
+}
+
+/* Tell whether the `count` digits that are nearest to x are these. */
+static int are_nearest(double x, const struct spelled *s) {
+    char text[40];
+    snprintf(text, sizeof text, "%.*e", s->count - 1, x);
+    const char *e = strchr(text, 'e');
+    if (!e || atoi(e + 1) != s->exponent || text[0] != s->digits[0])
+        return 0;
+    return s->count == 1 || memcmp(text + 2, s->digits + 1, (size_t)s->count - 1) == 0;
+}
+
+/* Tell whether a float is surely the shortest of its value, strictly inside of what rounds to it, and nearest.
+ * Powers of two, whose neighbours are unequally far, and the smallest values are left to the reference. */
+static int is_float(const uint8_t *p, const uint8_t *end, int single) {
+    char text[40], shorter[40];
+    struct spelled s;
+    if (is_short_float(p, end, single ? 6 : 15) || is_not_finite(p, end))
+        return 1;
+    if (end - p > 32 || !read_spelling(p, end, single ? 9 : 17, single ? 6 : 15, &s))
+        return 0;
+    if (*p == '-')
+        p++;
+    memcpy(text, p, (size_t)(end - p));
+    text[end - p] = 0;
+    double near = strtod(text, NULL), x = single ? (double)(float)near : near;
+    int power;
+    if (!(x > (single ? 1e-37 : 1e-290)) || isinf(x) || frexp(x, &power) == 0.5)
+        return 0;
+    /* No decimal on the border of what rounds to x: compared where the border can be written down. */
+    if (single) {
+        if (near == (x + (double)nextafterf((float)x, INFINITY)) / 2 || near == (x + (double)nextafterf((float)x, 0)) / 2)
+            return 0;
+    } else if (x >= 9007199254740992.0 && x < 1e41) {
+#if LDBL_MANT_DIG >= 64
+        long double exact = strtold(text, NULL), twice = 2 * exact, own = x;
+        if (twice == own + nextafter(x, INFINITY) || twice == own + nextafter(x, 0))
+            return 0;
+#else
+        return 0;
+#endif
+    }
+    if (!are_nearest(x, &s))
+        return 0;
+    if (s.count == 1)
+        return 1;
+    snprintf(shorter, sizeof shorter, "%.*e", s.count - 2, x);
+    return single ? strtof(shorter, NULL) != (float)x : strtod(shorter, NULL) != x;
 }
 
 /* UTF-8 without what must be escaped; with `raw` any bytes. Escapes are those of the line. */
@@ -450,9 +586,9 @@ static int is_any(const uint8_t *p, const uint8_t *end) {
     struct field inner = {p + 2, (size_t)(end - p - 2)};
     switch (p[0]) {
     case 'i': return is_integer(inner);
-    case 'r': return is_short_float(p + 2, end, 15);
-    case 't': return is_text(p + 2, end, 0);
-    case 'b': return is_hex(p + 2, end);
+    case 'r': return is_float(p + 2, end, 0);
+    case 't': return is_text(p + 2, end, 0) || is_token(p + 2, end);
+    case 'b': return is_hex(p + 2, end) || is_token(p + 2, end);
     default: return 0;
     }
 }
@@ -460,12 +596,14 @@ static int is_any(const uint8_t *p, const uint8_t *end) {
 /* Tell whether a field is surely canonical for a kind; the letters are those of `evidence.rows.check`. */
 static int is_canonical(uint8_t kind, int64_t scale, const uint8_t *p, const uint8_t *end) {
     const uint8_t *after;
+    if (p < end && *p == '\\' && kind != 'a' && is_token(p, end))
+        return kind != '?';
     switch (kind) {
     case 'b': return end - p == 1 && (*p == 't' || *p == 'f');
     case 'i': return is_integer((struct field){p, (size_t)(end - p)});
     case 'd': return is_decimal(p, end, scale);
-    case 'f': return is_short_float(p, end, 15);
-    case 'g': return is_short_float(p, end, 6);
+    case 'f': return is_float(p, end, 0);
+    case 'g': return is_float(p, end, 1);
     case 't': return is_text(p, end, 0);
     case 'r': return is_text(p, end, 1);
     case 'x': return is_hex(p, end);
@@ -474,10 +612,17 @@ static int is_canonical(uint8_t kind, int64_t scale, const uint8_t *p, const uin
             if (*p != '0' && *p != '1')
                 return 0;
         return 1;
-    case 'D': return take_date(p, end) == end;
+    case 'D': return take_date(p, end) == end || is_endless(p, end);
     case 'T': return take_clock(p, end) == end;
-    case 's': return take_clock(take_byte(take_date(p, end), end, ' '), end) == end;
+    case 's': return take_clock(take_byte(take_date(p, end), end, ' '), end) == end || is_endless(p, end);
+    case 'o':
+        after = take_clock(take_byte(take_date(p, end), end, ' '), end);
+        if (!after || after == end || (*after != '+' && *after != '-'))
+            return 0;
+        return take_digits(take_byte(take_digits(after + 1, end, 2), end, ':'), end, 2) == end;
     case 'z':
+        if (is_endless(p, end))
+            return 1;
         after = take_clock(take_byte(take_date(p, end), end, ' '), end);
         return after && end - after == 3 && memcmp(after, "+00", 3) == 0;
     case 'u': return is_uuid(p, end);
@@ -488,6 +633,8 @@ static int is_canonical(uint8_t kind, int64_t scale, const uint8_t *p, const uin
 
 /* Tell whether a line is surely the one spelling of a row of these columns. */
 static int is_sound(const uint8_t *line, const uint8_t *end, const uint8_t *kinds, const int64_t *scales, size_t columns) {
+    if (end - line > MOST_SHORT_LINE)
+        return 0; /* it may hold a cell that must be a token */
     for (size_t i = 0; i < columns; i++) {
         const uint8_t *tab = memchr(line, '\t', (size_t)(end - line)), *stop = tab ? tab : end;
         int is_null = stop - line == 2 && line[0] == '\\' && line[1] == 'N';
@@ -704,7 +851,7 @@ release:
 
 PyDoc_STRVAR(find_disorder_doc, "find_disorder(block: bytes, ends: Buffer[i64], columns: bytes, integers: bytes) -> list[int] | None\n\nGive the rows whose key does not follow the one before; None: ask the reference.");
 
-enum { MOST_KEYS = 16 };
+enum { MOST_KEYS = 16, MOST_KEY_DIGITS = 4000 }; /* longer integers are not Python's, nor the reference's */
 
 /* Read the key of a line; tell whether it can be compared here: written, not NULL, without an escape, canonical. */
 static int read_key(const uint8_t *line, const uint8_t *end, const uint8_t *columns, const uint8_t *integers, size_t keys, struct field *key) {
@@ -712,7 +859,7 @@ static int read_key(const uint8_t *line, const uint8_t *end, const uint8_t *colu
         key[k] = find_field(line, end, columns[k]);
         if (!key[k].at)
             return 0;
-        if (integers[k] ? !is_integer(key[k]) : memchr(key[k].at, '\\', key[k].size) != NULL)
+        if (integers[k] ? key[k].size > MOST_KEY_DIGITS || !is_integer(key[k]) : memchr(key[k].at, '\\', key[k].size) != NULL)
             return 0;
     }
     return 1;

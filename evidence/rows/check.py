@@ -3,13 +3,13 @@ r"""Whether a block of lines is what its schema says: each line a row's one spel
 
     block = lines, each ended by LF, as `evidence.rows.commit` takes them
 
-The kernel vouches for lines that are surely sound; without it the whole block is held against one regular expression made
-of the schema, and read as UTF-8 once. Only what these do not accept is read line by line, by `parse_line` and
-`check_value`, which alone decide what is refused and why; so the fast ways can only be too narrow, never too wide (a
-property test holds all three together). Floats are no regular language: the expression takes their shape, and they are
-checked one by one; the kernel vouches for those of few digits. Every attempt to match begins at a line's start and no
-group is tried twice, so the time is linear in the block whatever a stranger writes. No error says what a cell holds.
-Pure. Source: design section 2; decision 0028 has the cost.
+`RowCheck` has the kernel vouch for lines that are surely sound; without it (`check_lines`) the whole block is held against
+one regular expression made of the schema, and read as UTF-8 once. Only what these do not accept is read line by line,
+by `parse_line`, `check_value` and `shorten_line`, which alone decide what is refused and why; so the fast ways can only
+be too narrow, never too wide (a property test holds all three together). Floats are no regular language: the expression
+takes their shape, and they are checked one by one. Every attempt to match begins at a line's start and no group is
+tried twice, so the time is linear in the block whatever a stranger writes. No error says what a cell holds. Pure.
+Source: design section 2; decision 0028 has the cost.
 """
 
 import re
@@ -19,8 +19,8 @@ from typing import Final
 
 from evidence.errors import FormatError
 from evidence.kernel import Ends, find_kernel
-from evidence.rows.line import parse_line
-from evidence.rows.schema import Column, Schema
+from evidence.rows.line import MAX_CELL_BYTES, parse_line, shorten_line
+from evidence.rows.schema import RAW_TEXT_NOTE, Column, Schema
 from evidence.rows.values import Kind, check_value
 
 _TOKEN: Final = rb"\\@sha256:[0-9a-f]{64}:(?:0|[1-9][0-9]{0,18})"
@@ -55,14 +55,59 @@ _WITH_FLOATS: Final = frozenset({Kind.FLOAT8, Kind.FLOAT4, Kind.ANY})
 _LETTERS: Final[dict[Kind, bytes]] = {
     Kind.BOOL: b"b", Kind.INT: b"i", Kind.DECIMAL: b"d", Kind.FLOAT8: b"f", Kind.FLOAT4: b"g", Kind.TEXT: b"t",
     Kind.JSON: b"t", Kind.BYTES: b"x", Kind.BITS: b"0", Kind.DATE: b"D", Kind.TIME: b"T", Kind.TIMESTAMP: b"s",
-    Kind.TIMESTAMPTZ: b"z", Kind.INTERVAL: b"t", Kind.UUID: b"u", Kind.ANY: b"a", Kind.OTHER: b"t",
+    Kind.TIMESTAMPTZ: b"z", Kind.TIMESTAMPOFFSET: b"o", Kind.INTERVAL: b"t", Kind.UUID: b"u", Kind.ANY: b"a", Kind.OTHER: b"t",
 }  # fmt: skip
 """What the kernel calls the kinds; one that it does not know it leaves to the reference."""
 _RAW: Final[dict[Kind, bytes]] = dict.fromkeys((Kind.TEXT, Kind.JSON, Kind.INTERVAL, Kind.OTHER), b"r")
 _UNKNOWN: Final = b"?"
 
 
-def check_lines(schema: Schema, block: bytes, ends: "Ends | None" = None) -> None:
+class RowCheck:
+    """What is asked of every line of one table; made once for a schema, in time that is linear in it."""
+
+    def __init__(self, schema: Schema) -> None:
+        notes = frozenset(schema.notes)
+        self._schema = schema
+        self._is_raw = [RAW_TEXT_NOTE + column.name in notes for column in schema.columns]
+        letters = (
+            (_RAW if raw else _LETTERS).get(column.kind, _UNKNOWN)
+            for column, raw in zip(schema.columns, self._is_raw, strict=True)
+        )
+        self._letters = b"".join(letters)
+        self._scales = array("q", (-1 if c.scale is None else max(c.scale, 0) for c in schema.columns))
+
+    def check(self, block: bytes, ends: Ends) -> None:
+        """Raises: FormatError as `check_lines`; `ends[i]` is where line i ends, after its LF."""
+        kernel = find_kernel()
+        if kernel is None:
+            check_lines(self._schema, block)
+            return
+        for row in self.find_doubtful(block, ends):
+            self.check_line(row, block[ends[row - 1] if row else 0 : ends[row] - 1])
+
+    def find_doubtful(self, block: bytes, ends: Ends) -> list[int]:
+        """Give the lines for which the kernel does not vouch; all, where there is none."""
+        kernel = find_kernel()
+        if kernel is None:
+            return list(range(len(ends)))
+        return kernel.find_doubtful(block, ends, self._letters, self._scales)
+
+    def check_line(self, number: int, line: bytes) -> None:
+        """Raises: FormatError unless a line is a row, by the definition."""
+        schema = self._schema
+        try:
+            cells = parse_line(line, schema)
+        except FormatError as err:
+            raise FormatError(f"row {number} of {schema.name!r}: {err}") from err
+        for i in range(line.count(b"\t") + 1):
+            cell = cells[i]
+            if isinstance(cell, bytes):
+                _check_cell(schema, number, schema.columns[i], cell, self._is_raw[i])
+        if len(line) > MAX_CELL_BYTES and shorten_line(line, schema)[1]:
+            raise FormatError(f"row {number} of {schema.name!r} has a large cell that must be a token")
+
+
+def check_lines(schema: Schema, block: bytes) -> None:
     r"""Raises: FormatError unless every line of `block` is a row of `schema`; it names the row, from 0, and the column.
 
     >>> check_lines(Schema("t", (Column("id", Kind.INT, False, "integer"),)), b"1\n2\n")
@@ -74,13 +119,11 @@ def check_lines(schema: Schema, block: bytes, ends: "Ends | None" = None) -> Non
         return
     if not block.endswith(b"\n"):
         raise FormatError(f"a block of {len(block)} bytes of {schema.name!r} does not end with a line's end")
-    kernel = find_kernel()
-    if kernel is not None and ends is not None:
-        letters, scales = _find_letters(schema)
-        for row in kernel.find_doubtful(block, ends, letters, scales):
-            _check_line(schema, row, block[ends[row - 1] if row else 0 : ends[row] - 1])
-    elif not _is_regular(schema, block):
-        _check_each(schema, block)
+    lines = block[:-1].split(b"\n")
+    if not _is_regular(schema, block) or max(map(len, lines)) > MAX_CELL_BYTES:
+        whole = RowCheck(schema)
+        for number, line in enumerate(lines):
+            whole.check_line(number, line)
     elif any(column.kind in _WITH_FLOATS for column in schema.columns):
         _check_floats(schema, block)
 
@@ -115,31 +158,6 @@ def _field_form(column: Column) -> bytes:
 def _decimal_form(scale: int | None) -> bytes:
     fraction = rb"(?:\.[0-9]+)?" if scale is None else rb"\.[0-9]{%d}" % scale if scale > 0 else b""
     return rb"(?!-0(?:\.0+)?[\t\n])-?(?:0|[1-9][0-9]*)" + fraction + rb"|NaN|-?Infinity"
-
-
-def _find_letters(schema: Schema) -> tuple[bytes, "array[int]"]:
-    """Give what the kernel takes for a schema: a letter for each column, and how many digits a decimal has."""
-    letters: list[bytes] = []
-    for column in schema.columns:
-        known = _RAW if schema.is_raw_text(column.name) else _LETTERS
-        letters.append(known.get(column.kind, _UNKNOWN))
-    scales = array("q", (-1 if column.scale is None else max(column.scale, 0) for column in schema.columns))
-    return b"".join(letters), scales
-
-
-def _check_each(schema: Schema, block: bytes) -> None:
-    for number, line in enumerate(block[:-1].split(b"\n")):
-        _check_line(schema, number, line)
-
-
-def _check_line(schema: Schema, number: int, line: bytes) -> None:
-    try:
-        cells = parse_line(line, schema)
-    except FormatError as err:
-        raise FormatError(f"row {number} of {schema.name!r}: {err}") from err
-    for column, cell in zip(schema.columns, cells, strict=True):
-        if isinstance(cell, bytes):
-            _check_cell(schema, number, column, cell, schema.is_raw_text(column.name))
 
 
 def _check_floats(schema: Schema, block: bytes) -> None:

@@ -2,14 +2,20 @@
 """Promise 1 against a unit that has the keys: no `stored` for large cells that its own `@blobs` does not give back."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+import io
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from itertools import cycle, islice
 from pathlib import Path
 
 import pytest
 
 from center.errors import StatementError
-from evidence.digest import ObjectId, sha256
+from center.receive.admit import _Intake
+from center.receive.closure import Closure
+from center.registry.catalog import Fact
+from center.registry.objects import SourceObjects
+from evidence.digest import ObjectId, sha256, tree_head
 from evidence.manifest.blobtable import encode_blob_line
 from evidence.manifest.claim import snapshot_root
 from evidence.manifest.entry import Level
@@ -17,8 +23,13 @@ from evidence.manifest.manifest import Manifest, parse_manifest
 from evidence.manifest.statement import SnapshotStatement
 from evidence.objects.blobs import encode_chunk_list
 from evidence.objects.object import ObjectKind, name_object
-from evidence.tree.nodes import Entry, encode_node
-from tests.builders.center import Hospital, Objects, create_center, open_center, patients, scans, wards
+from evidence.objects.pack import PackWriter, read_frames
+from evidence.rows.commit import commit_page, row_key
+from evidence.rows.line import KeySpec
+from evidence.rows.schema import Column, Schema
+from evidence.rows.values import Kind
+from evidence.tree.nodes import Entry, encode_node, parse_node
+from tests.builders.center import SCAN, Hospital, Objects, create_center, open_center, patients, scans, wards
 
 Change = Callable[[Manifest], Manifest]
 _SOURCES = iter(range(10_000))
@@ -64,6 +75,65 @@ def test_dropping_the_blobs_of_rows_that_are_gone_is_right(hospital: Hospital) -
     hospital.snapshot(scans(CONTENTS), contents=list(CONTENTS.values()))
     fewer = {name: content for name, content in CONTENTS.items() if name != "003.dcm"}
     assert hospital.snapshot(scans(fewer), contents=list(fewer.values())).level is Level.STORED
+
+
+def test_a_node_judged_while_its_pages_are_being_judged_does_not_lose_their_large_cells(hospital: Hospital) -> None:
+    """A page's fact and its mark come in one step: whoever asks in between must not see the fact and miss the mark."""
+    statement, objects = hospital.prepare([scans({f"{i:04}.dcm": b"x" * 70_000 + b"%d" % i for i in range(1, 1200)})])
+    nodes = {name: body for name, (kind, body) in objects.bodies.items() if kind is ObjectKind.NODE}
+    top = list(nodes)[-1]
+    for name in nodes:
+        del objects.bodies[name]
+    hospital.send(objects)
+    center, unit, source = hospital.center, hospital.unit, hospital.source
+    read = SourceObjects(center.store, center.catalog, unit, source, hospital.secrets.storage_key)
+    closure = Closure(center.catalog, read, unit, source, row_key(hospital.secrets.row_secret), None)
+    pages = [entry.child for body in nodes.values() if body[0] == 0 for entry in parse_node(body)[1]]
+    asked: list[str] = []
+
+    def find_facts(spec: str, ids: Iterable[ObjectId]) -> dict[ObjectId, Fact]:
+        found = center.catalog.find_facts(unit, source, spec, list(ids))
+        asked.append(spec)
+        if len(asked) == 1:
+            # Another request of the same unit claims the pages alone, and is refused: they are judged and marked by it.
+            closure._judge_pages(pages, KeySpec.of(SCAN), SCAN)
+        return found
+
+    intake = _Intake(read, hospital.secrets, "0" * 64, find_facts)
+    pack = io.BytesIO()
+    writer = PackWriter(pack.write)
+    for kind, body in [(ObjectKind.DOCUMENT, SCAN.encode()), *((ObjectKind.NODE, body) for body in nodes.values())]:
+        writer.add(kind, name_object(hospital.secrets.storage_key, kind, body), body)
+    for frame in read_frames([pack.getvalue()]):
+        intake.take(frame)
+    assert asked
+    center.catalog.add_facts(unit, source, intake.facts)
+    assert top not in center.catalog.find_facts(unit, source, KeySpec.of(SCAN).name, [top])
+    objects.bodies |= {name: (ObjectKind.NODE, body) for name, body in nodes.items()}
+    hospital.send(objects)
+    with pytest.raises(StatementError, match="@blobs does not have"):
+        hospital.submit(statement)
+
+
+def test_keys_of_megabytes_do_not_fill_the_catalog(hospital: Hospital) -> None:
+    """Few bytes on the line: lines of one letter, and nodes over them that each would repeat their keys."""
+    columns = tuple(Column(f"c{i}", Kind.TEXT, True, "text") for i in range(20))
+    schema = Schema("wide", columns)
+    line = b"\t".join([b"x" * 50_000] * 20)
+    key = row_key(hospital.secrets.row_secret)
+    names = Objects(hospital.secrets.storage_key)
+    pages = [line[:-i] for i in range(3, 0, -1)]
+    entries = [Entry(1, 1, tree_head(commit_page(key, page)), names.put_page(page), page[:256]) for page in pages]
+    objects = Objects(hospital.secrets.storage_key)
+    objects.put(ObjectKind.DOCUMENT, schema.encode())
+    for page in pages:
+        objects.put_page(page)
+    for count in range(1, 40):
+        objects.put_node(encode_node(0, list(islice(cycle(entries), count))))
+    before = sum(path.stat().st_size for path in hospital.center.folder.glob("catalog.sqlite*"))
+    hospital.send(objects)
+    after = sum(path.stat().st_size for path in hospital.center.folder.glob("catalog.sqlite*"))
+    assert after - before < 2 << 20
 
 
 def test_nodes_that_share_missing_children_are_gone_through_once(hospital: Hospital) -> None:

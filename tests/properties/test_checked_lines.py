@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """`check_lines` over a block refuses exactly what `parse_line` and `check_value` refuse line by line."""
 
+import random
 import re
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evidence.errors import FormatError
-from evidence.kernel import find_kernel
-from evidence.rows.check import _find_letters, _is_regular, check_lines
+from evidence.rows.check import RowCheck, _is_regular, check_lines
 from evidence.rows.commit import commit_lines
-from evidence.rows.line import Cell, Token, encode_line, parse_line
+from evidence.rows.line import MAX_CELL_BYTES, Cell, Token, encode_line, parse_line, shorten_line
 from evidence.rows.schema import RAW_TEXT_NOTE, Column, Schema
-from evidence.rows.values import Kind, check_value
+from evidence.rows.values import Kind, check_value, format_float4, format_float8
+from tests.builders.floats import single
 from tests.unit.evidence.rows.test_values import BAD, GOOD
 
 SLOW = settings(
@@ -37,17 +39,20 @@ def first_wrong(schema: Schema, block: bytes) -> tuple[int, str | None] | None:
                     check_value(column.kind, column.scale, cell, raw_text=schema.is_raw_text(column.name))
                 except FormatError:
                     return number, column.name
+        if len(line) > MAX_CELL_BYTES and shorten_line(line, schema)[1]:
+            return number, None
     return None
 
 
 def check_same(schema: Schema, block: bytes) -> None:
     wrong = first_wrong(schema, block)
-    for ends in (None, commit_lines(bytes(32), block).ends):
+    ends = commit_lines(bytes(32), block).ends
+    for check in (partial(check_lines, schema, block), partial(RowCheck(schema).check, block, ends)):
         if wrong is None:
-            check_lines(schema, block, ends)
+            check()
             continue
         with pytest.raises(FormatError) as caught:
-            check_lines(schema, block, ends)
+            check()
         said = str(caught.value)
         assert said.startswith(f"row {wrong[0]} of "), (wrong, said)
         if wrong[1] is not None:
@@ -128,19 +133,15 @@ def test_fields_that_lack_or_are_too_many_are_judged_the_same(line: bytes) -> No
 
 def test_the_common_kinds_take_the_fast_way() -> None:
     """Else the cost that decision 0028 states would be another."""
-    kernel = find_kernel()
-    assert kernel is not None
     kinds = [k for k in KINDS if k not in (Kind.FLOAT8, Kind.FLOAT4)]
     schema = Schema("t", tuple(Column(f"c{i}", k, True, "x") for i, k in enumerate(kinds)))
     for i in range(12):
         cell_of = {k: [v for v in GOOD[k] if k is not Kind.TEXT or b"\xff" not in v] for k in kinds}
         line = encode_line([cell_of[k][i % len(cell_of[k])] for k in kinds]) + b"\n"
         assert _is_regular(schema, line), line
-        # The kernel leaves years of five digits, BC and infinity to the reference, and a kind that it does not know.
-        plain = [cell_of[k][0] for k in kinds if k is not Kind.TIMESTAMPOFFSET]
-        known = Schema("t", tuple(c for c in schema.columns if c.kind is not Kind.TIMESTAMPOFFSET))
-        block = encode_line(plain) + b"\n"
-        assert kernel.find_doubtful(block, commit_lines(bytes(32), block).ends, *_find_letters(known)) == []
+        # The kernel leaves years of five digits and BC to the reference.
+        block = encode_line([cell_of[k][0] for k in kinds]) + b"\n"
+        assert RowCheck(schema).find_doubtful(block, commit_lines(bytes(32), block).ends) == []
 
 
 def test_an_error_names_row_and_column_and_never_the_value() -> None:
@@ -183,3 +184,39 @@ def test_the_widest_table_can_be_checked() -> None:
     check_lines(schema, line + b"\n" + line + b"\n")
     with pytest.raises(FormatError, match=re.escape("row 1 of 't'")):
         check_lines(schema, line + b"\n" + line + b"\t1\n")
+
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+SINGLES = st.floats(allow_nan=False, allow_infinity=False, width=32)
+
+
+@settings(max_examples=2000, deadline=None)
+@given(FINITE, SINGLES, st.integers(-3, 3))
+def test_the_kernel_vouches_for_no_float_that_the_reference_refuses(double: float, one: float, step: int) -> None:
+    schema = Schema("t", (Column("a", Kind.FLOAT8, True, "x"), Column("b", Kind.FLOAT4, True, "x")))
+    for a, b in ((format_float8(double), format_float4(one)), (repr(double).encode(), repr(one).encode())):
+        digits = re.sub(rb"[0-9](?=e|$)", lambda m: b"%d" % ((int(m[0]) + step) % 10), a, count=1)
+        check_same(schema, a + b"\t" + b + b"\n")
+        check_same(schema, digits + b"\t" + b + b"\n")
+
+
+@pytest.mark.parametrize("exponent", range(-130, 38))
+def test_floats_on_and_beside_powers_of_two_and_ten_are_judged_the_same(exponent: int) -> None:
+    schema = Schema("t", (Column("a", Kind.FLOAT8, True, "x"), Column("b", Kind.FLOAT4, True, "x")))
+    for base in (2.0**exponent, 10.0**exponent, 3 * 2.0**exponent, 10.0**exponent * (1 + 2**-52)):
+        one = single(base)
+        texts = {repr(base), f"{base:.16e}", f"{base:.17g}", format_float8(base).decode()}
+        for text in texts:
+            check_same(schema, text.encode() + b"\t" + format_float4(one).decode().encode() + b"\n")
+            check_same(schema, b"1\t" + text.encode() + b"\n")
+
+
+def test_common_floats_take_the_fast_way() -> None:
+    schema = Schema("t", (Column("a", Kind.FLOAT8, True, "x"), Column("b", Kind.FLOAT4, True, "x")))
+    chance = random.Random(4)
+    rows = [
+        (format_float8(chance.uniform(-1e6, 1e6)), format_float4(single(chance.uniform(-1e3, 1e3))))
+        for _ in range(2000)
+    ]
+    block = b"".join(a + b"\t" + b + b"\n" for a, b in rows)
+    assert RowCheck(schema).find_doubtful(block, commit_lines(bytes(32), block).ends) == []

@@ -211,6 +211,13 @@ def test_a_key_that_is_not_a_canonical_integer_is_refused(bad: bytes) -> None:
             find_disorder(spec, block, commit_lines(K, block).ends, compiled=compiled)
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_an_integer_key_that_python_does_not_read_is_refused_either_way(compiled: bool) -> None:
+    block = b"1" + b"0" * 4999 + b"\n2" + b"0" * 4999 + b"\n"
+    with pytest.raises(FormatError):
+        find_disorder(KeySpec((0,), (Kind.INT,)), block, commit_lines(K, block).ends, compiled=compiled)
+
+
 @pytest.mark.parametrize("column", [0, 1])
 def test_a_null_key_is_refused(column: int) -> None:
     spec = KeySpec((column,), (Kind.INT,))

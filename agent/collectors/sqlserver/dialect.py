@@ -106,6 +106,8 @@ ALTER ROLE db_datareader ADD MEMBER {user};
 GRANT VIEW DEFINITION TO {user};
 -- For the position of the log:
 GRANT VIEW DATABASE STATE TO {user};
+-- Only so that reading gives way to whoever waits for a table (in master):
+-- GRANT VIEW SERVER STATE TO {user};
 -- For one state of all tables; writers then keep old versions of rows in tempdb:
 ALTER DATABASE CURRENT SET ALLOW_SNAPSHOT_ISOLATION ON;
 """

@@ -20,7 +20,7 @@ from evidence.rows.values import Kind
 WHOLE_BYTES: Final = 4 << 20
 """The largest cell that is read with its row."""
 _DIRECT_BYTES: Final = 1 << 20
-_SLICE_BYTES: Final = 8 << 20
+_SLICE_BYTES: Final = 16 << 20
 _MARGIN: Final = 1024
 
 
@@ -41,11 +41,11 @@ class LargeCells:
 
     def put(self, column: MyColumn, token: Token) -> bytes:
         """Give the SQL of a large cell. Raises: TargetError if the server cannot take it; MySQLdb.Error."""
-        is_plain = column.is_binary or column.prefix or not token.prefix
+        # In a column of several classes each cell stands behind the prefix of its own.
+        head = b"" if column.prefix else token.prefix
         if token.size <= self._direct:
             raw = self._rows.raw(token)
-            return write_binary(raw if is_plain and not self._keeps_class(column, token) else self._value(column, token, raw))
-        head = b"" if is_plain and not self._keeps_class(column, token) else token.prefix
+            return write_binary(raw_as_value(column.kind, token, raw) if head else raw)
         return self._put_in_pieces(column, token, head)
 
     def forget(self) -> None:
@@ -53,13 +53,6 @@ class LargeCells:
         for number in range(self._count):
             self._session.query(f"SET @jinsuo_{number} = NULL")
         self._count = 0
-
-    def _keeps_class(self, column: MyColumn, token: Token) -> bool:
-        """Tell whether the cell stands in a column of several classes, behind its prefix."""
-        return bool(token.prefix) and not column.prefix
-
-    def _value(self, column: MyColumn, token: Token, raw: bytes) -> bytes:
-        return raw_as_value(column.kind, token, raw)
 
     def _put_in_pieces(self, column: MyColumn, token: Token, head: bytes) -> bytes:
         is_hex = head == b"b:"
@@ -73,7 +66,8 @@ class LargeCells:
             )
         name = f"@jinsuo_{self._count}"
         self._count += 1
-        self._session.execute(b"SET %s = %s" % (name.encode(), write_binary(head)))
+        # A variable has the character set of what it was given: bytes.
+        self._session.execute(b"SET %s = _binary'%s'" % (name.encode(), head.replace(b"\\", b"\\\\")))
         for piece in self._pieces(token):
             part = write_binary(piece.hex().encode() if is_hex else piece)
             self._session.execute(b"SET %s = CONCAT(%s, %s)" % (name.encode(), name.encode(), part))

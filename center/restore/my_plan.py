@@ -5,7 +5,7 @@ Columns of a MySQL or MariaDB source keep their own types where `my_types` knows
 a column are looked at first (`Survey`), and the nearest type that holds every one of them exactly is taken:
 
     bool → tinyint(1) · int → bigint, bigint unsigned, decimal(65) · decimal → decimal, if all have one scale
-    float8, float4 → double, float (finite) · bytes → longblob · bits → bit, if all have one width up to 64
+    float8, float4 → double, float (finite, not -0) · bytes → longblob · bits → bit, if all have one width up to 64
     date, time, timestamp → date, time, datetime, from the year 1000 on (or the zero date), up to microseconds
     timestamptz → timestamp, if all lie in its range (1970 to 2038), else datetime in UTC
     uuid → char(36) · any, if all values are of one class: bigint, double, longtext, longblob
@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from center.restore.my_types import bits_expression, find_own_type
+from center.restore.my_types import OwnType, bits_expression, find_own_type
 from center.restore.pg_plan import is_utf8_stream
 from evidence.rows.line import Token
 from evidence.rows.schema import Column
@@ -31,7 +31,9 @@ _DAY: Final = rb"(?:[1-9][0-9]{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])|0
 _CLOCK: Final = rb"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
 _DATE = re.compile(_DAY)
 _DATETIME = re.compile(_DAY + rb" " + _CLOCK + rb"(?:\.([0-9]{1,6}))?")
-_TIME = re.compile(rb"-?(?:[0-9]{2}|[0-7][0-9]{2}|8[0-2][0-9]|83[0-7]):[0-5][0-9]:[0-5][0-9](?:\.([0-9]{1,6}))?")
+_TIME = re.compile(
+    rb"-?(?:(?:[0-9]{2}|[1-7][0-9]{2}|8[0-2][0-9]|83[0-7]):[0-5][0-9]:[0-5][0-9](?:\.([0-9]{1,6}))?|838:[0-5][0-9]:[0-5][0-9])"
+)
 _FIRST_STAMP, _LAST_STAMP = b"1970-01-01 00:00:01", b"2038-01-19 03:14:07"
 _LAST_BIGINT, _LAST_UNSIGNED = 2**63 - 1, 2**64 - 1
 _MOST_DIGITS: Final = 65
@@ -39,6 +41,8 @@ _MOST_SCALE: Final = 30
 _MOST_BITS: Final = 64
 _MOST_INDEXED: Final = 3072
 _NOT_FINITE: Final = frozenset({b"NaN", b"Infinity", b"-Infinity"})
+_UNHELD_FLOATS: Final = _NOT_FINITE | {b"-0"}
+"""MariaDB stores 0 for -0."""
 _ANY: Final = {b"i:": Kind.INT, b"r:": Kind.FLOAT8, b"t:": Kind.TEXT, b"b:": Kind.BYTES}
 _TEXTS: Final = frozenset({Kind.TEXT, Kind.JSON, Kind.OTHER, Kind.INTERVAL, Kind.TIMESTAMPOFFSET})
 _UNFIT: Final = "that the server's type cannot hold as they are"
@@ -100,7 +104,7 @@ class Survey:
         elif kind is Kind.DECIMAL:
             self._look_at_decimal(value)
         elif kind in (Kind.FLOAT8, Kind.FLOAT4):
-            self.is_unfit = self.is_unfit or value in _NOT_FINITE
+            self.is_unfit = self.is_unfit or value in _UNHELD_FLOATS
         elif kind is Kind.BITS:
             self.widths.add(len(value))
         elif kind in _PATTERNS:
@@ -136,7 +140,9 @@ class Survey:
             is_zero = value == b"0000-00-00 00:00:00"
             self.is_beyond_stamp = self.is_beyond_stamp or not (is_zero or _FIRST_STAMP <= value[:19] <= _LAST_STAMP)
         match = _PATTERNS[kind].fullmatch(value)
-        if match is None or (kind is not Kind.DATE and value[:10] == b"0000-00-00" != value[11:] and value[11:] != b"00:00:00"):
+        if match is None or (
+            kind is not Kind.DATE and value[:10] == b"0000-00-00" != value[11:] and value[11:] != b"00:00:00"
+        ):
             self.is_unfit = True
         elif kind is not Kind.DATE:
             self.precision = max(self.precision, len(match[1] or b""))
@@ -150,16 +156,24 @@ def plan_column(
     `text` is what makes a type a text type that compares by code points; `is_own`: keep the source's own type.
     """
     planned, note = _choose(name, column, survey, is_key=is_key, is_content=is_content, text=text)
-    own = find_own_type(column.type) if is_own and not survey.is_not_text and not (survey.has_large and is_key) else None
-    if own is not None and not (is_key and _LOB.fullmatch(own.sql)):
+    own = _find_own(column, survey, is_key) if is_own else None
+    if own is not None:
         declared = f"{own.sql} {text}" if own.is_text else own.sql
-        write, read, expression = own.write or write_of(column.kind), own.read or read_of(column.kind), own.expression
+        write, read, expression = write_of(column.kind), read_of(column.kind), own.expression
         planned = MyColumn(
             name, declared, column.kind, write, read, expression, is_binary=column.kind is Kind.BYTES,
             indexed=_indexed(column.kind, survey),
         )  # fmt: skip
         note = ""
     return replace(planned, longest=survey.longest), note
+
+
+def _find_own(column: Column, survey: Survey, is_key: bool) -> OwnType | None:
+    """Give the source's own type if it can hold what was seen; the server refuses what this cannot tell."""
+    own = find_own_type(column.type)
+    if own is None or survey.is_not_text or (is_key and (survey.has_large or _LOB.fullmatch(own.sql))):
+        return None
+    return None if survey.is_unfit and column.kind in (Kind.FLOAT8, Kind.FLOAT4) else own
 
 
 def _choose(
@@ -250,9 +264,7 @@ def _classed(column: MyColumn, prefix: bytes) -> MyColumn:
     if not prefix:
         return column
     write, read = column.write, column.read
-    return replace(
-        column, prefix=prefix, write=lambda value: write(value[2:]), read=lambda value: prefix + read(value)
-    )
+    return replace(column, prefix=prefix, write=lambda value: write(value[2:]), read=lambda value: prefix + read(value))
 
 
 def _characters(survey: Survey) -> int:
@@ -279,8 +291,8 @@ def _expression(kind: Kind, survey: Survey) -> str:
 
 
 def _write_float(value: bytes) -> bytes:
-    # Without an exponent it would be a decimal to the server.
-    return value if b"e" in value else value + b"e0"
+    # As a string: a number without exponent would be a decimal.
+    return b"'" + value + b"'"
 
 
 def _write_float4(value: bytes) -> bytes:

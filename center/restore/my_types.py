@@ -6,11 +6,12 @@ it; a text column is made in utf8mb4. A type that is not known here is none of o
 """
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-_INT: Final = re.compile(r"(?:tiny|small|medium|big)?int(?:\(\d{1,3}\))?(?: unsigned)?(?: zerofill)?|year(?:\(4\))?", re.A)
+_INT: Final = re.compile(
+    r"(?:tiny|small|medium|big)?int(?:\(\d{1,3}\))?(?: unsigned)?(?: zerofill)?|year(?:\(4\))?", re.A
+)
 _NUMBER: Final = re.compile(
     r"(?:decimal|float|double)(?:\(\d{1,3}(?:,\d{1,2})?\))?(?: unsigned)?(?: zerofill)?", re.ASCII
 )
@@ -27,13 +28,11 @@ _WORDS: Final = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class OwnType:
-    """A type of the source: its SQL, whether it is text, and how it is read and written where its kind does not say."""
+    """A type of the source: its SQL, whether it is text, and the SQL of its cells (`{}` is the column)."""
 
     sql: str
     is_text: bool = False
     expression: str = "{}"
-    write: Callable[[bytes], bytes] | None = None
-    read: Callable[[bytes], bytes] | None = None
 
 
 def find_own_type(text: str) -> OwnType | None:

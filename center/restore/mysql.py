@@ -72,7 +72,8 @@ class MysqlTarget:
         self._is_alone = False
 
     def find_content(self) -> str | None:
-        """Give the names of some tables, views and sequences."""
+        """Give the names of some tables, views and sequences. Raises: TargetError if another restore is running."""
+        self._be_alone()
         names = [name for name, _ in self._list() if not name.startswith(_STAGED)]
         return f"the tables or views {', '.join(names[:5])}" if names else None
 
@@ -209,7 +210,7 @@ class MysqlTarget:
     def _fill(self, rows: TableRows, table: _Table, attempt: _Attempt, advance: Advance) -> None:
         self._session.query(f"DROP TABLE IF EXISTS {quote(table.staged)}")
         self._session.query(_create(rows.schema, table, attempt))
-        head = f"INSERT INTO {quote(table.staged)} VALUES ".encode()
+        head = f"INSERT INTO {quote(table.staged)} VALUES ".encode()  # noqa: S608 - quoted name
         large = LargeCells(self._session, rows)
         limit = min(_BATCH_BYTES, self._session.max_packet // 4)
         batch: list[bytes] = []
@@ -271,7 +272,9 @@ def _create(schema: Schema, table: _Table, attempt: _Attempt) -> str:
     if table.key:
         parts.append(f"PRIMARY KEY ({', '.join(map(quote, table.key))})")
     columns = ",\n".join(parts)
-    return f"CREATE TABLE {quote(table.staged)} (\n{columns}\n) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4"
+    return (
+        f"CREATE TABLE {quote(table.staged)} (\n{columns}\n) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4"
+    )
 
 
 def _write_row(rows: TableRows, table: _Table, line: bytes, large: LargeCells) -> bytes:

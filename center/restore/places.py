@@ -15,9 +15,7 @@ from center.restore.sqlite import SqliteTarget
 from center.restore.target import Target
 from terminal.errors import UsageError
 
-_FORMS = (
-    "write sqlite:///PATH, postgresql://USER@HOST:PORT/DATABASE, mysql://USER@HOST:PORT/DATABASE, or the path of a folder"
-)
+_FORMS = "write sqlite:///PATH, postgresql://USER@HOST:PORT/DATABASE, mysql://USER@HOST:PORT/DATABASE, or the path of a folder"
 _MYSQL_OPTIONS = frozenset({"socket", "ssl_mode", "ssl_ca"})
 
 

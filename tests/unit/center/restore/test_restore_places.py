@@ -38,7 +38,12 @@ def test_a_path_is_a_folder_which_is_made(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("", "is empty"),
-        ("mysql://host/db", "mysql:// is no kind of target"),
+        ("oracle://host/db", "oracle:// is no kind of target"),
+        ("mysql://host/db", "names no account or no database"),
+        ("mysql://u@host", "names no account or no database"),
+        ("mysql://u@host/db?charset=gbk", "an option that is not known"),
+        ("mysql://u@host:port/db", "is no number"),
+        ("mysql://u:secret@h/db", "has a password"),
         ("sqlite://", "names no SQLite file"),
         ("sqlite://copy.db", "names no SQLite file"),
         ("sqlite:///", "names no SQLite file"),

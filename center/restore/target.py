@@ -3,7 +3,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from center.restore.rows import TableRows
 
@@ -54,3 +54,15 @@ class Target(Protocol):
 
     def close(self) -> None:
         """Let go of the target."""
+
+
+@runtime_checkable
+class ShapedTarget(Protocol):
+    """A target that can be given the source's own shapes, if it is the same product."""
+
+    def prepare(self, rows: TableRows, ddl: bytes, *, with_programs: bool) -> tuple[str, ...]:
+        """Take the source's DDL; call it after `find_content` and before the first `load`. `rows`: any table of it.
+
+        Tables are then made as the DDL says; `finish` makes what comes after the rows. Gives notes, one line each.
+        Raises: TargetError if the source is another product.
+        """

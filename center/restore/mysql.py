@@ -20,9 +20,10 @@ from center.errors import TargetError
 from center.restore.my_large import WHOLE_BYTES, LargeCells, read_slices
 from center.restore.my_plan import MyColumn, Survey, plan_column
 from center.restore.my_session import MyPlace, MySession, Row, is_lost, literal, quote
+from center.restore.my_shape import MyShape, find_computed, shaped_columns
 from center.restore.names import Identifiers, split_table_name
 from center.restore.pg_session import one_line
-from center.restore.rows import TableRows, is_always_token, join_cells
+from center.restore.rows import SEQUENCES_TABLE, TableRows, is_always_token, join_cells
 from center.restore.target import Advance, Placement
 from evidence.rows.line import Cell, Token
 from evidence.rows.schema import Schema
@@ -46,15 +47,18 @@ class _Table:
     staged: str
     columns: list[MyColumn]
     key: tuple[str, ...] = ()
+    computed: frozenset[str] = frozenset()
+    """Columns that the server fills by itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """A way to make a table; `note` says what is lost by it, for what reason the one before was refused."""
+    """A way to make a table; `note` says what is lost by it. `statement`: the source's own, for the staged name."""
 
     is_own: bool
     has_rules: bool
     note: str
+    statement: str | None = None
 
 
 class MysqlTarget:
@@ -70,6 +74,16 @@ class MysqlTarget:
         self._tables: dict[str, _Table] = {}
         self._is_named = False
         self._is_alone = False
+        self._shape: MyShape | None = None
+
+    def prepare(self, rows: TableRows, ddl: bytes, *, with_programs: bool) -> tuple[str, ...]:
+        """Take the source's own tables, sequences and views; see `ShapedTarget`."""
+        if not rows.is_mysql:
+            raise TargetError(
+                "the source is no MySQL or MariaDB, so its DDL says nothing to one", hint="restore without --with-ddl"
+            )
+        self._shape = MyShape(self._session, ddl.decode("utf-8", "replace"), with_programs=with_programs)
+        return ()
 
     def find_content(self) -> str | None:
         """Give the names of some tables, views and sequences. Raises: TargetError if another restore is running."""
@@ -80,6 +94,8 @@ class MysqlTarget:
     def load(self, rows: TableRows, advance: Advance) -> Placement:
         """Make the table under a name of ours and fill it; see `Target`."""
         self._be_alone()
+        if self._shape is not None and rows.name == SEQUENCES_TABLE:
+            return self._shape.take_sequences(rows, advance)
         names = Identifiers(_MOST_CHARACTERS, str.casefold, size_of=len).take_all(
             _clean(c.name) for c in rows.schema.columns
         )
@@ -105,8 +121,11 @@ class MysqlTarget:
 
     def finish(self) -> tuple[str, ...]:
         """Give all tables their names, in one step; what had these names is dropped just before."""
-        if not self._tables:
-            return ()
+        if self._tables:
+            self._name_tables()
+        return () if self._shape is None else self._shape.complete()
+
+    def _name_tables(self) -> None:
         fold = str.casefold if self._session.folds_names else str
         wanted = {fold(table.name) for table in self._tables.values()}
         self._is_named = True
@@ -122,17 +141,20 @@ class MysqlTarget:
                 f"{self.description} cannot name the tables: {one_line(err)}",
                 hint=f"the rows are there, in tables that begin with {_STAGED}; mend the cause and restore again",
             ) from err
-        return ()
 
     def read_back(self, rows: TableRows) -> Iterator[bytes]:
         """Yield the rows as a new connection sees them."""
-        table = self._tables[rows.name]
         session, aside = MySession(self._place), MySession(self._place)
         try:
+            if rows.name not in self._tables:
+                assert self._shape is not None
+                yield from self._shape.read_sequences(session)
+                return
+            table = self._tables[rows.name]
             yield from _read_table(session, aside, table, rows.schema)
         except MySQLdb.Error as err:
             raise TargetError(
-                f"{table.name!r} cannot be read back: {one_line(err)}", hint="look at the server's log"
+                f"{rows.name!r} cannot be read back: {one_line(err)}", hint="look at the server's log"
             ) from err
         finally:
             session.close()
@@ -179,8 +201,14 @@ class MysqlTarget:
         self, rows: TableRows, table: _Table, names: Sequence[str], surveys: list[Survey], advance: Advance
     ) -> list[str]:
         is_own = rows.is_mysql and not rows.name.startswith("@")
+        own = None if self._shape is None else self._shape.find_table(table.name, quote(table.staged))
         attempts = [
-            *([_Attempt(True, True, "")] if is_own else []),
+            *([_Attempt(True, True, "", own)] if own is not None else []),
+            *(
+                [_Attempt(True, True, "not by the source's own DDL, which the server refuses" if own else "")]
+                if is_own
+                else []
+            ),
             _Attempt(False, True, "not in the source's own types, which the server refuses" if is_own else ""),
             _Attempt(False, False, "without key and NOT NULL, which the server refuses"),
         ]
@@ -188,6 +216,8 @@ class MysqlTarget:
         while True:
             attempt = attempts.pop(0)
             notes = _plan(rows, table, names, surveys, attempt, self._text)
+            if attempt.statement is not None:
+                table.columns, notes = shaped_columns(table.columns, rows.schema.columns), []
             if attempt.note:
                 notes.insert(0, f"{attempt.note}: {refused}")
             try:
@@ -209,8 +239,10 @@ class MysqlTarget:
 
     def _fill(self, rows: TableRows, table: _Table, attempt: _Attempt, advance: Advance) -> None:
         self._session.query(f"DROP TABLE IF EXISTS {quote(table.staged)}")
-        self._session.query(_create(rows.schema, table, attempt))
-        head = f"INSERT INTO {quote(table.staged)} VALUES ".encode()  # noqa: S608 - quoted name
+        self._session.query(attempt.statement or _create(rows.schema, table, attempt))
+        table.computed = find_computed(self._session, table.staged) if attempt.statement else frozenset()
+        kept = ", ".join(quote(c.name) for c in table.columns if c.name not in table.computed)
+        head = f"INSERT INTO {quote(table.staged)} ({kept}) VALUES ".encode()  # noqa: S608 - quoted names
         large = LargeCells(self._session, rows)
         limit = min(_BATCH_BYTES, self._session.max_packet // 4)
         batch: list[bytes] = []
@@ -280,6 +312,8 @@ def _create(schema: Schema, table: _Table, attempt: _Attempt) -> str:
 def _write_row(rows: TableRows, table: _Table, line: bytes, large: LargeCells) -> bytes:
     values = []
     for column, cell in zip(table.columns, rows.cells(line), strict=True):
+        if column.name in table.computed:
+            continue
         if cell is None:
             values.append(b"NULL")
         elif isinstance(cell, Token):

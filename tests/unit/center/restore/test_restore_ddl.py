@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.collectors.mysql import MysqlCollector
 from agent.collectors.postgresql import PostgresqlCollector, PostgresqlSettings
 from center.errors import TargetError
 from center.restore import Ddl, RestoreReport, open_target, restore
@@ -17,7 +18,10 @@ from center.restore.ddl import Stage, parse_mysql, rename_table, split_postgresq
 from tests.fakes import nasty
 from tests.fakes.recipe import take_with_agent
 from tests.fakes.snapshot import SourceHistory
+from tests.servers import mariadb
+from tests.servers.mariadb import MariadbServer
 from tests.servers.postgresql import PostgresServer, find_binary
+from tests.servers.reading_mysql import settings_for
 
 _POSTGRESQL = r"""
     CREATE SCHEMA "病案";
@@ -124,6 +128,84 @@ def test_ddl_that_is_refused_is_noted_and_the_rows_are_there(
         report = restore(snapshot, target, ddl=Ddl.SHAPES)
     assert report.is_equal
     assert [note[:30] for note in report.notes] == ["refused: CREATE TABLE public.t"]
+
+
+_MARIADB = (
+    "CREATE TABLE ward (code char(4) CHARACTER SET latin1 PRIMARY KEY, name varchar(20) COLLATE utf8mb4_general_ci DEFAULT "
+    "'none; yet' NOT NULL COMMENT 'it''s; a \\\\ name') COMMENT='wards';"
+    "CREATE TABLE 首页 (id bigint AUTO_INCREMENT PRIMARY KEY, ward char(4) CHARACTER SET latin1, name varchar(20) CHARACTER "
+    "SET gbk, fee decimal(10,2) CHECK (fee >= 0), twice decimal(11,2) AS (fee * 2) STORED, v int AS (id + 1) VIRTUAL, "
+    "seen timestamp(3) NULL DEFAULT current_timestamp(3) ON UPDATE current_timestamp(3), place point NOT NULL, flags bit(9), "
+    "note json, doc longtext, UNIQUE (ward, id), KEY by_name (name(5)), SPATIAL KEY (place), FULLTEXT KEY (doc), "
+    "CONSTRAINT of_ward FOREIGN KEY (ward) REFERENCES ward (code) ON DELETE CASCADE);"
+    "CREATE TABLE old (a int, b varchar(10)) ENGINE=MyISAM ROW_FORMAT=FIXED;"
+    "CREATE TABLE split (id int PRIMARY KEY, x int) PARTITION BY HASH (id) PARTITIONS 3;"
+    "CREATE SEQUENCE numbers START WITH 100 INCREMENT BY 10; SELECT NEXTVAL(numbers);"
+    "CREATE VIEW z_all AS SELECT id, fee, ward FROM 首页; CREATE VIEW a_dear AS SELECT id, fee FROM z_all WHERE fee > 100;"
+    "INSERT INTO ward VALUES ('A', 'a'), ('é', 'b');"
+    "INSERT INTO 首页 (ward, name, fee, seen, place, flags, note, doc) SELECT IF(seq % 2, 'A', 'é'), CONCAT('病人', seq), "
+    "seq * 1.5, '2026-11-22 01:02:03.25', POINT(seq, -seq), seq, JSON_OBJECT('n', seq), IF(seq = 7, REPEAT('长', 40000), 'x') "
+    "FROM seq_1_to_200; INSERT INTO old VALUES (1, 'x'), (1, 'x'), (NULL, NULL); INSERT INTO split VALUES (1, 2), (5, 6);"
+    "CREATE TRIGGER touch BEFORE INSERT ON ward FOR EACH ROW SET NEW.name = 'touched';"
+    "CREATE FUNCTION f (n int) RETURNS int DETERMINISTIC RETURN n * 2;"
+    "CREATE EVENT e ON SCHEDULE EVERY 1 YEAR DISABLE DO SELECT 1"
+)
+
+
+@pytest.fixture
+def mariadb_live(mariadb_server: MariadbServer, mariadb_database: str) -> Iterator[str]:
+    name = f"{mariadb_database}_live"
+    mariadb_server.create_database(name)
+    try:
+        mariadb_server.execute(_MARIADB, database=name)
+        yield name
+    finally:
+        mariadb_server.drop_database(name)
+
+
+def _dump_mariadb(server: MariadbServer, database: str) -> list[str]:
+    """Give what mariadb-dump says; rows of a table in any order."""
+    command = [
+        mariadb.find_binary("mariadb-dump"), "--no-defaults", "-h", server.host, "-P", str(server.port), "-u", server.user,
+        "--skip-dump-date", "--skip-extended-insert", "--routines", "--events", "--triggers", "--hex-blob", database,
+    ]  # fmt: skip
+    done = subprocess.run(command, check=True, capture_output=True, env=os.environ | {"MYSQL_PWD": server.password})
+    return sorted(done.stdout.decode().replace(database, "DB").splitlines())
+
+
+def _restore_mariadb(server: MariadbServer, live: str, copy: str, folder: Path, ddl: Ddl) -> RestoreReport:
+    snapshot = take_with_agent(SourceHistory(), MysqlCollector(settings_for(server, live)), folder)
+    with closing(open_target(f"mysql://{server.user}@{server.host}:{server.port}/{copy}")) as target:
+        report = restore(snapshot, target, ddl=ddl)
+    assert [(t.name, t.error, t.differences, t.notes) for t in report.tables if not t.is_equal or t.notes] == []
+    return report
+
+
+def test_mariadb_dump_finds_no_difference_between_original_and_copy(
+    mariadb_server: MariadbServer,
+    mariadb_database: str,
+    mariadb_live: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MYSQL_PWD", mariadb_server.password)
+    report = _restore_mariadb(mariadb_server, mariadb_live, mariadb_database, tmp_path, Ddl.PROGRAMS)
+    assert report.notes == ()
+    assert _dump_mariadb(mariadb_server, mariadb_database) == _dump_mariadb(mariadb_server, mariadb_live)
+
+
+def test_programs_of_a_mariadb_are_listed_and_not_made_unless_asked_for(
+    mariadb_server: MariadbServer,
+    mariadb_database: str,
+    mariadb_live: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MYSQL_PWD", mariadb_server.password)
+    report = _restore_mariadb(mariadb_server, mariadb_live, mariadb_database, tmp_path, Ddl.SHAPES)
+    assert len([note for note in report.notes if note.startswith("not run, for it is a program")]) == 3
+    assert mariadb_server.execute("SHOW TRIGGERS", database=mariadb_database) == []
+    assert ("a_dear", "VIEW") in mariadb_server.execute("SHOW FULL TABLES", database=mariadb_database)
 
 
 def test_statements_are_split_where_they_end() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `--to TARGET` names: `sqlite:///PATH`, `postgresql://…`, `mysql://…`, or a folder.
+"""What `--to TARGET` names: `sqlite:///PATH`, `postgresql://…`, `mysql://…`, `csv:DIR`, `parquet:DIR`, or a folder.
 
 `sqlite:///copy.db` is relative, `sqlite:////srv/copy.db` absolute. A URL of a server has no password: command lines are
 seen by others; it comes from PGPASSWORD or ~/.pgpass as libpq reads them, from MYSQL_PWD or ~/.my.cnf.
@@ -25,7 +25,7 @@ def open_target(text: str) -> Target:
     if not sign:
         if not text:
             raise UsageError("the target of the restore is empty", hint=_FORMS)
-        return FolderTarget(Path(text))
+        return _open_folder(text)
     if scheme == "sqlite":
         return SqliteTarget(_sqlite_path(text))
     if scheme in ("postgresql", "postgres"):
@@ -35,6 +35,23 @@ def open_target(text: str) -> Target:
         _check_no_password(text, "MYSQL_PWD or write it into ~/.my.cnf")
         return _open_mysql(text)
     raise UsageError(f"{scheme}:// is no kind of target that a restore knows", hint=_FORMS)
+
+
+def _open_folder(text: str) -> Target:
+    form, sign, path = text.partition(":")
+    if not sign or form not in ("csv", "parquet"):
+        return FolderTarget(Path(text))
+    if not path:
+        raise UsageError(f"{text} names no folder", hint=_FORMS)
+    if form == "csv":
+        return FolderTarget(Path(path))
+    if find_spec("pyarrow") is None:  # pragma: no cover - the tests' environment has it
+        raise TargetError(
+            "restoring to Parquet needs pyarrow, which is not installed", hint="pip install 'jinsuo[parquet]'"
+        )
+    from center.restore.parquet import ParquetForm
+
+    return FolderTarget(Path(path), ParquetForm())
 
 
 def _sqlite_path(text: str) -> Path:

@@ -31,13 +31,15 @@ CONTENTS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mysql", "folder"])
+@pytest.fixture(params=["sqlite", "postgresql", "mysql", "folder", "parquet"])
 def open_place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
     """Give what opens one place, again and again."""
     if request.param == "sqlite":
         return lambda: open_target(f"sqlite:///{tmp_path}/copy.db")
     if request.param == "folder":
-        return lambda: open_target(f"{tmp_path}/copy")
+        return lambda: open_target(f"csv:{tmp_path}/copy")
+    if request.param == "parquet":
+        return lambda: open_target(f"parquet:{tmp_path}/copy")
     if request.param == "mysql":
         mariadb: MariadbServer = request.getfixturevalue("mariadb_server")
         name: str = request.getfixturevalue("mariadb_database")

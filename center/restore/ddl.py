@@ -27,6 +27,7 @@ _ATOMIC: Final = re.compile(r"\bBEGIN ATOMIC\b")
 _COMMANDS: Final = re.compile(r"^\\[a-z]+.*$", re.MULTILINE)
 _LEADING: Final = re.compile(r"(?:\s+|--[^\n]*\n)*")
 _NAME: Final = r"`((?:[^`]|``)+)`"
+_USE: Final = re.compile(rf"^USE {_NAME};$", re.MULTILINE)
 _MYSQL_HEAD: Final = re.compile(rf"CREATE (?:(?:ALGORITHM|DEFINER|SQL)\b.*? )?(TABLE|SEQUENCE|VIEW) {_NAME}", re.DOTALL)
 
 
@@ -102,6 +103,7 @@ class MysqlDdl:
     sequences: dict[str, str]
     views: dict[str, str]
     programs: tuple[str, ...]
+    database: str | None
 
 
 def parse_mysql(text: str) -> MysqlDdl:
@@ -118,7 +120,23 @@ def parse_mysql(text: str) -> MysqlDdl:
         head = _MYSQL_HEAD.match(statement)
         if head is not None:
             found[head[1]][head[2].replace("``", "`")] = statement
-    return MysqlDdl(found["TABLE"], found["SEQUENCE"], found["VIEW"], programs)
+    used = _USE.search(rest)
+    return MysqlDdl(
+        found["TABLE"], found["SEQUENCE"], found["VIEW"], programs, used[1].replace("``", "`") if used else None
+    )
+
+
+def unqualify(statement: str, database: str) -> str:
+    """Take the source's own database away before names, so that the copy does not refer to the original."""
+    own = "`" + database.replace("`", "``") + "`"
+    parts: list[str] = []
+    at = 0
+    for match in _MYSQL.finditer(statement):
+        is_first = not statement.endswith(".", 0, match.start())
+        if match[0] == own and is_first and statement.startswith(".", match.end()):
+            parts.append(statement[at : match.start()])
+            at = match.end() + 1
+    return "".join(parts) + statement[at:]
 
 
 def rename_table(statement: str, name: str) -> str:

@@ -13,7 +13,7 @@ from typing import Final
 
 import MySQLdb
 
-from center.restore.ddl import parse_mysql, rename_table, title_of
+from center.restore.ddl import parse_mysql, rename_table, title_of, unqualify
 from center.restore.my_plan import MyColumn
 from center.restore.my_session import MySession, literal, quote
 from center.restore.my_types import find_own_type
@@ -39,14 +39,34 @@ class MyShape:
         self._ddl = parse_mysql(text)
         self._with_programs = with_programs
         self._values: dict[str, tuple[int | None, int]] = {}
+        self._made: list[str] = []
 
     def find_table(self, name: str, staged: str) -> str | None:
         """Give the statement that makes a table under the name `staged`, which is quoted."""
         statement = self._ddl.tables.get(name)
-        return None if statement is None else rename_table(statement, staged)
+        if statement is None:
+            return None
+        # Views need no such thing: the server itself leaves the database of the session away there.
+        own = self._ddl.database
+        return rename_table(statement if own is None else unqualify(statement, own), staged)
+
+    def make(self) -> tuple[str, ...]:
+        """Make the sequences, for defaults of tables may need them; give notes on what was refused."""
+        notes: list[str] = []
+        for name, statement in self._ddl.sequences.items():
+            refused = self._run([statement])
+            notes += refused
+            if not refused:
+                self._made.append(name)
+        return tuple(notes)
+
+    def undo(self) -> None:
+        """Drop what `make` made. Raises: MySQLdb.Error."""
+        for name in self._made:
+            self._session.query(f"DROP SEQUENCE IF EXISTS {quote(name)}")
 
     def take_sequences(self, rows: TableRows, advance: Advance) -> Placement:
-        """Remember the values of the sequences; `complete` makes them."""
+        """Remember the values of the sequences; `complete` sets them."""
         for line in rows.lines():
             texts = [cell.decode("utf-8") if isinstance(cell, bytes) else None for cell in rows.cells(line)]
             self._values[texts[0] or ""] = (None if texts[1] is None else int(texts[1]), int(texts[8] or 0))
@@ -54,8 +74,8 @@ class MyShape:
         return Placement("sequences")
 
     def complete(self) -> tuple[str, ...]:
-        """Make sequences, views and programs; give notes on what was refused or left out."""
-        notes = self._run(self._ddl.sequences.values())
+        """Set the sequences, make views and programs; give notes on what was refused or left out."""
+        notes: list[str] = []
         for name, (value, round_) in self._values.items():
             if value is not None:
                 sequence = quote(split_table_name(name)[-1])

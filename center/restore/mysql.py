@@ -83,7 +83,7 @@ class MysqlTarget:
                 "the source is no MySQL or MariaDB, so its DDL says nothing to one", hint="restore without --with-ddl"
             )
         self._shape = MyShape(self._session, ddl.decode("utf-8", "replace"), with_programs=with_programs)
-        return ()
+        return self._shape.make()
 
     def find_content(self) -> str | None:
         """Give the names of some tables, views and sequences. Raises: TargetError if another restore is running."""
@@ -165,6 +165,8 @@ class MysqlTarget:
         if self._is_alone and not self._is_named:
             with suppress(MySQLdb.Error):
                 self._drop_staged()
+                if self._shape is not None:
+                    self._shape.undo()
         self._session.close()
 
     def _list(self) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from agent.collectors.mysql import MysqlCollector
 from agent.collectors.postgresql import PostgresqlCollector, PostgresqlSettings
 from center.errors import TargetError
 from center.restore import Ddl, RestoreReport, open_target, restore
-from center.restore.ddl import Stage, parse_mysql, rename_table, split_postgresql, stage_of
+from center.restore.ddl import Stage, parse_mysql, rename_table, split_postgresql, stage_of, unqualify
 from tests.fakes import nasty
 from tests.fakes.recipe import take_with_agent
 from tests.fakes.snapshot import SourceHistory
@@ -141,6 +141,7 @@ _MARIADB = (
     "CREATE TABLE old (a int, b varchar(10)) ENGINE=MyISAM ROW_FORMAT=FIXED;"
     "CREATE TABLE split (id int PRIMARY KEY, x int) PARTITION BY HASH (id) PARTITIONS 3;"
     "CREATE SEQUENCE numbers START WITH 100 INCREMENT BY 10; SELECT NEXTVAL(numbers);"
+    "CREATE TABLE counted (id bigint DEFAULT nextval(numbers) PRIMARY KEY, x int); INSERT INTO counted (x) VALUES (1), (2);"
     "CREATE VIEW z_all AS SELECT id, fee, ward FROM 首页; CREATE VIEW a_dear AS SELECT id, fee FROM z_all WHERE fee > 100;"
     "INSERT INTO ward VALUES ('A', 'a'), ('é', 'b');"
     "INSERT INTO 首页 (ward, name, fee, seen, place, flags, note, doc) SELECT IF(seq % 2, 'A', 'é'), CONCAT('病人', seq), "
@@ -192,6 +193,43 @@ def test_mariadb_dump_finds_no_difference_between_original_and_copy(
     report = _restore_mariadb(mariadb_server, mariadb_live, mariadb_database, tmp_path, Ddl.PROGRAMS)
     assert report.notes == ()
     assert _dump_mariadb(mariadb_server, mariadb_database) == _dump_mariadb(mariadb_server, mariadb_live)
+
+
+def test_a_copy_of_a_mariadb_never_refers_to_the_original(
+    mariadb_server: MariadbServer,
+    mariadb_database: str,
+    mariadb_live: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MYSQL_PWD", mariadb_server.password)
+    _restore_mariadb(mariadb_server, mariadb_live, mariadb_database, tmp_path, Ddl.SHAPES)
+    before = mariadb_server.execute("SELECT * FROM numbers", database=mariadb_live)
+    mariadb_server.execute("INSERT INTO counted (x) VALUES (3)", database=mariadb_database)
+    assert mariadb_server.execute("SELECT * FROM numbers", database=mariadb_live) == before
+    assert (
+        unqualify("nextval(`d`.`s`) DEFAULT '`d`.' `d` `e`.`d`.x", "d") == "nextval(`s`) DEFAULT '`d`.' `d` `e`.`d`.x"
+    )
+
+
+def test_a_restore_with_ddl_that_breaks_off_leaves_nothing(
+    mariadb_server: MariadbServer,
+    mariadb_database: str,
+    mariadb_live: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MYSQL_PWD", mariadb_server.password)
+    snapshot = take_with_agent(SourceHistory(), MysqlCollector(settings_for(mariadb_server, mariadb_live)), tmp_path)
+
+    def break_off(phase: str, table: str, done: int, total: int) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    url = f"mysql://{mariadb_server.user}@{mariadb_server.host}:{mariadb_server.port}/{mariadb_database}"
+    with closing(open_target(url)) as target, pytest.raises(KeyboardInterrupt):
+        restore(snapshot, target, progress=break_off, ddl=Ddl.SHAPES)
+    assert mariadb_server.execute("SHOW TABLES", database=mariadb_database) == []
 
 
 def test_programs_of_a_mariadb_are_listed_and_not_made_unless_asked_for(

@@ -57,6 +57,7 @@ _FREE: Final = frozenset({Kind.TEXT, Kind.ANY, Kind.OTHER})
 """Kinds that may hold what the other side has as a kind of its own."""
 _TRUE: Final = frozenset({b"t", b"true", b"1", b"y", b"yes", "是".encode()})
 _FALSE: Final = frozenset({b"f", b"false", b"0", b"n", b"no", "否".encode()})
+_CLASSES: Final = {b"i:": Kind.INT, b"r:": Kind.FLOAT8, b"t:": Kind.TEXT, b"b:": Kind.BYTES}
 _MIDNIGHT: Final = b"00:00:00"
 
 
@@ -77,19 +78,25 @@ def form_of(before: Kind, after: Kind) -> Form:
 
 def find_cause(form: Form, before: tuple[Kind, Cell], after: tuple[Kind, Cell]) -> Cause | None:
     """Tell why two cells differ; None if they do not."""
-    (kind_a, a), (kind_b, b) = ((kind, _unwrap(kind, cell)) for kind, cell in (before, after))
-    if a == b:
-        return None
+    (kind_a, a), (kind_b, b) = _unwrap(*before), _unwrap(*after)
+    if a is None or b is None:
+        return None if a is b else Cause.EMPTY_NULL if not a and not b else Cause.DIFFERENT
     if isinstance(a, Token) or isinstance(b, Token):
         return None if _hash_of(kind_a, a) == _hash_of(kind_b, b) else Cause.DIFFERENT
-    if a is None or b is None:
-        return Cause.EMPTY_NULL if not a and not b else Cause.DIFFERENT
+    if (kind_a is Kind.BYTES) != (kind_b is Kind.BYTES) and form is not Form.UUID:
+        # A text that looks like the bytes' canonical form is not these bytes.
+        return None if _raw(kind_a, a) == _raw(kind_b, b) else Cause.DIFFERENT
+    if before[0] is after[0] is Kind.ANY and kind_a is not kind_b:
+        is_number = {kind_a, kind_b} <= _NUMBERS
+        return (_tell_number(kind_a, a, kind_b, b) if is_number else None) or Cause.DIFFERENT
+    if a == b:
+        return None
     return _TELL[form](kind_a, a, kind_b, b) or _tell_text(a, b) or Cause.DIFFERENT
 
 
 def normalize(form: Form, kind: Kind, cell: Cell) -> bytes:
     """Give what a cell has in common with all that differ from it by a cause alone; NULL and '' are empty."""
-    value = _unwrap(kind, cell)
+    kind, value = _unwrap(kind, cell)
     if value is None:
         return b""
     if isinstance(value, Token):
@@ -100,20 +107,21 @@ def normalize(form: Form, kind: Kind, cell: Cell) -> bytes:
         return _plain(kind, value)
 
 
-def _unwrap(kind: Kind, cell: Cell) -> Cell:
-    """Take the class from the value of an any-kind cell."""
-    if kind is not Kind.ANY:
-        return cell
+def _unwrap(kind: Kind, cell: Cell) -> tuple[Kind, Cell]:
+    """Take the class from the value of an any-kind cell; it is the kind then."""
+    if kind is not Kind.ANY or cell is None:
+        return kind, cell
     if isinstance(cell, Token):
-        return Token(cell.sha256, cell.size)
-    return None if cell is None else cell[2:]
+        return _CLASSES[cell.prefix], Token(cell.sha256, cell.size)
+    return _CLASSES[cell[:2]], cell[2:]
 
 
-def _hash_of(kind: Kind, cell: Cell) -> bytes | None:
-    if cell is None or isinstance(cell, Token):
-        return None if cell is None else cell.sha256
-    raw = bytes.fromhex(cell[2:].decode("ascii")) if kind is Kind.BYTES else cell
-    return hashlib.sha256(raw).digest()
+def _hash_of(kind: Kind, cell: bytes | Token) -> bytes:
+    return cell.sha256 if isinstance(cell, Token) else hashlib.sha256(_raw(kind, cell)).digest()
+
+
+def _raw(kind: Kind, value: bytes) -> bytes:
+    return bytes.fromhex(value[2:].decode("ascii")) if kind is Kind.BYTES else value
 
 
 def _tell_number(kind_a: Kind, a: bytes, kind_b: Kind, b: bytes) -> Cause | None:
@@ -177,7 +185,7 @@ def _tell_text(a: bytes, b: bytes) -> Cause | None:
 
 
 def _plain(kind: Kind, value: bytes) -> bytes:
-    return value if kind is Kind.BYTES else value.replace(b"\r\n", b"\n").rstrip(b" ")
+    return _raw(kind, value) if kind is Kind.BYTES else value.replace(b"\r\n", b"\n").rstrip(b" ")
 
 
 def _normalize_number(kind: Kind, value: bytes) -> bytes:  # noqa: ARG001 - one of a table
@@ -279,6 +287,6 @@ _NORMALIZE: Final[dict[Form, Callable[[Kind, bytes], bytes]]] = {
     Form.MOMENT: _normalize_moment,
     Form.UUID: lambda _, value: _uuid(value),
     Form.JSON: lambda _, value: _json(value).encode(),
-    Form.BYTES: lambda _, value: value,
+    Form.BYTES: _raw,
     Form.TEXT: _plain,
 }

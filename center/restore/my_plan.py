@@ -17,34 +17,20 @@ longblob of the raw bytes. The report says so. Source: MySQL manual chapter 11, 
 
 import re
 import struct
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Final
 
+from center.restore.my_survey import CLASSES, PATTERNS, TEXTS, Survey
 from center.restore.my_types import OwnType, bits_expression, find_own_type
-from center.restore.pg_plan import is_utf8_stream
-from evidence.rows.line import Token
 from evidence.rows.schema import Column
 from evidence.rows.values import Kind, format_float4, format_float8
 
-_DAY: Final = rb"(?:[1-9][0-9]{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])|0000-00-00)"
-_CLOCK: Final = rb"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
-_DATE = re.compile(_DAY)
-_DATETIME = re.compile(_DAY + rb" " + _CLOCK + rb"(?:\.([0-9]{1,6}))?")
-_TIME = re.compile(
-    rb"-?(?:(?:[0-9]{2}|[1-7][0-9]{2}|8[0-2][0-9]|83[0-7]):[0-5][0-9]:[0-5][0-9](?:\.([0-9]{1,6}))?|838:[0-5][0-9]:[0-5][0-9])"
-)
-_FIRST_STAMP, _LAST_STAMP = b"1970-01-01 00:00:01", b"2038-01-19 03:14:07"
 _LAST_BIGINT, _LAST_UNSIGNED = 2**63 - 1, 2**64 - 1
 _MOST_DIGITS: Final = 65
 _MOST_SCALE: Final = 30
 _MOST_BITS: Final = 64
 _MOST_INDEXED: Final = 3072
-_NOT_FINITE: Final = frozenset({b"NaN", b"Infinity", b"-Infinity"})
-_UNHELD_FLOATS: Final = _NOT_FINITE | {b"-0"}
-"""MariaDB stores 0 for -0."""
-_ANY: Final = {b"i:": Kind.INT, b"r:": Kind.FLOAT8, b"t:": Kind.TEXT, b"b:": Kind.BYTES}
-_TEXTS: Final = frozenset({Kind.TEXT, Kind.JSON, Kind.OTHER, Kind.INTERVAL, Kind.TIMESTAMPOFFSET})
 _UNFIT: Final = "that the server's type cannot hold as they are"
 _LOB: Final = re.compile(r"(?:tiny|medium|long)?(?:text|blob)|json")
 
@@ -70,82 +56,6 @@ class MyColumn:
     is_binary: bool = False
     longest: int = 0
     indexed: int | None = 8
-
-
-@dataclass(slots=True)
-class Survey:
-    """What must be known of all values of a column to choose its type."""
-
-    kind: Kind
-    prefixes: set[bytes] = field(default_factory=set)
-    lowest: int = 0
-    highest: int = 0
-    whole: int = 1
-    scales: set[int] = field(default_factory=set)
-    widths: set[int] = field(default_factory=set)
-    precision: int = 0
-    characters: int = 0
-    longest: int = 0
-    is_unfit: bool = False
-    is_not_text: bool = False
-    is_beyond_stamp: bool = False
-    has_large: bool = False
-
-    def look(self, value: bytes) -> None:
-        """Take in a canonical value."""
-        kind = self.kind
-        self.longest = max(self.longest, len(value))
-        if kind is Kind.ANY:
-            self.prefixes.add(value[:2])
-            kind, value = _ANY[value[:2]], value[2:]
-        if kind is Kind.INT:
-            number = int(value)
-            self.lowest, self.highest = min(self.lowest, number), max(self.highest, number)
-        elif kind is Kind.DECIMAL:
-            self._look_at_decimal(value)
-        elif kind in (Kind.FLOAT8, Kind.FLOAT4):
-            self.is_unfit = self.is_unfit or value in _UNHELD_FLOATS
-        elif kind is Kind.BITS:
-            self.widths.add(len(value))
-        elif kind in _PATTERNS:
-            self._look_at_time(kind, value)
-        elif kind in _TEXTS:
-            try:
-                self.characters = max(self.characters, len(value.decode("utf-8")))
-            except UnicodeDecodeError:
-                self.is_not_text = True
-
-    def look_at_large(self, token: Token, chunks: Iterable[bytes]) -> None:
-        """Take in a large cell by its raw bytes."""
-        self.has_large = True
-        self.longest = max(self.longest, token.size)
-        if token.prefix:
-            self.prefixes.add(token.prefix)
-        if self.kind is Kind.BYTES or token.prefix == b"b:":
-            return
-        self.is_unfit = self.is_unfit or self.kind not in (*_TEXTS, Kind.ANY)
-        self.is_not_text = self.is_not_text or not is_utf8_stream(chunks)
-
-    def _look_at_decimal(self, value: bytes) -> None:
-        if value in _NOT_FINITE:
-            self.is_unfit = True
-            return
-        whole, _, fraction = value.lstrip(b"-").partition(b".")
-        self.whole = max(self.whole, len(whole))
-        self.scales.add(len(fraction))
-
-    def _look_at_time(self, kind: Kind, value: bytes) -> None:
-        if kind is Kind.TIMESTAMPTZ:
-            value = value[:-3] if value.endswith(b"+00") else b""
-            is_zero = value == b"0000-00-00 00:00:00"
-            self.is_beyond_stamp = self.is_beyond_stamp or not (is_zero or _FIRST_STAMP <= value[:19] <= _LAST_STAMP)
-        match = _PATTERNS[kind].fullmatch(value)
-        if match is None or (
-            kind is not Kind.DATE and value[:10] == b"0000-00-00" != value[11:] and value[11:] != b"00:00:00"
-        ):
-            self.is_unfit = True
-        elif kind is not Kind.DATE:
-            self.precision = max(self.precision, len(match[1] or b""))
 
 
 def plan_column(
@@ -188,7 +98,7 @@ def _choose(
             note = f"column {name!r} is text with a prefix for the class of each value: SQLite's values are of several"
         else:
             prefix = next(iter(survey.prefixes), b"t:")
-            kind = _ANY[prefix]
+            kind = CLASSES[prefix]
     type_ = None if survey.is_unfit else _typed(kind, survey)
     if type_ is None and kind in _TYPED:
         note = f"column {name!r} is text: {kind} has values {_UNFIT}"
@@ -268,7 +178,7 @@ def _classed(column: MyColumn, prefix: bytes) -> MyColumn:
 
 
 def _characters(survey: Survey) -> int:
-    return max(1, survey.characters, 0 if survey.kind in _TEXTS or survey.kind is Kind.ANY else survey.longest)
+    return max(1, survey.characters, 0 if survey.kind in TEXTS or survey.kind is Kind.ANY else survey.longest)
 
 
 def _indexed_text(survey: Survey) -> int | None:
@@ -277,7 +187,7 @@ def _indexed_text(survey: Survey) -> int | None:
 
 
 def _indexed(kind: Kind, survey: Survey) -> int | None:
-    if kind in _TEXTS:
+    if kind in TEXTS:
         return _indexed_text(survey)
     size = {Kind.BYTES: survey.longest, Kind.DECIMAL: 30, Kind.UUID: 36}.get(kind, 9)
     return None if survey.has_large or size > _MOST_INDEXED else size
@@ -316,7 +226,6 @@ def _same(value: bytes) -> bytes:
     return value
 
 
-_PATTERNS: Final = {Kind.DATE: _DATE, Kind.TIME: _TIME, Kind.TIMESTAMP: _DATETIME, Kind.TIMESTAMPTZ: _DATETIME}
 _PLAIN: Final = {
     Kind.BOOL: "tinyint(1)",
     Kind.FLOAT8: "double",
@@ -325,7 +234,7 @@ _PLAIN: Final = {
     Kind.DATE: "date",
     Kind.UUID: "char(36) CHARACTER SET ascii COLLATE ascii_bin",
 }
-_TYPED: Final = frozenset({*_PLAIN, *_PATTERNS, Kind.INT, Kind.DECIMAL, Kind.BITS})
+_TYPED: Final = frozenset({*_PLAIN, *PATTERNS, Kind.INT, Kind.DECIMAL, Kind.BITS})
 _WRITERS: Final[dict[Kind, Translate]] = {
     Kind.BOOL: lambda value: b"1" if value == b"t" else b"0",
     Kind.INT: _same,

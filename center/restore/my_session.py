@@ -16,7 +16,7 @@ import MySQLdb
 from MySQLdb import _mysql
 
 from center.errors import TargetError
-from center.restore.pg_session import one_line
+from center.restore.target import one_line
 
 Row: TypeAlias = "tuple[bytes | None, ...]"
 

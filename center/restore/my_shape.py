@@ -18,9 +18,8 @@ from center.restore.my_plan import MyColumn
 from center.restore.my_session import MySession, literal, quote
 from center.restore.my_types import find_own_type
 from center.restore.names import split_table_name
-from center.restore.pg_session import one_line
 from center.restore.rows import TableRows
-from center.restore.target import Advance, Placement
+from center.restore.target import Advance, Placement, one_line
 from evidence.rows.line import Cell, encode_line
 from evidence.rows.schema import Column
 from evidence.rows.values import Kind

@@ -9,7 +9,7 @@ Large cells: `center.restore.my_large`. Source: decision 0050.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -17,15 +17,16 @@ from typing import Final
 import MySQLdb
 
 from center.errors import TargetError
-from center.restore.my_large import WHOLE_BYTES, LargeCells, read_slices
-from center.restore.my_plan import MyColumn, Survey, plan_column
-from center.restore.my_session import MyPlace, MySession, Row, is_lost, literal, quote
+from center.restore.my_large import LargeCells
+from center.restore.my_plan import MyColumn, plan_column
+from center.restore.my_reading import read_table
+from center.restore.my_session import MyPlace, MySession, is_lost, literal, quote
 from center.restore.my_shape import MyShape, find_computed, shaped_columns
+from center.restore.my_survey import Survey, survey_rows
 from center.restore.names import Identifiers, split_table_name
-from center.restore.pg_session import one_line
-from center.restore.rows import SEQUENCES_TABLE, TableRows, is_always_token, join_cells
-from center.restore.target import Advance, Placement
-from evidence.rows.line import Cell, Token
+from center.restore.rows import SEQUENCES_TABLE, TableRows, is_always_token
+from center.restore.target import Advance, Placement, one_line
+from evidence.rows.line import Token
 from evidence.rows.schema import Schema
 
 _STAGED: Final = "~jinsuo~"
@@ -33,8 +34,6 @@ _MOST_CHARACTERS: Final = 64
 _MOST_FILE_BYTES: Final = 240
 _BATCH_BYTES: Final = 1 << 20
 _STEP_ROWS: Final = 2000
-_READ_BYTES: Final = 8 << 20
-_MOST_READ: Final = 1000
 _MOST_INDEXED: Final = 3072
 _PLAIN_SCHEMAS: Final = frozenset({"public", "dbo"})
 
@@ -100,7 +99,7 @@ class MysqlTarget:
             _clean(c.name) for c in rows.schema.columns
         )
         table = _Table(self._name_of(rows), f"{_STAGED}{len(self._tables)}", [])
-        surveys = _survey(rows)
+        surveys = survey_rows(rows)
         try:
             notes = self._load_as_can_be(rows, table, names, surveys, advance)
         except MySQLdb.Error as err:
@@ -151,7 +150,7 @@ class MysqlTarget:
                 yield from self._shape.read_sequences(session)
                 return
             table = self._tables[rows.name]
-            yield from _read_table(session, aside, table, rows.schema)
+            yield from read_table(session, aside, table.name, table.columns, rows.schema, has_key=bool(table.key))
         except MySQLdb.Error as err:
             raise TargetError(
                 f"{rows.name!r} cannot be read back: {one_line(err)}", hint="look at the server's log"
@@ -264,17 +263,6 @@ class MysqlTarget:
         advance(done)
 
 
-def _survey(rows: TableRows) -> list[Survey]:
-    surveys = [Survey(c.kind) for c in rows.schema.columns]
-    for line in rows.lines():
-        for survey, cell in zip(surveys, rows.cells(line), strict=True):
-            if isinstance(cell, Token):
-                survey.look_at_large(cell, rows.blob(cell))
-            elif cell is not None:
-                survey.look(cell)
-    return surveys
-
-
 def _plan(
     rows: TableRows, table: _Table, names: Sequence[str], surveys: list[Survey], attempt: _Attempt, text: str
 ) -> list[str]:
@@ -323,31 +311,6 @@ def _write_row(rows: TableRows, table: _Table, line: bytes, large: LargeCells) -
         else:
             values.append(column.write(cell))
     return b"(" + b",".join(values) + b")"
-
-
-def _read_table(session: MySession, aside: MySession, table: _Table, schema: Schema) -> Iterator[bytes]:
-    """Yield the lines; cells over `WHOLE_BYTES` are fetched in slices, by another session and the row's place."""
-    columns = table.columns
-    long = [i for i, c in enumerate(columns) if c.longest > WHOLE_BYTES]
-    cells = [c.expression.format(quote(c.name)) for c in columns]
-    lengths = [f"OCTET_LENGTH({quote(columns[i].name)})" for i in long]
-    for i, length in zip(long, lengths, strict=True):
-        cells[i] = f"IF({length} > {WHOLE_BYTES}, NULL, {cells[i]})"
-    hint = " FORCE INDEX (PRIMARY)" if table.key else ""
-    source = f"{quote(table.name)}{hint}"
-    sql = f"SELECT {', '.join([*cells, *lengths])} FROM {source}"  # noqa: S608 - quoted names
-    row_bytes = sum(min(c.longest, WHOLE_BYTES) for c in columns) + 1
-    reads: list[Callable[[bytes], bytes]] = [c.read for c in columns]
-    for number, row in enumerate(session.stream(sql, max(1, min(_MOST_READ, _READ_BYTES // row_bytes)))):
-        found: list[Cell] = [None if v is None else read(v) for read, v in zip(reads, row, strict=False)]
-        for i, length_at in zip(long, range(len(columns), len(row)), strict=True):
-            if row[i] is None and row[length_at] is not None:
-                found[i] = read_slices(aside, source, columns[i], number, _count(row, length_at))
-        yield join_cells(schema, found)
-
-
-def _count(row: Row, at: int) -> int:
-    return int(row[at] or 0)
 
 
 def _clean(name: str) -> str:

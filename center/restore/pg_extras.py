@@ -13,9 +13,9 @@ from typing import Final, Protocol
 import psycopg2
 
 from center.errors import TargetError
-from center.restore.pg_session import Session, one_line, quote
+from center.restore.pg_session import Session, quote
 from center.restore.rows import TableRows
-from center.restore.target import Advance
+from center.restore.target import Advance, one_line
 from evidence.errors import FormatError
 from evidence.rows.line import MAX_CELL_BYTES, Cell, Token, encode_line
 from evidence.rows.names import encode_name, parse_name

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 import psycopg2
 
 from center.restore.ddl import Stage, split_postgresql, stage_of, title_of
-from center.restore.pg_session import Session, one_line
+from center.restore.pg_session import Session
+from center.restore.target import one_line
 
 
 class PgShape:

@@ -27,10 +27,10 @@ from center.restore.pg_plan import (
     keep_type,
     plan_column,
 )
-from center.restore.pg_session import Session, one_line, quote
+from center.restore.pg_session import Session, quote
 from center.restore.pg_shape import PgShape
 from center.restore.rows import TableRows, is_always_token, join_cells, raw_as_value
-from center.restore.target import Advance, Placement
+from center.restore.target import Advance, Placement, one_line
 from evidence.rows.line import MAX_CELL_BYTES, NULL, Token, encode_field
 
 _MAX_NAME_BYTES = 63

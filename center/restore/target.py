@@ -11,6 +11,11 @@ Advance = Callable[[int], None]
 """Called with the number of rows that were handled since the last call."""
 
 
+def one_line(err: Exception) -> str:
+    """Give the words of a target's error on one line."""
+    return " ".join(str(err).split()) or type(err).__name__
+
+
 @dataclass(frozen=True, slots=True)
 class Placement:
     """Where a table was put. `notes`: what differs from the original, one line each; they may explain another root."""

@@ -12,7 +12,8 @@ import pytest
 from agent.collectors.mysql import MysqlCollector
 from center.errors import TargetError
 from center.restore import RestoreReport, open_target, restore
-from center.restore.my_plan import Survey, plan_column, write_text
+from center.restore.my_plan import plan_column, write_text
+from center.restore.my_survey import Survey
 from center.restore.my_types import find_own_type
 from center.restore.mysql import _size_of_table
 from evidence.rows.line import encode_line

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a restore may write: targets as they are typed."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,3 +87,18 @@ def test_names_of_our_own_and_logical_names_are_one_identifier() -> None:
     assert split_table_name("public.a\\.b") == ["public", "a.b"]
     assert split_table_name("\\@files") == ["@files"]
     assert split_table_name("@files") == ["@files"]
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("center.restore", {"psycopg2", "MySQLdb", "pyarrow"}),
+        ("center.restore.mysql", {"psycopg2", "pyarrow"}),
+        ("center.restore.postgresql", {"MySQLdb", "pyarrow"}),
+        ("center.restore.parquet", {"MySQLdb", "psycopg2"}),
+    ],
+)
+def test_a_driver_is_loaded_only_by_its_own_target(module: str, absent: set[str]) -> None:
+    code = f"import sys, {module}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert not absent & set(loaded)

@@ -6,10 +6,12 @@ does not fit is an error, never cut (`sql_mode`); a warning is an error, too. Th
 (`local_infile`): a center has keys. Knows no tables. Source: MySQL manual 5.1.11; decision 0050.
 """
 
+import configparser
 import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import MySQLdb
@@ -138,17 +140,32 @@ def _connect(place: MyPlace) -> object:
         options["ssl_mode"] = place.ssl_mode.replace("-", "_").upper()
     if place.ssl_ca is not None:
         options["ssl"] = {"ca": place.ssl_ca}
-    if "MYSQL_PWD" in os.environ:
-        options["password"] = os.environ["MYSQL_PWD"]
+    password = os.environ.get("MYSQL_PWD") or _read_password(Path("~/.my.cnf").expanduser())
+    if password:
+        options["password"] = password
     return _mysql.connect(
         user=place.user,
         database=place.database,
         conv={},
         charset="utf8mb4",
+        # The driver's own reading of option files could turn this on again, so we read the password from them ourselves.
         local_infile=0,
-        read_default_group="client",
         connect_timeout=_CONNECT_S,
         read_timeout=_SILENT_S,
         write_timeout=_SILENT_S,
         **options,
     )
+
+
+def _read_password(path: Path) -> str | None:
+    """Give the password for clients from an option file, if there is one."""
+    parser = configparser.ConfigParser(
+        allow_no_value=True, strict=False, interpolation=None, inline_comment_prefixes=None, delimiters=("=",)
+    )
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        parser.read_string("\n".join(line for line in lines if not line.startswith("!")))
+    except (OSError, ValueError, configparser.Error):
+        return None
+    found = parser.get("client", "password", fallback=None)
+    return None if found is None else found.removeprefix('"').removesuffix('"')

@@ -15,7 +15,7 @@ from center.restore import RestoreReport, open_target, restore
 from center.restore.my_plan import plan_column, write_text
 from center.restore.my_survey import Survey
 from center.restore.my_types import find_own_type
-from center.restore.mysql import _size_of_table
+from center.restore.mysql import MysqlTarget, _size_of_table
 from evidence.rows.line import encode_line
 from evidence.rows.schema import Column, Schema
 from evidence.rows.values import Kind
@@ -289,3 +289,29 @@ def test_an_own_text_type_compares_by_code_points() -> None:
         text="COLLATE y",
     )  # fmt: skip
     assert (planned.type, note) == ("varchar(9) COLLATE y", "")
+
+
+def test_the_server_never_gets_a_file_of_ours(
+    url: str, query: Query, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = tmp_path / "master.key"
+    secret.write_text("secret\n")
+    (tmp_path / ".my.cnf").write_text("[client]\nlocal-infile=1\n")
+    (tmp_path / ".my.cnf").chmod(0o600)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    query("CREATE TABLE stolen (line text)")
+    with closing(open_target(url)) as target:
+        assert isinstance(target, MysqlTarget)
+        with pytest.raises(MySQLdb.Error):
+            target._session.query(f"LOAD DATA LOCAL INFILE '{secret}' INTO TABLE stolen")
+    assert query("SELECT * FROM stolen") == []
+
+
+def test_the_password_may_stand_in_the_option_file(
+    mariadb_server: MariadbServer, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".my.cnf").write_text(f"[client]\npassword={mariadb_server.password}\ndefault-character-set=latin1\n")
+    (tmp_path / ".my.cnf").chmod(0o600)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("MYSQL_PWD")
+    assert _restore(url, nasty.composite(), nasty.large_cells()).is_equal

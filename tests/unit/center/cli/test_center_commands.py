@@ -271,6 +271,17 @@ def test_compare_streams_json_lines(folder: Path, capsys: pytest.CaptureFixture[
     assert events[-1] == {"event": "verdict", "equal": False}
 
 
+def test_ddl_of_the_whole_and_one_table_exclude_each_other(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = f"sqlite:///{tmp_path}/copy.db"
+    line = ("restore", "X013", "his", "2", "--to", target)
+    assert run(folder, *line, "--with-ddl", "--table", "patient") == 64
+    assert "exclude each other" in capsys.readouterr().err
+    assert run(folder, *line, "--with-programs") == 1
+    assert "takes no DDL" in capsys.readouterr().err
+
+
 def test_find_gives_rows_and_exit_code_1_without_any(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = stream(folder, capsys, "find", "X013", "his", "2", "patient", "--where", "name=患者5")
     assert [row["row"]["id"] for row in found] == ["5"]  # type: ignore[index]  # an object

@@ -46,6 +46,8 @@ def test_a_path_is_a_folder_which_is_made(tmp_path: Path) -> None:
         ("mysql://u@host/db?charset=gbk", "an option that is not known"),
         ("mysql://u@host:port/db", "is no number"),
         ("mysql://u:secret@h/db", "has a password"),
+        ("csv:", "names no folder"),
+        ("parquet:", "names no folder"),
         ("sqlite://", "names no SQLite file"),
         ("sqlite://copy.db", "names no SQLite file"),
         ("sqlite:///", "names no SQLite file"),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Does a migrated system hold what the old one held? Two stored snapshots of different sources, row by row, with causes.
 
-Tables are matched by the last part of their names without regard to case, or as told; columns by name, the same way. Rows
+Tables are matched by their names, or the last part of them, without regard to case, or as told; columns by name, the same way. Rows
 are matched by the key that either side declares, brought to a form that both have (`center.compare.causes`); tables
 without a key by all common columns. Both sides are sorted by that in bounded memory, then walked once. A row that is on
 one side only, a column that is missing, a table that was not read: all are differences, with counts.
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from center.registry.snapshots import Snapshot, SnapshotTable
 
 MOST_EXAMPLES: Final = 3
+SEQUENCES_TABLE: Final = "@sequences"
 _SEPARATOR: Final = b"\t\t"
 """Between what a row is matched by and its cells. The parts of the former are never empty, so the first one is it."""
 
@@ -105,7 +106,7 @@ def compare_systems(
         for old, new in pairs.items():
             yield _compare_tables(before, after, before.table(old), after.table(new))
         return
-    olds, news = _by_name(before), _by_name(after)
+    olds, news = _by_name(before, after)
     for name in sorted(olds.keys() | news.keys()):
         if len(olds.get(name, ())) == len(news.get(name, ())) == 1:
             yield _compare_tables(before, after, olds[name][0], news[name][0])
@@ -117,18 +118,37 @@ def compare_systems(
         yield from (Unmatched(o.name, is_before, f"not read: {o.reason}") for o in snapshot.manifest.omitted)
 
 
-def _by_name(snapshot: "Snapshot") -> dict[str, list["SnapshotTable"]]:
-    found: dict[str, list[SnapshotTable]] = {}
-    for table in snapshot.tables():
-        found.setdefault(_short(table.name), []).append(table)
-    return found
+_Tables = dict[str, list["SnapshotTable"]]
 
 
-def _short(name: str) -> str:
+def _by_name(before: "Snapshot", after: "Snapshot") -> tuple[_Tables, _Tables]:
+    """Give the tables of both by what they are matched by: the whole name if both have it, else its last part."""
+    whole = [{_parts(table.name) for table in snapshot.tables()} for snapshot in (before, after)]
+    sides: list[_Tables] = []
+    for snapshot in (before, after):
+        found: _Tables = {}
+        for table in snapshot.tables():
+            parts = _parts(table.name)
+            name = "\0".join(parts) if parts in whole[0] & whole[1] else parts[-1]
+            if table.name != SEQUENCES_TABLE or _has_same_shape(before, after, SEQUENCES_TABLE):
+                found.setdefault(name, []).append(table)
+        sides.append(found)
+    return sides[0], sides[1]
+
+
+def _parts(name: str) -> tuple[str, ...]:
     try:
-        return parse_name(name)[-1].casefold()
+        return tuple(part.casefold() for part in parse_name(name))
     except FormatError:
-        return name.casefold()
+        return (name.casefold(),)
+
+
+def _has_same_shape(before: "Snapshot", after: "Snapshot", name: str) -> bool:
+    """Tell whether both have a table of ours, and of one product: counters of different products are no records."""
+    if not (before.has_table(name) and after.has_table(name)):
+        return False
+    shapes = [[c.name for c in s.table(name).schema.columns] for s in (before, after)]
+    return shapes[0] == shapes[1]
 
 
 class _Side:

@@ -27,7 +27,9 @@ _PINNED: Final = (
     # Dates as other servers have kept them are data; a number 0 is not "the next one"; no other mode changes a value.
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION', "
     "character_set_results = NULL, time_zone = '+00:00', autocommit = 1, foreign_key_checks = 0, unique_checks = 1, "
-    "sql_select_limit = 18446744073709551615, sql_auto_is_null = 0, sql_big_selects = 1",
+    "sql_select_limit = 18446744073709551615, sql_auto_is_null = 0, sql_big_selects = 1, "
+    # Between two statements we may read the store for long, and between two rows hash large ones.
+    "wait_timeout = 86400, net_write_timeout = 3600",
 )
 _WHERE_KNOWN: Final = ("SET SESSION innodb_strict_mode = 0", "SET SESSION max_statement_time = 0")
 _CONNECT_S: Final = 20

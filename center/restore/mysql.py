@@ -120,6 +120,7 @@ class MysqlTarget:
 
     def finish(self) -> tuple[str, ...]:
         """Give all tables their names, in one step; what had these names is dropped just before."""
+        self._is_named = True
         if self._tables:
             self._name_tables()
         return () if self._shape is None else self._shape.complete()
@@ -127,7 +128,6 @@ class MysqlTarget:
     def _name_tables(self) -> None:
         fold = str.casefold if self._session.folds_names else str
         wanted = {fold(table.name) for table in self._tables.values()}
-        self._is_named = True
         try:
             for name, type_ in self._list():
                 if fold(name) in wanted:

@@ -140,6 +140,18 @@ def test_several_tables_of_one_name_must_be_paired_by_hand() -> None:
     assert match.is_equal()
 
 
+def test_tables_of_the_same_whole_name_are_matched_by_it() -> None:
+    events = _compare([nasty.keyless("A.T"), nasty.keyless("b.t")], [nasty.keyless("a.t"), nasty.keyless("B.T")])
+    assert [(e.before, e.after) for e in events if isinstance(e, TableMatch)] == [("A.T", "a.t"), ("b.t", "B.T")]
+    assert len(events) == 2
+
+
+def test_counters_that_one_product_alone_has_are_no_difference() -> None:
+    sequences = TableContent(Schema("@sequences", (Column("name", Kind.TEXT, False, "text"),), ("name",)), [b"s"])
+    assert len(_compare([nasty.keyless("t")], [nasty.keyless("t"), sequences])) == 1
+    assert len(_compare([nasty.keyless("t"), sequences], [nasty.keyless("t"), sequences])) == 2
+
+
 def test_a_pair_is_old_equals_new_and_both_must_be_there() -> None:
     assert parse_pair("a=b") == ("a", "b")
     assert parse_pair("a") == ("a", "a")

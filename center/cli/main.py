@@ -7,6 +7,7 @@ from pathlib import Path
 
 from center.cli.audit import Audit
 from center.cli.certify import Certify
+from center.cli.compare import Compare
 from center.cli.diff import Diff
 from center.cli.find import Find
 from center.cli.history import History
@@ -50,6 +51,7 @@ def make_program() -> Program:
             UnitRekey(),
             Snapshots(),
             Diff(),
+            Compare(),
             Find(),
             History(),
             Restore(),

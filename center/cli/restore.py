@@ -9,10 +9,10 @@ from center.cli.opening import add_snapshot, open_center, open_named
 from center.cli.unit import account
 from center.errors import CenterError
 from center.restore.places import open_target
-from center.restore.restore import RestoreReport, TableReport, restore
+from center.restore.restore import Ddl, RestoreReport, TableReport, restore
 from evidence.manifest.entry import Act
 from terminal.command import Examples, Parser
-from terminal.errors import EXIT_FAILED, EXIT_OK
+from terminal.errors import EXIT_FAILED, EXIT_OK, UsageError
 from terminal.language import Text
 from terminal.printer import Printer
 from terminal.progress import Bar
@@ -29,12 +29,12 @@ class Restore:
     name = "restore"
     help = Text(zh="恢复一个快照，并证明副本与原件一致", en="restore a snapshot and prove that the copy equals it")
     description = Text(
-        zh="TARGET：sqlite:///文件、postgresql://用户@主机/库，或一个目录（文件、CSV）。\n"
+        zh="TARGET：sqlite:///文件、postgresql://用户@主机/库、mysql://用户@主机/库，或一个目录（文件、CSV）。\n"
         "目标非空时拒绝，除非 --overwrite。写完后重新读取副本、按原密钥重算各表的根并比对；\n"
         "同时说明哪些内容不在根之内。有不符时退出码为 1。",
-        en="TARGET: sqlite:///FILE, postgresql://USER@HOST/DATABASE, or a folder (files, CSV). Never onto a non-empty\n"
-        "target unless --overwrite. Then the copy is read again, its roots computed and compared, and what is outside\n"
-        "the roots is said. Exit code 1 if a root differs.",
+        en="TARGET: sqlite:///FILE, postgresql://USER@HOST/DATABASE, mysql://USER@HOST/DATABASE, or a folder (files,\n"
+        "CSV). Never onto a non-empty target unless --overwrite. Then the copy is read again, its roots computed and\n"
+        "compared, and what is outside the roots is said. Exit code 1 if a root differs.",
     )
     examples = Examples(
         sh="jinsuo-center restore X013 his 412 --to postgresql://postgres@localhost/his_copy",
@@ -56,13 +56,36 @@ class Restore:
             action="store_true",
             help=Text(zh="允许替换目标中的同名内容", en="replace what has the same names"),
         )
+        parser.add(
+            "--with-ddl",
+            action="store_true",
+            help=Text(
+                zh="目标为同种空数据库时，按来源自己的 DDL 建表、约束、索引、视图、序列",
+                en="into an empty database of the same product: tables, constraints, indexes, views, sequences by the "
+                "source's own DDL",
+            ),
+        )
+        parser.add(
+            "--with-programs",
+            action="store_true",
+            help=Text(
+                zh="同上，并创建函数、触发器、事件等程序（否则只列出）",
+                en="as --with-ddl, and also functions, triggers, events, which are else only listed",
+            ),
+        )
 
     def run(self, args: argparse.Namespace, out: Printer) -> int:
         """Restore it, compare, log the act."""
+        ddl = Ddl.PROGRAMS if args.with_programs else Ddl.SHAPES if args.with_ddl else Ddl.NONE
+        if ddl is not Ddl.NONE and args.table:
+            raise UsageError(
+                Text(zh="--with-ddl 与 --table 不能同用", en="--with-ddl and --table exclude each other"),
+                hint=Text(zh="DDL 属于整个数据库", en="the DDL is that of the whole database"),
+            )
         with open_center(args, out) as center:
             snapshot = open_named(center, args)
             with closing(open_target(args.to)) as target, ExitStack() as stack:
-                report = restore(snapshot, target, args.table, args.overwrite, _Bars(out, stack).tell)
+                report = restore(snapshot, target, args.table, args.overwrite, _Bars(out, stack).tell, ddl)
             _record(center, report, out)
         _show(report, out)
         out.result(_describe(report))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Restore into a folder: files as files (`center.restore.files`), other tables as CSV (`center.restore.csv`).
+"""Restore into a folder: files as files (`center.restore.files`), other tables as CSV (`center.restore.csv`) or Parquet.
 
-Beside `NAME.csv` stands `NAME.schema.json`, the table's schema object, without which a cell's kind is a guess. Tables
+Beside `NAME.csv` or `NAME.parquet` stands `NAME.schema.json`, the table's schema object, without which a cell's kind is a guess. Tables
 and files get their names when they are whole; `finish` has the system write all of it to the disk.
 """
 
@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from center.errors import TargetError
 from center.restore.csv import encode_field, encode_large, encode_record, read_records
@@ -27,11 +27,48 @@ _UNSAFE = frozenset('/\\:*?"<>|')
 _STEP_ROWS = 1000
 
 
+class TableForm(Protocol):
+    """How a folder keeps tables. `suffix` ends the files' names."""
+
+    suffix: str
+
+    def write(self, rows: TableRows, file: BinaryIO, advance: Advance) -> tuple[str, ...]:
+        """Write a table; give notes, one line each. Raises: OSError."""
+
+    def read(self, rows: TableRows, path: Path) -> Iterator[bytes]:
+        """Yield the lines of a table that `write` wrote. Raises: OSError; FormatError if it is no such file."""
+
+
+class CsvForm:
+    """Tables as CSV."""
+
+    suffix = ".csv"
+
+    def write(self, rows: TableRows, file: BinaryIO, advance: Advance) -> tuple[str, ...]:
+        """Write a table."""
+        _write_table(rows, file, advance)
+        return ()
+
+    def read(self, rows: TableRows, path: Path) -> Iterator[bytes]:
+        """Yield the lines of a table."""
+        width = len(rows.schema.columns)
+        with path.open("rb", buffering=1 << 20) as file:
+            records = read_records(file)
+            names = next(records, None)
+            if names != [c.name.encode("utf-8") for c in rows.schema.columns]:
+                raise FormatError(f"the first record of {path} does not name the table's columns")
+            for cells in records:
+                if len(cells) != width:
+                    raise FormatError(f"a record of {path} has {len(cells)} fields, expected {width}")
+                yield join_cells(rows.schema, cells)
+
+
 class FolderTarget:
     """A folder as a `Target`."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or make the folder `path`. Raises: TargetError."""
+    def __init__(self, path: Path, form: TableForm | None = None) -> None:
+        """Open or make the folder `path`; `form` None: CSV. Raises: TargetError."""
+        self._form: TableForm = form or CsvForm()
         self.description = str(path)
         self._path = path
         self._names = Identifiers(_MAX_NAME_BYTES, str.casefold)
@@ -48,16 +85,16 @@ class FolderTarget:
         return f"{len(names)} entries such as {names[0]!r}" if names else None
 
     def load(self, rows: TableRows, advance: Advance) -> Placement:
-        """Make the files of `@files`, or the CSV file of any other table; see `Target`."""
+        """Make the files of `@files`, or the file of any other table; see `Target`."""
         if rows.is_files:
             self._tree = FileTree(self._path)
             return Placement(f"files below {self._path}", self._tree.load(rows, advance))
-        path = self._path / (self._take_name(rows.name) + ".csv")
+        path = self._path / (self._take_name(rows.name) + self._form.suffix)
         self._files[rows.name] = path
         temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             with temporary.open("xb", buffering=1 << 20) as file:
-                _write_table(rows, file, advance)
+                notes = self._form.write(rows, file, advance)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
@@ -66,10 +103,10 @@ class FolderTarget:
         finally:
             with suppress(FileNotFoundError):
                 temporary.unlink()
-        return Placement(path.name)
+        return Placement(path.name, notes)
 
     def save_document(self, name: str, body: bytes) -> str | None:
-        """Write a table's schema beside its CSV file, and any other document under its own name.
+        """Write a table's schema beside its file, and any other document under its own name.
 
         Where files were restored, documents lie beside the folder: in it, they would be files that the source never had.
         """
@@ -93,23 +130,14 @@ class FolderTarget:
         return ()
 
     def read_back(self, rows: TableRows) -> Iterator[bytes]:
-        """Yield the rows of the files or of the CSV file, as they stand in the folder."""
+        """Yield the rows of the files or of the table's file, as they stand in the folder."""
         if rows.is_files:
             assert self._tree is not None
             yield from self._tree.read_back(rows)
             return
         path = self._files[rows.name]
-        width = len(rows.schema.columns)
         try:
-            with path.open("rb", buffering=1 << 20) as file:
-                records = read_records(file)
-                names = next(records, None)
-                if names != [c.name.encode("utf-8") for c in rows.schema.columns]:
-                    raise FormatError(f"the first record of {path} does not name the table's columns")
-                for cells in records:
-                    if len(cells) != width:
-                        raise FormatError(f"a record of {path} has {len(cells)} fields, expected {width}")
-                    yield join_cells(rows.schema, cells)
+            yield from self._form.read(rows, path)
         except OSError as err:
             raise TargetError(f"{path} cannot be read back: {err}", hint="look at the disk") from err
 

@@ -16,11 +16,12 @@ from evidence.rows.names import parse_name
 
 @dataclass(slots=True)
 class Identifiers:
-    """Give out identifiers, each once. `fold` gives what the target takes for the same name."""
+    """Give out identifiers, each once. `fold` gives what the target takes for the same name, `size_of` how long it is."""
 
-    max_bytes: int
+    max_size: int
     fold: Callable[[str], str]
     is_reserved: Callable[[str], bool] = lambda _: False
+    size_of: Callable[[str], int] = lambda name: len(name.encode("utf-8", "surrogatepass"))
     _taken: set[str] = field(default_factory=set)
 
     def take(self, name: str) -> str:
@@ -28,11 +29,11 @@ class Identifiers:
         wanted = name.replace("\0", "_") or "_"
         if self.is_reserved(wanted):
             wanted = "_" + wanted
-        found = _cut(wanted, self.max_bytes)
+        found = self._cut(wanted, self.max_size)
         number = 2
         while self.fold(found) in self._taken:
             suffix = f"_{number}"
-            found = _cut(wanted, self.max_bytes - len(suffix)) + suffix
+            found = self._cut(wanted, self.max_size - self.size_of(suffix)) + suffix
             number += 1
         self._taken.add(self.fold(found))
         return found
@@ -40,6 +41,15 @@ class Identifiers:
     def take_all(self, names: Iterable[str]) -> tuple[str, ...]:
         """Give identifiers for `names`, in order."""
         return tuple(self.take(name) for name in names)
+
+    def _cut(self, name: str, max_size: int) -> str:
+        if self.size_of(name) <= max_size:
+            return name
+        # The hash keeps two long names apart whose beginnings are equal, and gives the same name every time.
+        mark = "~" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+        while self.size_of(name) > max_size - self.size_of(mark):
+            name = name[:-1]
+        return name + mark
 
 
 def split_table_name(name: str) -> list[str]:
@@ -53,12 +63,3 @@ def split_table_name(name: str) -> list[str]:
 def fold_ascii(name: str) -> str:
     """Fold the case of ASCII letters, as SQLite does."""
     return "".join(chr(ord(c) + 32) if "A" <= c <= "Z" else c for c in name)
-
-
-def _cut(name: str, max_bytes: int) -> str:
-    raw = name.encode("utf-8", "surrogatepass")
-    if len(raw) <= max_bytes:
-        return name
-    # The hash keeps two long names apart whose beginnings are equal, and gives the same name every time.
-    mark = "~" + hashlib.sha256(raw).hexdigest()[:8]
-    return raw[: max_bytes - len(mark)].decode("utf-8", "ignore") + mark

@@ -13,9 +13,9 @@ from typing import Final, Protocol
 import psycopg2
 
 from center.errors import TargetError
-from center.restore.pg_session import Session, one_line, quote
+from center.restore.pg_session import Session, quote
 from center.restore.rows import TableRows
-from center.restore.target import Advance
+from center.restore.target import Advance, one_line
 from evidence.errors import FormatError
 from evidence.rows.line import MAX_CELL_BYTES, Cell, Token, encode_line
 from evidence.rows.names import encode_name, parse_name
@@ -38,21 +38,25 @@ class Extra(Protocol):
         """Yield the lines of what there is. Raises: psycopg2.Error."""
 
 
-def find_extra(rows: TableRows) -> Extra | None:
-    """Give how a table is restored that is none in PostgreSQL; None for any other."""
+def find_extra(rows: TableRows, *, is_shaped: bool = False) -> Extra | None:
+    """Give how a table is restored that is none in PostgreSQL; None for any other.
+
+    `is_shaped`: the source's DDL has made the sequences.
+    """
     columns = tuple(column.name for column in rows.schema.columns)
     if not rows.is_postgresql:
         return None
     if (rows.name, columns) == ("@sequences", _SEQUENCE_COLUMNS):
-        return Sequences()
+        return Sequences(is_shaped=is_shaped)
     return LargeObjects() if (rows.name, columns) == ("@large_objects", _OBJECT_COLUMNS) else None
 
 
 class Sequences:
     """Sequences, with their last values where the agent could see them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_shaped: bool = False) -> None:
         self._names: dict[str, bool] = {}
+        self._is_shaped = is_shaped
 
     def load(self, session: Session, rows: TableRows, advance: Advance) -> list[str]:
         """Make each sequence, replacing an older one of the name."""
@@ -79,6 +83,14 @@ class Sequences:
         numbers = {k: int(texts[k] or "0") for k in ("start", "increment", "min", "max", "cache")}
         if texts["type"] not in _TYPES or len(_parts(name)) != 2:
             raise TargetError(f"the sequence {name!r} has the type {texts['type']!r}", hint="restore it by the DDL")
+        if not (self._is_shaped and session.query("SELECT pg_catalog.to_regclass(%s)", (_sql(name),))[0][0]):
+            self._create(session, name, texts, numbers)
+        last = texts["last_value"]
+        self._names[name] = last is not None
+        if last is not None:
+            session.query("SELECT pg_catalog.setval(%s, %s, %s)", (_sql(name), int(last), texts["is_called"] == "t"))
+
+    def _create(self, session: Session, name: str, texts: dict[str, str | None], numbers: dict[str, int]) -> None:
         session.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(_parts(name)[0])}")
         session.execute(f"DROP SEQUENCE IF EXISTS {_sql(name)}")
         session.execute(
@@ -86,10 +98,6 @@ class Sequences:
             f" MINVALUE {numbers['min']} MAXVALUE {numbers['max']} START {numbers['start']} CACHE {numbers['cache']}"
             f" {'CYCLE' if texts['cycle'] == 't' else 'NO CYCLE'}"
         )
-        last = texts["last_value"]
-        self._names[name] = last is not None
-        if last is not None:
-            session.query("SELECT pg_catalog.setval(%s, %s, %s)", (_sql(name), int(last), texts["is_called"] == "t"))
 
 
 class LargeObjects:

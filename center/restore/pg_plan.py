@@ -102,7 +102,7 @@ class Survey:
             return
         # JSON that large is not checked: as text it is exact too.
         self.is_unfit = self.is_unfit or self.kind in (Kind.JSON, Kind.INT, Kind.DECIMAL)
-        self.is_not_text = self.is_not_text or not _is_pg_stream(chunks)
+        self.is_not_text = self.is_not_text or not is_utf8_stream(chunks, with_nul=False)
 
 
 def plan_column(name: str, column: Column, survey: Survey, *, is_content: bool = False) -> tuple[PgColumn, str]:
@@ -202,12 +202,13 @@ def _is_pg_text(value: bytes) -> bool:
     return True
 
 
-def _is_pg_stream(chunks: Iterable[bytes]) -> bool:
+def is_utf8_stream(chunks: Iterable[bytes], *, with_nul: bool = True) -> bool:
+    """Tell whether chunks are UTF-8 together, and have no NUL unless `with_nul`; all of them are taken."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     is_text = True
     for chunk in chunks:
         try:
-            is_text = is_text and b"\0" not in chunk and decoder.decode(chunk) is not None
+            is_text = is_text and (with_nul or b"\0" not in chunk) and decoder.decode(chunk) is not None
         except UnicodeDecodeError:
             is_text = False
     try:

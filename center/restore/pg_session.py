@@ -13,6 +13,7 @@ import psycopg2
 from psycopg2.extensions import connection as Connection
 
 from center.errors import TargetError
+from center.restore.target import one_line
 
 _SETTINGS = (
     "SET client_encoding = 'UTF8'",
@@ -104,8 +105,3 @@ class Session:
 def quote(identifier: str) -> str:
     """Quote an identifier for SQL."""
     return '"' + identifier.replace('"', '""') + '"'
-
-
-def one_line(err: Exception) -> str:
-    """Give an error's words on one line."""
-    return " ".join(str(err).split()) or type(err).__name__

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `--to TARGET` names: `sqlite:///PATH`, `postgresql://…`, or a folder.
+"""What `--to TARGET` names: `sqlite:///PATH`, `postgresql://…`, `mysql://…`, `csv:DIR`, `parquet:DIR`, or a folder.
 
-`sqlite:///copy.db` is relative, `sqlite:////srv/copy.db` absolute. A PostgreSQL URL has no password: command lines are
-seen by others; it comes from PGPASSWORD or ~/.pgpass, as libpq reads them.
+`sqlite:///copy.db` is relative, `sqlite:////srv/copy.db` absolute. A URL of a server has no password: command lines are
+seen by others; it comes from PGPASSWORD or ~/.pgpass as libpq reads them, from MYSQL_PWD or ~/.my.cnf.
 """
 
 from importlib.util import find_spec
@@ -15,7 +15,8 @@ from center.restore.sqlite import SqliteTarget
 from center.restore.target import Target
 from terminal.errors import UsageError
 
-_FORMS = "write sqlite:///PATH, postgresql://USER@HOST:PORT/DATABASE, or the path of a folder"
+_FORMS = "write sqlite:///PATH, postgresql://USER@HOST:PORT/DATABASE, mysql://USER@HOST:PORT/DATABASE, or the path of a folder"
+_MYSQL_OPTIONS = frozenset({"socket", "ssl_mode", "ssl_ca"})
 
 
 def open_target(text: str) -> Target:
@@ -24,13 +25,33 @@ def open_target(text: str) -> Target:
     if not sign:
         if not text:
             raise UsageError("the target of the restore is empty", hint=_FORMS)
-        return FolderTarget(Path(text))
+        return _open_folder(text)
     if scheme == "sqlite":
         return SqliteTarget(_sqlite_path(text))
     if scheme in ("postgresql", "postgres"):
-        _check_no_password(text)
+        _check_no_password(text, "PGPASSWORD or write it into ~/.pgpass")
         return _open_postgresql(text)
+    if scheme in ("mysql", "mariadb"):
+        _check_no_password(text, "MYSQL_PWD or write it into ~/.my.cnf")
+        return _open_mysql(text)
     raise UsageError(f"{scheme}:// is no kind of target that a restore knows", hint=_FORMS)
+
+
+def _open_folder(text: str) -> Target:
+    form, sign, path = text.partition(":")
+    if not sign or form not in ("csv", "parquet"):
+        return FolderTarget(Path(text))
+    if not path:
+        raise UsageError(f"{text} names no folder", hint=_FORMS)
+    if form == "csv":
+        return FolderTarget(Path(path))
+    if find_spec("pyarrow") is None:  # pragma: no cover - the tests' environment has it
+        raise TargetError(
+            "restoring to Parquet needs pyarrow, which is not installed", hint="pip install 'jinsuo[parquet]'"
+        )
+    from center.restore.parquet import ParquetForm
+
+    return FolderTarget(Path(path), ParquetForm())
 
 
 def _sqlite_path(text: str) -> Path:
@@ -52,7 +73,30 @@ def _open_postgresql(text: str) -> Target:
     return PostgresqlTarget(text, text.split("?")[0])
 
 
-def _check_no_password(text: str) -> None:
+def _open_mysql(text: str) -> Target:
+    parts = urlsplit(text)
+    options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    database = unquote(parts.path.removeprefix("/"))
+    try:
+        port = parts.port or 3306
+    except ValueError as err:
+        raise UsageError(f"the target's port is no number: {err}", hint=_FORMS) from err
+    if not database or not parts.username or not set(options) <= _MYSQL_OPTIONS:
+        raise UsageError(
+            f"{text} names no account or no database, or has an option that is not known",
+            hint=f"{_FORMS}; options of mysql:// are {', '.join(sorted(_MYSQL_OPTIONS))}",
+        )
+    if find_spec("MySQLdb") is None:  # pragma: no cover - the tests' environment has it
+        raise TargetError(
+            "restoring to MySQL needs mysqlclient, which is not installed", hint="pip install 'jinsuo[mysql]'"
+        )
+    from center.restore.my_session import MyPlace
+    from center.restore.mysql import MysqlTarget
+
+    return MysqlTarget(MyPlace(unquote(parts.username), parts.hostname or "127.0.0.1", port, database, **options))
+
+
+def _check_no_password(text: str, where: str) -> None:
     try:
         parts = urlsplit(text)
         has_password = parts.password is not None or "password" in parse_qs(parts.query)
@@ -61,5 +105,5 @@ def _check_no_password(text: str) -> None:
     if has_password:
         raise UsageError(
             "the target's URL has a password, which others on this machine can see",
-            hint="leave it out of the URL, and set PGPASSWORD or write it into ~/.pgpass",
+            hint=f"leave it out of the URL, and set {where}",
         )

@@ -27,9 +27,10 @@ from center.restore.pg_plan import (
     keep_type,
     plan_column,
 )
-from center.restore.pg_session import Session, one_line, quote
+from center.restore.pg_session import Session, quote
+from center.restore.pg_shape import PgShape
 from center.restore.rows import TableRows, is_always_token, join_cells, raw_as_value
-from center.restore.target import Advance, Placement
+from center.restore.target import Advance, Placement, one_line
 from evidence.rows.line import MAX_CELL_BYTES, NULL, Token, encode_field
 
 _MAX_NAME_BYTES = 63
@@ -55,6 +56,8 @@ class _Table:
     name: str
     columns: list[PgColumn]
     too_large: int = 0
+    computed: frozenset[str] = frozenset()
+    """Columns that the server fills by itself."""
 
     @property
     def sql(self) -> str:
@@ -74,6 +77,16 @@ class PostgresqlTarget:
         self._tables: dict[str, _Table] = {}
         self._extras: dict[str, Extra] = {}
         self._session = Session(dsn, description)
+        self._shape: PgShape | None = None
+
+    def prepare(self, rows: TableRows, ddl: bytes, *, with_programs: bool) -> tuple[str, ...]:
+        """Make the source's own types, sequences and tables; see `ShapedTarget`."""
+        if not rows.is_postgresql:
+            raise TargetError(
+                "the source is no PostgreSQL, so its DDL says nothing to one", hint="restore without --with-ddl"
+            )
+        self._shape = PgShape(self._session, ddl.decode("utf-8", "replace"), with_programs=with_programs)
+        return self._shape.make()
 
     def find_content(self) -> str | None:
         """Give the names of some tables, views and sequences that no extension brought."""
@@ -85,15 +98,19 @@ class PostgresqlTarget:
 
     def load(self, rows: TableRows, advance: Advance) -> Placement:
         """Make the table and fill it; see `Target`."""
-        extra = find_extra(rows)
+        extra = find_extra(rows, is_shaped=self._shape is not None)
         if extra is not None:
             return self._load_extra(rows, extra, advance)
         columns = rows.schema.columns
         names = Identifiers(_MAX_NAME_BYTES, str, _SYSTEM_COLUMNS.__contains__).take_all(c.name for c in columns)
         schema, name = self._place(rows.name)
         try:
-            table, notes = self._load_as_can_be(rows, schema, name, names, advance)
-            notes += self._add_rules(rows, table)
+            if self._shape is not None and self._shape.has_table(schema, name):
+                table = self._load_shaped(rows, self._shape, schema, name, advance)
+                notes: list[str] = []
+            else:
+                table, notes = self._load_as_can_be(rows, schema, name, names, advance)
+                notes += self._add_rules(rows, table)
         except psycopg2.Error as err:
             raise self._refuse(name, err) from err
         self._tables[rows.name] = table
@@ -107,9 +124,10 @@ class PostgresqlTarget:
         return None
 
     def finish(self) -> tuple[str, ...]:
-        """Commit."""
+        """Make what the source's DDL has beside the tables, if it was given; commit."""
+        notes = self._shape.complete() if self._shape is not None else ()
         self._session.commit()
-        return ()
+        return notes
 
     def read_back(self, rows: TableRows) -> Iterator[bytes]:
         """Yield the rows as a new connection sees them."""
@@ -162,6 +180,14 @@ class PostgresqlTarget:
             notes.insert(0, f"not in the source's own types, which the database refuses: {one_line(err)}")
         return table, notes
 
+    def _load_shaped(self, rows: TableRows, shape: PgShape, schema: str, name: str, advance: Advance) -> _Table:
+        """Fill a table that the source's DDL has made."""
+        columns = [keep_type(c.name, c) for c in rows.schema.columns]
+        table = _Table(schema, name, columns, computed=frozenset(shape.generated_columns(schema, name)))
+        with self._session.savepoint():
+            self._copy_in(table, _copy_lines(rows, table, advance))
+        return table
+
     def _load_extra(self, rows: TableRows, extra: Extra, advance: Advance) -> Placement:
         try:
             with self._session.savepoint():
@@ -203,7 +229,8 @@ class PostgresqlTarget:
         reader = LineReader(lines)
         try:
             with self._session.connection.cursor() as cursor:
-                cursor.copy_expert(f"COPY {table.sql} FROM STDIN", reader, READ_BYTES)
+                columns = ", ".join(quote(c.name) for c in table.columns if c.name not in table.computed)
+                cursor.copy_expert(f"COPY {table.sql} ({columns}) FROM STDIN", reader, READ_BYTES)
         except psycopg2.Error:
             if reader.error is not None:
                 raise reader.error from None
@@ -260,7 +287,8 @@ def _plan(rows: TableRows, names: Sequence[str], is_own: Callable[[str], bool]) 
 def _copy_lines(rows: TableRows, table: _Table, advance: Advance) -> Iterator[bytes]:
     """Yield lines for COPY FROM."""
     columns = table.columns
-    is_plain = all(not c.write and not c.prefix for c in columns)
+    is_plain = all(not c.write and not c.prefix for c in columns) and not table.computed
+    kept = [i for i, c in enumerate(columns) if c.name not in table.computed]
     width = len(columns)
     large = _large_cell(rows, table)
     count = 0
@@ -268,7 +296,9 @@ def _copy_lines(rows: TableRows, table: _Table, advance: Advance) -> Iterator[by
         if is_plain and b"\\@" not in line:
             yield line + _TRAILING_NULL * (width - 1 - line.count(b"\t"))
         else:
-            yield encode_fields(columns, line.split(b"\t"), large)
+            fields = line.split(b"\t")
+            fields += [NULL] * (width - len(fields))
+            yield encode_fields([columns[i] for i in kept], [fields[i] for i in kept], large)
         count += 1
         if count == _STEP_ROWS:
             advance(count)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Give an agency its data back, and prove that the copy is what was snapshotted.
 
-1. The target is empty, unless the caller said that it may be written over.
+1. The target is empty, unless the caller said that it may be written over. If it shall have the source's own DDL, the
+   tables are made by that; the rest of it (constraints, indexes, views) is run when the rows are there.
 2. Every table is loaded, whatever its source was, in the nearest exact form that the target has.
 3. Documents (DDL) are kept beside; everything is made durable.
 4. Each copy is read back from the target and hashed again under the original's names, schema and secret: its root,
@@ -13,18 +14,30 @@ Source: design, promise 4. The read-back knows nothing of what was loaded.
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final
 
 from center.errors import NotFoundError, StoreError, TargetError
 from center.restore.readback import Differences, canonical_order, compute_tree, find_differences
 from center.restore.rows import TableRows
-from center.restore.target import Placement, Target
+from center.restore.target import Placement, ShapedTarget, Target
 from evidence.digest import Sha256
 from evidence.errors import EvidenceError
 from evidence.manifest.manifest import SCHEMA_PREFIX
 
 if TYPE_CHECKING:
     from center.registry.snapshots import Snapshot
+
+DDL_DOCUMENT: Final = "ddl.sql"
+
+
+class Ddl(Enum):
+    """How much of the source's own DDL is run."""
+
+    NONE = auto()
+    SHAPES = auto()
+    PROGRAMS = auto()
+
 
 OUTSIDE_ROOTS = (
     "indexes, constraints other than key and NOT NULL, defaults, views, functions, triggers: see the DDL document",
@@ -88,9 +101,11 @@ def restore(
     tables: Collection[str] | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
+    ddl: Ddl = Ddl.NONE,
 ) -> RestoreReport:
     """Restore `tables` (None: all) of `snapshot` into `target`, read them back and compare.
 
+    `ddl`: also run the source's own DDL, into an empty target of the same product; what of it is refused is noted.
     Raises: NotFoundError for a table that the snapshot does not have; TargetError if the target is not empty (unless
     `overwrite`) or cannot finish. A table that is damaged in the store, or that the target cannot take, is in the
     report with the reason, and the others are restored.
@@ -103,9 +118,10 @@ def restore(
             f"{target.description} is not empty: it has {content}",
             hint="restore to an empty place, or say --overwrite: tables and files of the same names are then replaced",
         )
+    made = _prepare(snapshot, target, chosen, ddl, content)
     placements = [_load(rows, target, progress) for rows in chosen]
     documents = _save_documents(snapshot, target, chosen)
-    notes = target.finish()
+    notes = (*made, *target.finish())
     reports = [
         _verify(snapshot, rows, placement, target, progress) for rows, placement in zip(chosen, placements, strict=True)
     ]
@@ -132,6 +148,21 @@ def _choose(snapshot: "Snapshot", tables: Collection[str] | None) -> list[TableR
                 f"the snapshot has no table {name!r}", hint=f"its tables are: {', '.join(list(known)[:20])}"
             )
     return [TableRows(snapshot, table) for name, table in known.items() if tables is None or name in tables]
+
+
+def _prepare(
+    snapshot: "Snapshot", target: Target, chosen: list[TableRows], ddl: Ddl, content: str | None
+) -> tuple[str, ...]:
+    """Give the target the source's own shapes, if they are wanted."""
+    if ddl is Ddl.NONE or not chosen:
+        return ()
+    if not isinstance(target, ShapedTarget):
+        raise TargetError(f"{target.description} takes no DDL", hint="restore without --with-ddl")
+    if content is not None:
+        raise TargetError(
+            f"{target.description} is not empty: it has {content}", hint="with --with-ddl, restore to an empty database"
+        )
+    return target.prepare(chosen[0], snapshot.document(DDL_DOCUMENT), with_programs=ddl is Ddl.PROGRAMS)
 
 
 def _load(rows: TableRows, target: Target, progress: Progress) -> Placement | str:

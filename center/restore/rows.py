@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 FILES_TABLE: Final = "@files"
 SEQUENCES_TABLE: Final = "@sequences"
 _CONTENT: Final = "content"
+_READ_FROM: Final = ("read from MySQL ", "read from MariaDB ")
 
 
 class TableRows:
@@ -35,8 +36,18 @@ class TableRows:
     @property
     def is_postgresql(self) -> bool:
         """Tell whether the source is PostgreSQL, whose type texts another PostgreSQL understands."""
-        # The position is `-` where the account may not see the log's; sequences as a table only PostgreSQL has.
-        return self._snapshot.manifest.position.startswith("pg ") or self._snapshot.has_table(SEQUENCES_TABLE)
+        # The position is `-` where the account may not see the log's; MariaDB has sequences too, of another shape.
+        if self._snapshot.manifest.position.startswith("pg "):
+            return True
+        if not self._snapshot.has_table(SEQUENCES_TABLE):
+            return False
+        return "last_value" in {c.name for c in self._snapshot.table(SEQUENCES_TABLE).schema.columns}
+
+    @property
+    def is_mysql(self) -> bool:
+        """Tell whether the source is MySQL or MariaDB, whose type texts another one understands."""
+        manifest = self._snapshot.manifest
+        return manifest.position.startswith("mysql ") or any(note.startswith(_READ_FROM) for note in manifest.notes)
 
     @property
     def is_files(self) -> bool:

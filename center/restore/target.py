@@ -3,12 +3,17 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from center.restore.rows import TableRows
 
 Advance = Callable[[int], None]
 """Called with the number of rows that were handled since the last call."""
+
+
+def one_line(err: Exception) -> str:
+    """Give the words of a target's error on one line."""
+    return " ".join(str(err).split()) or type(err).__name__
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +59,15 @@ class Target(Protocol):
 
     def close(self) -> None:
         """Let go of the target."""
+
+
+@runtime_checkable
+class ShapedTarget(Protocol):
+    """A target that can be given the source's own shapes, if it is the same product."""
+
+    def prepare(self, rows: TableRows, ddl: bytes, *, with_programs: bool) -> tuple[str, ...]:
+        """Take the source's DDL; call it after `find_content` and before the first `load`. `rows`: any table of it.
+
+        Tables are then made as the DDL says; `finish` makes what comes after the rows. Gives notes, one line each.
+        Raises: TargetError if the source is another product.
+        """

@@ -16,6 +16,7 @@ from evidence.rows.schema import Column, Schema
 from evidence.rows.values import Kind
 from tests.fakes import nasty
 from tests.fakes.snapshot import SourceHistory, TableContent
+from tests.servers.mariadb import MariadbServer
 from tests.servers.postgresql import PostgresServer
 
 Open = Callable[[], Target]
@@ -30,13 +31,20 @@ CONTENTS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "folder"])
+@pytest.fixture(params=["sqlite", "postgresql", "mysql", "folder", "parquet"])
 def open_place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
     """Give what opens one place, again and again."""
     if request.param == "sqlite":
         return lambda: open_target(f"sqlite:///{tmp_path}/copy.db")
     if request.param == "folder":
-        return lambda: open_target(f"{tmp_path}/copy")
+        return lambda: open_target(f"csv:{tmp_path}/copy")
+    if request.param == "parquet":
+        return lambda: open_target(f"parquet:{tmp_path}/copy")
+    if request.param == "mysql":
+        mariadb: MariadbServer = request.getfixturevalue("mariadb_server")
+        name: str = request.getfixturevalue("mariadb_database")
+        monkeypatch.setenv("MYSQL_PWD", mariadb.password)
+        return lambda: open_target(f"mysql://{mariadb.user}@{mariadb.host}:{mariadb.port}/{name}")
     server: PostgresServer = request.getfixturevalue("postgres_server")
     database: str = request.getfixturevalue("postgres_database")
     monkeypatch.setenv("PGPASSWORD", server.password)
@@ -48,7 +56,7 @@ def _restore(open_place: Open, *tables: TableContent, position: str = "-", overw
         return restore(SourceHistory(position=position).take(*tables), target, overwrite=overwrite)
 
 
-@pytest.mark.parametrize("position", ["-", "pg 0/16B3748"])
+@pytest.mark.parametrize("position", ["-", "pg 0/16B3748", "mysql binlog.000001:4"])
 def test_every_value_comes_back_with_an_equal_root(open_place: Open, position: str) -> None:
     report = _restore(open_place, *CONTENTS, position=position)
     assert [(t.name, t.error, t.differences) for t in report.tables if not t.is_equal] == []

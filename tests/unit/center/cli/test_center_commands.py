@@ -252,6 +252,36 @@ def test_diff_shows_so_many_rows_and_says_that_there_are_more(folder: Path, caps
     assert "--limit 0" in text
 
 
+def test_compare_groups_differences_of_two_systems_by_cause(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(folder, "compare", "X013", "his", "1", "--with", "X013", "his", "2", "--table", "patient") == 1
+    text = capsys.readouterr().out
+    assert "really different, 2 cells" in text
+    assert "[17] 病历17 → 改过的病历" in text or "→ 改过的病历" in text
+    assert "different: X013/his#1 and X013/his#2" in text
+    assert run(folder, "compare", "X013", "his", "2", "--with", "X013", "his", "latest", lang="zh") == 0
+    assert "一致：X013/his#2 与 X013/his#2" in capsys.readouterr().out
+
+
+def test_compare_streams_json_lines(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    events = stream(folder, capsys, "compare", "X013", "his", "1", "--with", "X013", "his", "2", "--accept", "scale")
+    assert (events[0]["event"], events[0]["accepted"]) == ("snapshots", ["scale"])
+    tables = {event["before"]: event for event in events if event["event"] == "table"}
+    assert tables["patient"]["causes"] == {"different": 2}
+    assert tables["patient"]["matched_by"] == ["id"]
+    assert events[-1] == {"event": "verdict", "equal": False}
+
+
+def test_ddl_of_the_whole_and_one_table_exclude_each_other(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = f"sqlite:///{tmp_path}/copy.db"
+    line = ("restore", "X013", "his", "2", "--to", target)
+    assert run(folder, *line, "--with-ddl", "--table", "patient") == 64
+    assert "exclude each other" in capsys.readouterr().err
+    assert run(folder, *line, "--with-programs") == 1
+    assert "takes no DDL" in capsys.readouterr().err
+
+
 def test_find_gives_rows_and_exit_code_1_without_any(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = stream(folder, capsys, "find", "X013", "his", "2", "patient", "--where", "name=患者5")
     assert [row["row"]["id"] for row in found] == ["5"]  # type: ignore[index]  # an object

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a restore may write: targets as they are typed."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,7 +40,14 @@ def test_a_path_is_a_folder_which_is_made(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("", "is empty"),
-        ("mysql://host/db", "mysql:// is no kind of target"),
+        ("oracle://host/db", "oracle:// is no kind of target"),
+        ("mysql://host/db", "names no account or no database"),
+        ("mysql://u@host", "names no account or no database"),
+        ("mysql://u@host/db?charset=gbk", "an option that is not known"),
+        ("mysql://u@host:port/db", "is no number"),
+        ("mysql://u:secret@h/db", "has a password"),
+        ("csv:", "names no folder"),
+        ("parquet:", "names no folder"),
         ("sqlite://", "names no SQLite file"),
         ("sqlite://copy.db", "names no SQLite file"),
         ("sqlite:///", "names no SQLite file"),
@@ -80,3 +89,18 @@ def test_names_of_our_own_and_logical_names_are_one_identifier() -> None:
     assert split_table_name("public.a\\.b") == ["public", "a.b"]
     assert split_table_name("\\@files") == ["@files"]
     assert split_table_name("@files") == ["@files"]
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("center.restore", {"psycopg2", "MySQLdb", "pyarrow"}),
+        ("center.restore.mysql", {"psycopg2", "pyarrow"}),
+        ("center.restore.postgresql", {"MySQLdb", "pyarrow"}),
+        ("center.restore.parquet", {"MySQLdb", "psycopg2"}),
+    ],
+)
+def test_a_driver_is_loaded_only_by_its_own_target(module: str, absent: set[str]) -> None:
+    code = f"import sys, {module}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert not absent & set(loaded)

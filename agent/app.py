@@ -54,7 +54,7 @@ from agent.snapshot.attended import GuardedCollector
 from agent.snapshot.compare import compare_source
 from agent.snapshot.progress import Progress
 from agent.snapshot.run import Desk, SourceRun, manifest_path, receipt_path
-from agent.snapshot.supervised import Machine, SupervisedRun, check_pause
+from agent.snapshot.supervised import COMPARED, Machine, SupervisedRun, check_pause
 from agent.spool import Spool
 from agent.transport.base import SendPace, Transport, unpaced
 from agent.transport.send import Parties
@@ -212,7 +212,7 @@ class Agent:
                 self.folder / "reading" / name, supervised.throttle.read,
             )  # fmt: skip
             rows = sum(table.rows_live or 0 for table in comparison.tables)
-            supervised.note("compared", sequence=comparison.sequence, rows=rows)
+            supervised.note(COMPARED, sequence=comparison.sequence, rows=rows)
             return comparison
 
     def loads(self, source: str | None) -> Sequence[LoadReport]:

@@ -28,6 +28,7 @@ from bench._world import BIN, CenterProcess, machine, measure, snapshot, table
 from tests.servers.postgresql import PostgresServer, find_binary
 
 _LOOK_S = 0.2
+_ALONE_S = 18
 _OURS = "SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0) FROM pg_stat_activity WHERE application_name = 'jinsuo'"
 _WAITING = """
     SELECT coalesce(max(extract(epoch FROM clock_timestamp() - l.waitstart)), 0) FROM pg_locks l
@@ -70,6 +71,7 @@ def main() -> None:
         pgbench(server, "-i", "-q", "-s", str(options.scale))
         agents = {
             "off": ("normal", "{max_latency: null}"),
+            "by default: low priority, latency": ("low", "{max_latency: 8}"),
             f"on: low priority, {options.rate}/s, latency": ("low", f"{{read_rate: {options.rate}, max_latency: 5}}"),
         }
         with CenterProcess(root / "center") as center:
@@ -127,9 +129,12 @@ def print_table(rounds: dict[str, list[Round]]) -> None:
 
 def one_round(server: PostgresServer, folder: Path, root: Path, clients: int) -> Round:
     """Measure pgbench alone, then beside a snapshot from its begin to its end."""
-    began = time.time()
-    run_pgbench(server, root, clients, 20)
-    alone = read_log(root, began + 2, began + 20)
+    with PgbenchBeside(server, root, clients):
+        time.sleep(2)
+        began = time.time()
+        time.sleep(_ALONE_S)
+        ended = time.time()
+    alone = read_log(root, began, ended)
     with PgbenchBeside(server, root, clients), Watching(server) as watching:
         time.sleep(2)
         began = time.time()
@@ -157,7 +162,7 @@ class PgbenchBeside:
 
     def _run(self) -> None:
         while not self._is_over.is_set():
-            run_pgbench(*self._arguments, keep=True)
+            run_pgbench(*self._arguments)
 
 
 class Watching:
@@ -216,10 +221,8 @@ def make_agent(server: PostgresServer, center: CenterProcess, folder: Path, prio
     return folder
 
 
-def run_pgbench(server: PostgresServer, root: Path, clients: int, seconds: int, *, keep: bool = False) -> None:
+def run_pgbench(server: PostgresServer, root: Path, clients: int, seconds: int) -> None:
     """Let clients work for so long; the log of each transaction lies in `root`."""
-    if not keep:
-        clear_log(root)
     pgbench(server, "-n", "-c", str(clients), "-T", str(seconds), "--log", f"--log-prefix={root / 'work'}")
 
 

@@ -89,10 +89,13 @@ class Collector(Protocol):
     """Read one configured source. Never writes to it."""
 
     def open_view(self) -> AbstractContextManager[View]:
-        """Open one state of the source. Raises: SourceError and its kin."""
+        """Open one state of the source. Raises: SourceError and its kin; LoginError for a refused account or password."""
 
     def check(self) -> Sequence[Finding]:
-        """Examine rights, encodings, dangers; never raises for what it finds."""
+        """Examine rights, encodings, dangers; never raises for what it finds.
+
+        Where the source cannot be opened, the finding has the error's code: refused logins are counted by it.
+        """
 
     def grants(self) -> str:
         """Give the SQL (or the words) that make the read-only account this source needs."""

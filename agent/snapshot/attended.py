@@ -7,6 +7,7 @@
 Neither changes what is read. The view that the recipe gets is the collector's own.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TypeVar
@@ -28,6 +29,7 @@ from agent.logins import LoginGuard
 from agent.throttle import Throttle
 from terminal.language import Language, Text
 
+log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
@@ -73,9 +75,9 @@ class GuardedCollector:
         findings = self._collector.check()
         codes = {finding.code for finding in findings}
         if LoginError.code in codes:
-            self._guard.note_refusal()
+            self._count(self._guard.note_refusal)
         elif codes == {""}:
-            self._guard.clear()
+            self._count(self._guard.clear)
         return findings
 
     def grants(self) -> str:
@@ -94,10 +96,17 @@ class GuardedCollector:
             try:
                 session = closing.enter_context(open_session())
             except LoginError:
-                self._guard.note_refusal()
+                self._count(self._guard.note_refusal)
                 raise
-            self._guard.clear()
+            self._count(self._guard.clear)
             yield session
+
+    def _count(self, act: Callable[[], None]) -> None:
+        """Count; what the source said must not be hidden by a full disk here."""
+        try:
+            act()
+        except OSError as err:
+            log.warning("login not counted", extra={"why": err.strerror or str(err)})
 
 
 class AttendedCollector:

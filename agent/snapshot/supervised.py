@@ -17,11 +17,14 @@ from agent.errors import AgentError
 from agent.host import Host
 from agent.latency import Latency
 from agent.load import LoadLog, LoadReport
+from agent.outcome import Stage
 from agent.pausing import PauseFile
 from agent.snapshot.attended import AttendedCollector, GuardedCollector
 from agent.throttle import Limits, Surroundings, Throttle, parse_quiet_hours
 
 log = logging.getLogger(__name__)
+COMPARED = "compared"
+_WHOLE = frozenset({COMPARED, *(stage.value for stage in Stage)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,4 +158,4 @@ def limits_of(settings: SourceThrottle) -> Limits:
 
 def _last_size(reports: list[LoadReport]) -> int | None:
     """Give what the last run read that came to its end, or None."""
-    return next((r.read_bytes for r in reversed(reports) if not r.outcome.startswith("JS-") and r.read_bytes), None)
+    return next((r.read_bytes for r in reversed(reports) if r.outcome in _WHOLE and r.read_bytes), None)

@@ -38,7 +38,10 @@ from agent.holdings import Holdings
 from agent.identity import Identity, enroll, is_enrolled
 from agent.journal import Journal, JournalEntry, State
 from agent.lock import RunLock
-from agent.outcome import AgentStatus, Comparison, Enrolment, Left, Outcome, Plan, SourceStatus, Stage, TablePlan
+from agent.outcome import AgentStatus, Comparison, Enrolment, Left, Outcome, SourceStatus, Stage
+from agent.plan.figures import Plan, Question
+from agent.plan.planning import Desk as PlanDesk
+from agent.plan.planning import make_plan
 from agent.secrets import Secrets
 from agent.snapshot.compare import compare_source
 from agent.snapshot.progress import Progress
@@ -176,13 +179,7 @@ class Agent:
 
     def collector(self, name: str) -> Collector:
         """Give the collector of a configured source. Raises: SourceError if there is no such source."""
-        source = self.config.find_source(name)
-        if source is None:
-            known = ", ".join(s.name for s in self.config.sources) or "none"
-            raise SourceError(
-                f"agent.yaml has no source {name!r}", hint=f"its sources are: {known}; add one under `sources:`"
-            )
-        return self._make_collector(source)
+        return self._make_collector(self._find_source(name))
 
     def source_names(self) -> Sequence[str]:
         """Give the names of the configured sources, in the order of the file."""
@@ -240,13 +237,22 @@ class Agent:
         """Give the SQL or the words that make the read-only account of the source."""
         return self.collector(source).grants()
 
-    def plan(self, source: str) -> Plan:
+    def plan(self, name: str, question: Question, progress: Progress) -> Plan:
         """Measure what a snapshot of the source will take. Raises: SourceError and its kin."""
-        with self.collector(source).open_view() as view:
-            tables = tuple(
-                TablePlan(t.schema.name, t.estimated_rows, t.ordered, not t.schema.key) for t in view.tables()
-            )
-            return Plan(source, view.consistency.value, tables, self.last_outcome(source), self.spool_free_bytes())
+        source = self._find_source(name)
+        desk = PlanDesk(
+            folder=self.folder,
+            config=self.config,
+            spool=self.spool(name),
+            entries=self.journal.all_of(name),
+            last=self.last_outcome(name),
+            connect=(lambda: Identity.open(self.folder).connect(self._seen_checkpoint))
+            if is_enrolled(self.folder)
+            else None,
+            clock=time.monotonic,
+        )
+        with RunLock(self.folder / "locks" / name, name):
+            return make_plan(source, self._make_collector, desk, question, progress)
 
     def status(self) -> AgentStatus:
         """Tell where everything stands, without asking the center."""
@@ -306,6 +312,15 @@ class Agent:
         transport = identity.connect(self._seen_checkpoint)
         self._closing.callback(transport.close)
         return transport
+
+    def _find_source(self, name: str) -> AnySource:
+        source = self.config.find_source(name)
+        if source is None:
+            known = ", ".join(s.name for s in self.config.sources) or "none"
+            raise SourceError(
+                f"agent.yaml has no source {name!r}", hint=f"its sources are: {known}; add one under `sources:`"
+            )
+        return source
 
     def _ask_center(self) -> datetime | None:
         """Make a request with a token, which a center refuses to a disabled unit; give the center's own time."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from agent.config import (
     AgentConfig,
+    AnySource,
     CommandSource,
     FilesSource,
     MysqlSource,
@@ -208,26 +209,33 @@ def _examine_spool(config: AgentConfig) -> Iterator[Finding]:
 
 def _examine_volumes(of: Circumstances) -> Iterator[Finding]:
     """Tell of sources that the spool could harm: on the same volume, or with the spool among what is read."""
-    spool = of.config.spool.folder
     for source in of.config.sources:
-        subject = f"{source.name}: volume"
-        if isinstance(source, PostgresqlSource | MysqlSource):
-            if _is_local(source.host):
-                yield Finding(
-                    Severity.NOT_EXAMINED,
-                    subject,
-                    Text(
-                        zh="数据库就在本机，未检查其数据卷", en="the database is on this machine; its volume is unknown"
-                    ),
-                    Text(
-                        zh=f"确认其数据目录与 {spool} 不在同一个卷",
-                        en=f"see to it that its data directory and {spool} are on different volumes",
-                    ),
-                )
-            continue
-        if isinstance(source, CommandSource):
-            continue  # its collector examines the place of its dump
-        yield _examine_volume(source, subject, spool, of.folder)
+        found = examine_volume(source, of.config.spool.folder, of.folder)
+        if found is not None:
+            yield found
+
+
+def examine_volume(source: AnySource, spool: Path, folder: Path) -> Finding | None:
+    """Tell whether the spool could fill the source's volume, or is read with it; None if there is nothing to compare.
+
+    Of a database server only its own host is asked of here; where its files lie, its collector knows.
+    """
+    subject = f"{source.name}: volume"
+    if isinstance(source, CommandSource):
+        return None  # its collector examines the place of its dump
+    if not isinstance(source, PostgresqlSource | MysqlSource):
+        return _examine_volume(source, subject, spool, folder)
+    if not _is_local(source.host):
+        return None
+    return Finding(
+        Severity.NOT_EXAMINED,
+        subject,
+        Text(zh="数据库就在本机，未检查其数据卷", en="the database is on this machine; its volume is unknown"),
+        Text(
+            zh=f"确认其数据目录与 {spool} 不在同一个卷",
+            en=f"see to it that its data directory and {spool} are on different volumes",
+        ),
+    )
 
 
 def _examine_volume(source: SqliteSource | FilesSource, subject: str, spool: Path, folder: Path) -> Finding:

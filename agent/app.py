@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 
-from agent.collectors.base import Collector
+from agent.collectors.base import Collector, Placed
 from agent.collectors.files import FilesCollector, FilesSettings
 from agent.collectors.watch import FolderLook, Look, Pace, RemarkedCollector, SourceWatch, SqliteLook, SystemHints
 from agent.config import (
@@ -223,6 +223,7 @@ class Agent:
                 environ=frozenset(self._environ),
                 ask_center=self._ask_center if is_enrolled(self.folder) else None,
                 clock=self.clock,
+                find_data=self._find_data,
                 environ_counts=not as_service,
             )
         )
@@ -249,6 +250,7 @@ class Agent:
             connect=(lambda: Identity.open(self.folder).connect(self._seen_checkpoint))
             if is_enrolled(self.folder)
             else None,
+            find_data=self._find_data,
             clock=time.monotonic,
         )
         with RunLock(self.folder / "locks" / name, name):
@@ -312,6 +314,13 @@ class Agent:
         transport = identity.connect(self._seen_checkpoint)
         self._closing.callback(transport.close)
         return transport
+
+    def _find_data(self, source: AnySource) -> Path | None:
+        try:
+            collector = self._make_collector(source)
+        except AgentError:
+            return None  # the check of the source itself tells why
+        return collector.data_folder() if isinstance(collector, Placed) else None
 
     def _find_source(self, name: str) -> AnySource:
         source = self.config.find_source(name)

@@ -8,6 +8,7 @@ tables, then reads them one by one; tokens large cells, sorts what is not ordere
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
 from agent.finding import Finding as Finding
@@ -119,6 +120,14 @@ class Collector(Protocol):
 
     def grants(self) -> str:
         """Give the SQL (or the words) that make the read-only account this source needs."""
+
+
+@runtime_checkable
+class Placed(Protocol):
+    """A collector of a server, which can say where the server keeps its files."""
+
+    def data_folder(self) -> Path | None:
+        """Give the folder, by the server's word; None if it does not tell this account, or cannot be asked."""
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from typing import Final
 
 from agent.collectors.base import Collector, Sized
 from agent.config import AgentConfig, AnySource, CommandSource, FilesSource, MysqlSource, PostgresqlSource
-from agent.doctor import examine_volume
+from agent.doctor import FindData, examine_volume
 from agent.errors import AgentError
 from agent.journal import JournalEntry, State
 from agent.outcome import Outcome
@@ -45,6 +45,7 @@ class Desk:
     entries: Sequence[JournalEntry]
     last: Outcome | None
     connect: Callable[[], Transport] | None
+    find_data: FindData
     clock: Callable[[], float]
 
 
@@ -117,5 +118,5 @@ def _look_around(source: AnySource, desk: Desk) -> Surroundings:
         spool_free_bytes=free,
         sort_room_bytes=shutil.disk_usage(desk.folder).free,
         last=desk.last,
-        volume=examine_volume(source, settings.folder, desk.folder),
+        volume=examine_volume(source, settings.folder, desk.folder, desk.find_data),
     )

@@ -6,15 +6,18 @@ said to be NOT EXAMINED or told in other units. Source: lessons.md, "Dangers to 
 """
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
+import psycopg2
 from psycopg2.extensions import connection as Connection
 
 from agent.collectors.base import Finding, Severity
 from agent.collectors.postgresql.catalog import Server, SourceTable
-from agent.collectors.postgresql.connect import query
+from agent.collectors.postgresql.connect import open_connection, query
 from agent.collectors.postgresql.settings import PostgresqlSettings
 from agent.collectors.postgresql.tables import OfferedTable
+from agent.errors import AgentError
 from terminal.language import Text
 
 _SHOWN: Final = 5
@@ -156,6 +159,22 @@ def judge_load(connection: Connection, subject: str) -> Iterator[Finding]:
             Text(f"有事务打开以来已开始 {span:,} 个事务",
                  f"since somebody's transaction began, {span:,} others have begun"), waits,
         )  # fmt: skip
+
+
+def find_data_folder(settings: PostgresqlSettings) -> Path | None:
+    """Give the data directory, by the server's word; None if it does not say."""
+    try:
+        connection = open_connection(settings)
+    except AgentError:
+        return None  # `examine` tells why
+    try:
+        # A setting that an account may not see is no row here, where SHOW would be an error.
+        rows = query(connection, "SELECT setting FROM pg_settings WHERE name = 'data_directory'")
+    except psycopg2.Error:
+        return None
+    finally:
+        connection.close()
+    return Path(rows[0][0]) if rows and rows[0][0] else None
 
 
 def _some(names: Sequence[str]) -> str:

@@ -183,6 +183,16 @@ def test_views_that_stand_for_tables_and_tables_that_a_crash_empties_are_named(
     assert "views" not in _said(excluded, Severity.WARN)
 
 
+def test_data_folder_is_told_to_those_who_may_see_settings_and_to_nobody_else(
+    postgres_server: PostgresServer, postgres_database: str, account: str
+) -> None:
+    postgres_server.execute(f"CREATE ROLE {QUOTED} LOGIN PASSWORD 'secret'")
+    settings = settings_for(postgres_server, postgres_database)
+    assert PostgresqlCollector(settings).data_folder() == postgres_server.data
+    assert PostgresqlCollector(replace(settings, user=account)).data_folder() is None
+    assert PostgresqlCollector(replace(settings, password="wrong-one")).data_folder() is None
+
+
 def test_superuser_is_warned_of(postgres_server: PostgresServer, postgres_database: str) -> None:
     findings = PostgresqlCollector(settings_for(postgres_server, postgres_database)).check()
     assert "is a superuser" in _said(findings, Severity.WARN)

@@ -45,8 +45,9 @@ def read_mounts() -> list[Mount]:
 def parse_mounts(raw: bytes) -> Iterator[Mount]:
     r"""Read mountinfo; lines that are not understood are passed over.
 
-    >>> list(parse_mounts(b"36 35 0:5 / /mnt/a\040b rw - nfs4 srv:/x rw"))[0].kind
-    'nfs4'
+    >>> mount = next(parse_mounts(b"36 35 0:5 / /mnt/a\\040b rw - nfs4 srv:/x rw"))
+    >>> mount.place.name, mount.kind
+    ('a b', 'nfs4')
     """
     for line in raw.splitlines():
         head, dash, tail = line.partition(b" - ")

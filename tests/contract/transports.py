@@ -48,13 +48,15 @@ class Road:
 class TransportContract:
     """The suite."""
 
-    def test_line_is_measured_by_questions_that_leave_nothing_at_the_center(self, road: Road) -> None:
+    @pytest.mark.parametrize("source", ["lis", "his"])
+    def test_line_is_measured_by_questions_that_leave_nothing_at_the_center(self, road: Road, source: str) -> None:
+        if source == "his":
+            road.transport.deposit(source, SECRETS)
         ticks = iter([0.0, 0.25, 10.0, 12.0])
-        line = probe_line(road.transport, "lis", lambda: next(ticks))
+        line = probe_line(road.transport, source, lambda: next(ticks))
         # 1,024 ids took 0.25 s, so 4,096 were asked for next, in 2 s.
         assert line == Line(4096 * 32 * 8 / 2.0, True)
-        assert road.center.units.secrets("X013", "lis") is None
-        assert road.transport.latest("lis") is None
+        assert road.transport.recover("lis") is None
 
     def test_secrets_deposited_come_back(self, road: Road) -> None:
         road.transport.deposit("lis", SECRETS)

@@ -19,7 +19,7 @@ STANDBY_S: Final = 3600
 
 _SHOWN: Final = 5
 _SERVERS: Final = frozenset({"postgresql", "mysql"})
-_NOT_MEASURED: Final = Text(zh="未实测（NOT MEASURED）", en="NOT MEASURED")
+_NOT_MEASURED: Final = Text(zh="未实测", en="NOT MEASURED")
 
 
 def advise(plan: Plan) -> list[Finding]:
@@ -202,11 +202,16 @@ def _advise_sorting(plan: Plan) -> Iterator[Finding]:
         for table in largest[:_SHOWN]
     ) + (" …" if len(here) > _SHOWN else "")
     free = format_size(plan.around.sort_room_bytes)
+    if not plan.sort_bytes and not unknown:
+        room = Text(zh="在内存中", en="in memory")
+    else:
+        room = Text(
+            zh=f"临时空间{'至少' if unknown else '至多'} {size}，该卷可用 {free}",
+            en=f"in {'at least' if unknown else 'up to'} {size} of {free} there",
+        )
     facts = Text(
-        zh=f"{len(here)} 张表由采集端排序（没有主键，或数据库的顺序不同），一次一张，临时空间{'至少' if unknown else '至多'} "
-        f"{size}，该卷可用 {free}：{named}",
-        en=f"{len(here)} table(s) are sorted here (no key, or the server's order is another), one at a time, in "
-        f"{'at least' if unknown else 'up to'} {size} of {free} there: {named}",
+        zh=f"{len(here)} 张表由采集端排序（没有主键，或数据库的顺序不同），一次一张，{room.zh}：{named}",
+        en=f"{len(here)} table(s) are sorted here (no key, or the server's order is another), one at a time, {room.en}: {named}",
     )
     if plan.sort_bytes > plan.around.sort_room_bytes:
         hint = Text(zh="在采集端目录所在的卷腾出空间", en="make room on the volume of the agent's folder")

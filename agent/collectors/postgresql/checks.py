@@ -74,6 +74,8 @@ GRANT pg_read_all_data TO {user};
 ALTER ROLE {user} SET default_transaction_read_only = on;
 -- Only if tables have row-level security (they are left out otherwise):
 -- ALTER ROLE {user} BYPASSRLS;
+-- Only if the server runs on the agent's machine (so that `check` can compare its volume with the spool's):
+-- GRANT pg_read_all_settings TO {user};
 -- Only if there are large objects (each has rights of its own):
 -- DO $$ DECLARE o oid; BEGIN FOR o IN SELECT oid FROM pg_largeobject_metadata LOOP
 --   EXECUTE format('GRANT SELECT ON LARGE OBJECT %s TO %I', o, {_literal(settings.user)}); END LOOP; END $$;

@@ -84,7 +84,8 @@ def _limited(source: AnySource, sample_s: float) -> AnySource:
     age = min(source.snapshot_age_limit, round(2 * sample_s) + 10)
     limits: dict[str, int] = {"snapshot_age_limit": age}
     if isinstance(source, PostgresqlSource | MysqlSource):
-        most = max(1, round(sample_s * _TABLE_SHARE))
+        # A little more than a table's share: a table that gives rows is ended by the sample itself.
+        most = round(sample_s * _TABLE_SHARE) + 1
         limits["statement_timeout"] = min(source.statement_timeout or most, most)
     return source.model_copy(update=limits)
 

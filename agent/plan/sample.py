@@ -67,7 +67,7 @@ def take_samples(
 
 @dataclass(slots=True)
 class Limit:
-    """When a table has given enough. `content_bytes` and `rows` count what passed; `is_cut`: there is more."""
+    """When a table has given enough. `content_bytes` and `rows` count what passed; `is_cut`: there is more; `trouble`: why."""
 
     clock: Callable[[], float]
     end: float
@@ -75,6 +75,7 @@ class Limit:
     content_bytes: int = 0
     rows: int = 0
     is_cut: bool = False
+    trouble: str = ""
 
     def is_over(self) -> bool:
         """Tell whether it is enough."""
@@ -86,19 +87,22 @@ class _EnoughError(Exception):
 
 
 def _sample(view: View, table: Table, limit: Limit, folder: Path, level: int, progress: Progress) -> Sample:
-    sink, trouble, began = _PackedSink(level), "", limit.clock()
+    sink, began = _PackedSink(level), limit.clock()
     blobs = _CutBlobs(sink, folder, limit)
     try:
         build_table(_CutView(view, limit), table, os.urandom(32), sink, blobs, folder, progress.advance)
-    except _EnoughError:
-        limit.is_cut = True
     except TableLostError as err:
-        limit.is_cut, trouble = True, " ".join(err.reason.split())
+        limit.is_cut, limit.trouble = True, " ".join(err.reason.split())
     finally:
         blobs.close()
-    seconds = limit.clock() - began
     return Sample(
-        table.schema.name, limit.rows, limit.content_bytes, sink.packed_bytes, seconds, not limit.is_cut, trouble
+        table.schema.name,
+        limit.rows,
+        limit.content_bytes,
+        sink.packed_bytes,
+        limit.clock() - began,
+        not limit.is_cut,
+        limit.trouble,
     )
 
 
@@ -117,19 +121,32 @@ class _CutView:
         limit = self._limit
         # A table whose key the data break is read again: the second reading counts.
         limit.rows = limit.content_bytes = 0
-        blocks = self._view.read(table, blobs)
+        blocks = iter(self._view.read(table, blobs))
         try:
-            for block in blocks:
+            while (block := self._next(blocks)) is not None:
+                if limit.is_over() and limit.content_bytes:
+                    limit.is_cut = True
+                    return
                 limit.rows += block.count(b"\n")
                 limit.content_bytes += len(block)
                 yield block
-                if limit.is_over():
-                    limit.is_cut = next(blocks, None) is not None
-                    return
         finally:
             close = getattr(blocks, "close", None)
             if close is not None:
                 close()
+
+    def _next(self, blocks: Iterator[bytes]) -> bytes | None:
+        """Give the next block; None at the end, or where it breaks off after something was read: that counts."""
+        limit = self._limit
+        try:
+            return next(blocks, None)
+        except _EnoughError:
+            limit.is_cut = True
+        except (TableLostError, BudgetError) as err:
+            if not limit.content_bytes:
+                raise
+            limit.is_cut, limit.trouble = True, " ".join(str(err).split())
+        return None
 
 
 class _CutBlobs(BlobWriter):

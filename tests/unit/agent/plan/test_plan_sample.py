@@ -3,14 +3,16 @@
 
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from agent.collectors.base import Collector, Sized, Table
+from agent.collectors.base import BlobSink, Collector, Sized, Table, View
 from agent.collectors.files import FilesCollector, FilesSettings
 from agent.collectors.sqlite import SqliteCollector, SqliteSettings
+from agent.errors import AgentError, BudgetError, TableLostError
 from agent.plan.figures import Sample
 from agent.plan.sample import Bounds, take_samples
 from agent.snapshot.progress import Silent
@@ -97,6 +99,34 @@ def test_one_huge_file_is_broken_off_in_its_middle(tmp_path: Path) -> None:
     assert sample.packed_bytes > 0
 
 
+@pytest.mark.parametrize(
+    "fault", [TableLostError("lost", hint="-", reason="canceled"), BudgetError("too old", hint="-")], ids=str
+)
+def test_what_was_read_before_a_table_broke_off_is_sorted_packed_and_counted(
+    his: Collector, tmp_path: Path, fault: AgentError
+) -> None:
+    with his.open_view() as view:
+        visit = next(table for table in view.tables() if table.schema.name == "visit")
+        tables = [replace(visit, ordered=False), visit]
+        broken = _Broken(view, fault, blocks=3)
+        first, *rest = take_samples(broken, tables, Bounds(), tmp_path / "r", 1, Clock(0.0), Silent())
+    assert not first.is_whole
+    assert first.trouble != ""
+    assert first.content_bytes >= 3 * MIB
+    assert first.packed_bytes > first.content_bytes // 100
+    assert len(rest) == 1
+
+
+def test_table_that_breaks_off_before_its_first_row_measures_nothing(his: Collector, tmp_path: Path) -> None:
+    lost = TableLostError("lost", hint="-", reason="canceled")
+    with his.open_view() as view:
+        tables = view.tables()
+        samples = take_samples(_Broken(view, lost, 0), tables, Bounds(), tmp_path / "r", 1, Clock(0.0), Silent())
+        assert [(s.rows, s.content_bytes, s.trouble) for s in samples] == [(0, 0, "canceled")] * 2
+        old = BudgetError("too old", hint="-")
+        assert take_samples(_Broken(view, old, 0), tables, Bounds(), tmp_path / "r", 1, Clock(0.0), Silent()) == []
+
+
 def test_large_cells_count_as_content_once(tmp_path: Path) -> None:
     path = tmp_path / "img.db"
     db = sqlite3.connect(path)
@@ -129,6 +159,24 @@ def test_folder_knows_what_its_files_hold_or_nothing_if_there_is_no_time(tmp_pat
         size = view.sizes(lambda: False)["@files"]
         assert (size.rows, size.content_bytes) == (3, 2000)
         assert view.sizes(lambda: True) == {}
+
+
+class _Broken:
+    """A view that fails behind `blocks` blocks of every table."""
+
+    def __init__(self, view: View, fault: AgentError, blocks: int) -> None:
+        self._view = view
+        self._fault = fault
+        self._blocks = blocks
+        self.consistency, self.position = view.consistency, view.position
+        self.tables, self.documents, self.omitted, self.notes = view.tables, view.documents, view.omitted, view.notes
+
+    def read(self, table: Table, blobs: BlobSink) -> Iterator[bytes]:
+        for i, block in enumerate(self._view.read(table, blobs)):
+            if i == self._blocks:
+                break
+            yield block
+        raise self._fault
 
 
 class _NoBlobs:

@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 
-from agent.collectors.base import Collector
+from agent.collectors.base import Collector, Placed
 from agent.collectors.files import FilesCollector, FilesSettings
 from agent.collectors.watch import FolderLook, Look, Pace, RemarkedCollector, SourceWatch, SqliteLook, SystemHints
 from agent.config import (
@@ -47,8 +47,11 @@ from agent.journal import Journal, JournalEntry, State
 from agent.load import LoadLog, LoadReport
 from agent.lock import RunLock
 from agent.logins import LoginGuard
-from agent.outcome import AgentStatus, Comparison, Enrolment, Left, Outcome, Plan, SourceStatus, Stage, TablePlan
+from agent.outcome import AgentStatus, Comparison, Enrolment, Left, Outcome, SourceStatus, Stage
 from agent.pausing import PauseFile
+from agent.plan.figures import Plan, Question
+from agent.plan.planning import Desk as PlanDesk
+from agent.plan.planning import make_plan
 from agent.secrets import Secrets
 from agent.snapshot.attended import GuardedCollector
 from agent.snapshot.compare import compare_source
@@ -262,6 +265,7 @@ class Agent:
                 environ=frozenset(self._environ),
                 ask_center=self._ask_center if is_enrolled(self.folder) else None,
                 clock=self.clock,
+                find_data=self._find_data,
                 environ_counts=not as_service,
             )
         )
@@ -274,15 +278,29 @@ class Agent:
 
     def grants(self, source: str) -> str:
         """Give the SQL or the words that make the read-only account of the source."""
-        return self._make_collector(self._find(source)).grants()
+        return self.collector(source).grants()
 
-    def plan(self, source: str) -> Plan:
+    def collector(self, name: str) -> Collector:
+        """Give the collector of a configured source, as it is. Raises: SourceError if there is no such source."""
+        return self._make_collector(self._find(name))
+
+    def plan(self, name: str, question: Question, progress: Progress) -> Plan:
         """Measure what a snapshot of the source will take. Raises: SourceError and its kin."""
-        with self._guarded(source).open_view() as view:
-            tables = tuple(
-                TablePlan(t.schema.name, t.estimated_rows, t.ordered, not t.schema.key) for t in view.tables()
-            )
-            return Plan(source, view.consistency.value, tables, self.last_outcome(source), self.spool_free_bytes())
+        source = self._find(name)
+        desk = PlanDesk(
+            folder=self.folder,
+            config=self.config,
+            spool=self.spool(name),
+            entries=self.journal.all_of(name),
+            last=self.last_outcome(name),
+            connect=(lambda: Identity.open(self.folder).connect(self._seen_checkpoint))
+            if is_enrolled(self.folder)
+            else None,
+            find_data=self._find_data,
+            clock=time.monotonic,
+        )
+        with RunLock(self.folder / "locks" / name, name):
+            return make_plan(source, lambda source: self._guarded(source.name), desk, question, progress)
 
     def status(self) -> AgentStatus:
         """Tell where everything stands, without asking the center."""
@@ -369,6 +387,13 @@ class Agent:
         transport = identity.connect(self._seen_checkpoint, pace)
         self._closing.callback(transport.close)
         return transport
+
+    def _find_data(self, source: AnySource) -> Path | None:
+        try:
+            collector = self._make_collector(source)
+        except AgentError:
+            return None  # the check of the source itself tells why
+        return collector.data_folder() if isinstance(collector, Placed) else None
 
     def _ask_center(self) -> datetime | None:
         """Make a request with a token, which a center refuses to a disabled unit; give the center's own time."""

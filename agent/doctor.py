@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeAlias
 
 from agent.config import (
     AgentConfig,
+    AnySource,
     CommandSource,
     FilesSource,
     MysqlSource,
@@ -36,12 +38,21 @@ _WITH_PASSWORD = (PostgresqlSource, MysqlSource, SqlserverSource, OracleSource, 
 _WHOLE_BY_THEMSELVES = frozenset({"sqlite", "files", "command"})
 """Kinds of sources that have no accounts, jobs or procedures beside what is read."""
 
+FindData: TypeAlias = Callable[[AnySource], Path | None]
+"""Give where the server of a source keeps its files, by its own word; None if it does not say."""
+
+
+def _know_nothing(source: AnySource) -> Path | None:  # noqa: ARG001 - the form of FindData
+    return None
+
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
     """What the doctor examines.
 
     `ask_center` gives the center's time (None: it told none), or raises AgentError; itself None: not enrolled.
+
+    `find_data` asks a database server on this machine for its folder.
 
     `environ_counts` is False when a service will run the agent: what this shell's environment holds, it will not have.
     """
@@ -52,6 +63,7 @@ class Circumstances:
     environ: frozenset[str]
     ask_center: Callable[[], datetime | None] | None
     clock: Callable[[], datetime]
+    find_data: FindData = _know_nothing
     environ_counts: bool = True
 
 
@@ -212,28 +224,38 @@ def _examine_spool(config: AgentConfig) -> Iterator[Finding]:
 
 def _examine_volumes(of: Circumstances) -> Iterator[Finding]:
     """Tell of sources that the spool could harm: on the same volume, or with the spool among what is read."""
-    spool = of.config.spool.folder
     for source in of.config.sources:
-        subject = f"{source.name}: volume"
-        if isinstance(source, PostgresqlSource | MysqlSource | SqlserverSource | OracleSource | OdbcSource):
-            if isinstance(source, OdbcSource):
-                continue  # where its database is, only its driver knows
-            if _is_local(source.host):
-                yield Finding(
-                    Severity.NOT_EXAMINED,
-                    subject,
-                    Text(
-                        zh="数据库就在本机，未检查其数据卷", en="the database is on this machine; its volume is unknown"
-                    ),
-                    Text(
-                        zh=f"确认其数据目录与 {spool} 不在同一个卷",
-                        en=f"see to it that its data directory and {spool} are on different volumes",
-                    ),
-                )
-            continue
-        if isinstance(source, CommandSource):
-            continue  # its collector examines the place of its dump
-        yield _examine_volume(source, subject, spool, of.folder)
+        found = examine_volume(source, of.config.spool.folder, of.folder, of.find_data)
+        if found is not None:
+            yield found
+
+
+def examine_volume(source: AnySource, spool: Path, folder: Path, find_data: FindData) -> Finding | None:
+    """Tell whether the spool could fill the source's volume, or is read with it; None if there is nothing to compare."""
+    subject = f"{source.name}: volume"
+    if isinstance(source, CommandSource):
+        return None  # its collector examines the place of its dump
+    if isinstance(source, OdbcSource):
+        return None  # where its database is, only its driver knows
+    if not isinstance(source, PostgresqlSource | MysqlSource | SqlserverSource | OracleSource):
+        return _examine_volume(source, subject, spool, folder)
+    if not _is_local(source.host):
+        return None
+    data = find_data(source) if isinstance(source, PostgresqlSource | MysqlSource) else None
+    if data is None:
+        return Finding(
+            Severity.NOT_EXAMINED,
+            subject,
+            Text(
+                zh="数据库就在本机，但不说明其数据目录",
+                en="the database is on this machine, and does not tell where its files lie",
+            ),
+            Text(
+                zh=f"确认其数据目录与 {spool} 不在同一个卷",
+                en=f"see to it that its data directory and {spool} are on different volumes",
+            ),
+        )
+    return _compare_volumes(data, subject, spool)
 
 
 def _examine_volume(source: SqliteSource | FilesSource, subject: str, spool: Path, folder: Path) -> Finding:
@@ -246,20 +268,27 @@ def _examine_volume(source: SqliteSource | FilesSource, subject: str, spool: Pat
                 Text(zh=f"{inside} 在来源 {source.path} 之内", en=f"{inside} lies within the source {source.path}"),
                 Text(zh="移走它，否则采集端会备份自己", en="move it, or the agent would back up itself"),
             )
+    return _compare_volumes(source.path, subject, spool)
+
+
+def _compare_volumes(data: Path, subject: str, spool: Path) -> Finding:
     try:
-        shared = _nearest(spool).stat().st_dev == source.path.stat().st_dev
+        shared = _nearest(spool).stat().st_dev == data.stat().st_dev
     except OSError as err:
         return Finding(
             Severity.NOT_EXAMINED,
             subject,
-            Text(zh=f"读不了 {source.path}：{err.strerror}", en=f"{source.path} cannot be read: {err.strerror}"),
-            Text(zh="检查 path 与权限", en="check its path, and that this account may read it"),
+            Text(zh=f"读不了 {data}：{err.strerror}", en=f"{data} cannot be read: {err.strerror}"),
+            Text(
+                zh=f"检查 path 与权限；确认 {data} 与 {spool} 不在同一个卷",
+                en=f"check path and rights; see to it that {data} and {spool} are on different volumes",
+            ),
         )
     if shared:
         return Finding(
             Severity.WARN,
             subject,
-            Text(zh=f"发件箱与 {source.path} 在同一个卷上", en=f"the spool is on the volume of {source.path}"),
+            Text(zh=f"发件箱与 {data} 在同一个卷上", en=f"the spool is on the volume of {data}"),
             Text(
                 zh="把 spool.folder 移到别的卷；spool.min_free 会保护业务系统",
                 en="move spool.folder to another volume; meanwhile spool.min_free protects the live system",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the agent's acts end in, as data: snapshots, comparisons, plans, status. No I/O; the commands print these.
+"""What the agent's acts end in, as data: snapshots, comparisons, status. No I/O; the commands print these.
 
 Times are aware UTC. `label` writes numbers with their kind, so that nobody takes a sequence for a log index.
 """
@@ -139,27 +139,6 @@ class AgentStatus:
     spool_limit_bytes: int
     spool_free_bytes: int
     pause: Pause | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TablePlan:
-    """One table for `plan`. `rows` is the database's own estimate, None if it has none."""
-
-    name: str
-    rows: int | None
-    ordered: bool
-    keyless: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a snapshot of a source will take: the tables as they are, and what the last one measured (None: none)."""
-
-    source: str
-    consistency: str
-    tables: tuple[TablePlan, ...]
-    last: Outcome | None
-    spool_free_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from agent.finding import Finding
 from agent.load import LoadReport
-from agent.outcome import AgentStatus, Comparison, Enrolment, Outcome, Plan
+from agent.outcome import AgentStatus, Comparison, Enrolment, Outcome
 from agent.snapshot.progress import Progress
 
 if TYPE_CHECKING:
     from agent.collectors.watch import Ready
+    from agent.plan.figures import Plan, Question
 
 
 class Watch(Protocol):
@@ -89,8 +90,8 @@ class Facade(Protocol):
     def check(self, *, as_service: bool = False, retry_login: bool = False) -> Sequence[Finding]:
         """Examine settings and sources; `retry_login`: also those whose login was refused twice."""
 
-    def plan(self, source: str) -> Plan:
-        """Measure what a snapshot of the source will take."""
+    def plan(self, source: str, question: "Question", progress: Progress) -> "Plan":
+        """Measure what a snapshot of the source will take: reads a bounded sample, keeps and sends nothing."""
 
     def grants(self, source: str) -> str:
         """Give the SQL or the words that make the read-only account of the source."""

@@ -5,9 +5,10 @@ A *view* is one state of the source, held open as short as can be. The recipe (`
 tables, then reads them one by one; tokens large cells, sorts what is not ordered, builds the trees.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
 from agent.finding import Finding as Finding
@@ -85,6 +86,29 @@ class View(Protocol):
         """Give what a reader of the manifest must know, one line each."""
 
 
+@dataclass(frozen=True, slots=True)
+class TableSize:
+    """How large a table is, by the source's own books; None: it does not say.
+
+    `disk_bytes`: what its rows take at the source. `content_bytes`: what is read of it, where that is known beforehand.
+    """
+
+    rows: int | None = None
+    disk_bytes: int | None = None
+    content_bytes: int | None = None
+
+
+@runtime_checkable
+class Sized(Protocol):
+    """A view that knows how large its tables are without reading them. For `plan` only."""
+
+    is_copy: bool
+    """Whether it is read from a standby or replica, so that the live server does not feel it."""
+
+    def sizes(self, is_over: Callable[[], bool]) -> Mapping[str, TableSize]:
+        """Give sizes by the tables' names; stops when `is_over`, and gives what is known then. Raises: SourceDownError."""
+
+
 class Collector(Protocol):
     """Read one configured source. Never writes to it."""
 
@@ -152,6 +176,14 @@ class Straining(Protocol):
 
     def strain(self) -> Strain:
         """Tell it, so far."""
+
+
+@runtime_checkable
+class Placed(Protocol):
+    """A collector of a server, which can say where the server keeps its files."""
+
+    def data_folder(self) -> Path | None:
+        """Give the folder, by the server's word; None if it does not tell this account, or cannot be asked."""
 
 
 @dataclass(slots=True)

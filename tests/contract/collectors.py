@@ -13,7 +13,7 @@ from typing import Protocol
 
 import pytest
 
-from agent.collectors.base import Collector, Severity, Table, View
+from agent.collectors.base import Collector, Severity, Sized, Table, View
 from agent.errors import AgentError, SourceError
 from evidence.manifest.statement import Consistency
 from evidence.rows.line import KeySpec, Token, check_order, parse_line
@@ -201,6 +201,20 @@ class CollectorContract:
             documents = [d.name for d in view.documents()]
         assert all(text and "\n" not in text for text in texts)
         assert len(set(documents)) == len(documents)
+
+    def test_sizes_are_of_tables_that_are_offered_and_leave_the_view_alive(self, harness: Harness) -> None:
+        with harness.collector().open_view() as view:
+            if not isinstance(view, Sized):
+                return
+            offered = {table.schema.name for table in view.tables()}
+            assert set(view.sizes(lambda: True)) <= offered
+            sizes = view.sizes(lambda: False)
+            assert sizes
+            assert set(sizes) <= offered
+            for size in sizes.values():
+                assert all(n is None or n >= 0 for n in (size.rows, size.disk_bytes, size.content_bytes))
+            assert any(size.disk_bytes for size in sizes.values())
+            assert any(read_lines(view, table) for table in view.tables())
 
     def test_grants_name_what_the_account_needs(self, harness: Harness) -> None:
         assert harness.collector().grants().endswith("\n")

@@ -9,6 +9,8 @@ import pytest
 
 from agent.errors import CenterDownError, CenterRefusedError
 from agent.identity import Identity
+from agent.plan.figures import Line
+from agent.plan.line import probe_line
 from agent.transport.base import Transport
 from center.errors import BusyError, FullError, HeldError, PackError, StatementError, StoreError
 from evidence.digest import ObjectId, Sha256, pack_name
@@ -45,6 +47,16 @@ class Road:
 
 class TransportContract:
     """The suite."""
+
+    @pytest.mark.parametrize("source", ["lis", "his"])
+    def test_line_is_measured_by_questions_that_leave_nothing_at_the_center(self, road: Road, source: str) -> None:
+        if source == "his":
+            road.transport.deposit(source, SECRETS)
+        ticks = iter([0.0, 0.25, 10.0, 12.0])
+        line = probe_line(road.transport, source, lambda: next(ticks))
+        # 1,024 ids took 0.25 s, so 4,096 were asked for next, in 2 s.
+        assert line == Line(4096 * 32 * 8 / 2.0, True)
+        assert road.transport.recover("lis") is None
 
     def test_secrets_deposited_come_back(self, road: Road) -> None:
         road.transport.deposit("lis", SECRETS)

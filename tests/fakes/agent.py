@@ -17,15 +17,15 @@ from agent.outcome import (
     Comparison,
     Enrolment,
     Outcome,
-    Plan,
     SourceStatus,
     Stage,
     TableComparison,
-    TablePlan,
     Verdict,
 )
 from agent.pausing import Pause
+from agent.plan.figures import Plan, Question
 from agent.snapshot.progress import Progress
+from tests.builders.plans import make_plan
 
 _T = TypeVar("_T")
 NOW = datetime(2025, 7, 1, 1, 2, 3, tzinfo=UTC)
@@ -86,6 +86,7 @@ class FakeAgent:
     opened: int = 0
     open_error: Exception | None = None
     greet_error: Exception | None = None
+    plans: dict[str, Plan] = field(default_factory=dict)
     watched: Sequence["FakeWatch"] = ()
     remarks: list[str] = field(default_factory=list)
     load_reports: Sequence[LoadReport] = ()
@@ -154,9 +155,10 @@ class FakeAgent:
         self.asked.append(("check", as_service, "retry login") if retry_login else ("check", as_service))
         return self.findings
 
-    def plan(self, source: str) -> Plan:
-        tables = (TablePlan("a", 5, True, False), TablePlan("b", None, False, True), TablePlan("c", 7, True, False))
-        return Plan(source, "consistent", tables, None if source == "lis" else make_outcome(), 5 << 30)
+    def plan(self, source: str, question: Question, progress: Progress) -> Plan:
+        self.asked.append(("plan", source, question))
+        progress.begin("public.visit", 10)
+        return self.plans.get(source) or make_plan(source=source, question=question)
 
     def grants(self, source: str) -> str:
         if source not in self.names:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from agent.collectors.base import Finding, Severity
+from agent.collectors.files.checks import judge
 from agent.collectors.files.folder import open_folder
-from agent.collectors.files.notes import show
 from agent.collectors.files.settings import FilesSettings
 from agent.collectors.files.view import FilesView, refuse
+from agent.collectors.mounts import read_mounts
 
 
 class FilesCollector:
@@ -33,7 +34,7 @@ class FilesCollector:
             root.close()
 
     def check(self) -> Sequence[Finding]:
-        """Examine the folder and what stands right in it; never raises for what it finds."""
+        """Examine the folder and what stands in it; never raises for what it finds."""
         subject = str(self._settings.path)
         try:
             root = open_folder(os.fsencode(self._settings.path))
@@ -41,19 +42,12 @@ class FilesCollector:
             refusal = refuse(err, self._settings)
             return [Finding(Severity.FAIL, subject, refusal.message, refusal.remedy)]
         try:
-            names = root.names()
-            barred = [name for name in sorted(names) if not _is_readable(subject, name)]
+            return list(judge(root, self._settings, read_mounts(), time.monotonic))
         except OSError as err:
             refusal = refuse(err, self._settings)
             return [Finding(Severity.FAIL, subject, refusal.message, refusal.remedy)]
         finally:
             root.close()
-        if not names:
-            hint = "check `path`, and that the volume is mounted"
-            return [Finding(Severity.WARN, subject, "the folder is empty", hint)]
-        findings = [Finding(Severity.OK, subject, f"readable, {len(names)} entries at the top")]
-        hint = "give the agent's account the right to read"
-        return findings + [Finding(Severity.WARN, f"{subject}/{show(n)}", "may not be read", hint) for n in barred[:20]]
 
     def grants(self) -> str:
         """Give the rights that the agent's account needs."""
@@ -64,8 +58,3 @@ class FilesCollector:
             f"  setfacl -R -m u:jinsuo:rX {path}\n"
             f"  setfacl -R -d -m u:jinsuo:rX {path}    (for what is added later)\n"
         )
-
-
-def _is_readable(folder: str, name: bytes) -> bool:
-    path = os.path.join(os.fsencode(folder), name)  # noqa: PTH118 - names are bytes
-    return os.path.islink(path) or os.access(path, os.R_OK)  # noqa: PTH114

@@ -2,11 +2,13 @@
 """A folder tree behind the protocol of views: one table, `@files`, read while the tree lives."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from stat import S_ISREG
 from typing import Final
 
-from agent.collectors.base import BlobSink, Document, Omission, Table
+from agent.collectors.base import BlobSink, Document, Omission, Table, TableSize
 from agent.collectors.files.folder import Folder
 from agent.collectors.files.notes import Notes
 from agent.collectors.files.reading import SCHEMA, EntryReader
@@ -26,6 +28,7 @@ class FilesView:
 
     consistency: Consistency = Consistency.LIVE
     position: str = "-"
+    is_copy: bool = False
 
     def __init__(self, root: Folder, settings: FilesSettings, pause: Callable[[float], None] = time.sleep) -> None:
         self._root = root
@@ -38,6 +41,21 @@ class FilesView:
         """Give `@files`; after reading, with `not-utf-8` notes if paths or links need them."""
         notes = tuple(RAW_TEXT_NOTE + name for _, name in _TEXTS if name in self._raw_columns)
         return [Table(replace(SCHEMA, notes=notes), ordered=True)]
+
+    def sizes(self, is_over: Callable[[], bool]) -> Mapping[str, TableSize]:
+        """Walk the tree and add what its files hold; nothing if there is no time to see all of it."""
+        count = content = 0
+        try:
+            for entry in walk(self._root, self._settings, Notes()):
+                if is_over():
+                    return {}
+                count += 1
+                with suppress(OSError):  # reading will say what is wrong with it
+                    status = entry.folder.look(entry.name)
+                    content += status.st_size if S_ISREG(status.st_mode) else 0
+        except OSError as err:
+            raise refuse(err, self._settings) from err
+        return {SCHEMA.name: TableSize(count, content, content)}
 
     def read(self, table: Table, blobs: BlobSink) -> Iterator[bytes]:  # noqa: ARG002 - there is one table
         """Yield blocks of lines in the order of paths. Raises: SourceError if the folder itself cannot be listed."""

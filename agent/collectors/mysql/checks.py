@@ -3,6 +3,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
 import MySQLdb
@@ -43,6 +44,21 @@ def examine(settings: MysqlSettings) -> list[Finding]:
     finally:
         session.close()
     return findings
+
+
+def find_data_folder(settings: MysqlSettings) -> Path | None:
+    """Give the data directory, by the server's word; None if it cannot be asked."""
+    try:
+        session = Session(settings)
+    except AgentError:
+        return None  # `examine` tells why
+    try:
+        ((folder,),) = session.query("SELECT @@datadir")
+    except MySQLdb.Error:
+        return None
+    finally:
+        session.close()
+    return Path(text_of(folder))
 
 
 def _examine(session: Session, settings: MysqlSettings, subject: str) -> Iterator[Finding]:

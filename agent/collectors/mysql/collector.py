@@ -4,9 +4,10 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from agent.collectors.base import Finding
-from agent.collectors.mysql.checks import examine
+from agent.collectors.mysql.checks import examine, find_data_folder
 from agent.collectors.mysql.grants import write_grants
 from agent.collectors.mysql.settings import MysqlSettings
 from agent.collectors.mysql.view import MysqlView
@@ -35,3 +36,7 @@ class MysqlCollector:
     def grants(self) -> str:
         """Give the SQL that makes the read-only account."""
         return write_grants(self._settings)
+
+    def data_folder(self) -> Path | None:
+        """Give the server's data directory; None if it cannot be asked."""
+        return find_data_folder(self._settings)

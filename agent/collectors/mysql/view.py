@@ -11,13 +11,13 @@ old versions of rows for us) and whether somebody waits for our lock: then it gi
 queue. Source: lessons.md, "Dangers to the live database"; decisions 0030, 0031.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 import MySQLdb
 
-from agent.collectors.base import BlobSink, Document, Omission, Omissions, Table
+from agent.collectors.base import BlobSink, Document, Omission, Omissions, Table, TableSize
 from agent.collectors.mysql.catalog import SourceTable, read_server, read_tables
 from agent.collectors.mysql.connect import Session
 from agent.collectors.mysql.ddl import write_ddl
@@ -99,6 +99,18 @@ class MysqlView:
         if self._sequences:
             tables.append(Table(SEQUENCES, True, len(self._sequences)))
         return [self._noted(table) for table in tables]
+
+    @property
+    def is_copy(self) -> bool:
+        """Tell whether a server is read that takes no changes of its own, as replicas are."""
+        return self._server.is_read_only
+
+    def sizes(self, is_over: Callable[[], bool]) -> Mapping[str, TableSize]:  # noqa: ARG002 - the catalog was read
+        """Give what information_schema says of the data of each table, without secondary indexes."""
+        return {
+            name: TableSize(offered.source.estimated_rows, offered.source.data_bytes)
+            for name, offered in self._offered.items()
+        }
 
     def read(self, table: Table, blobs: BlobSink) -> Iterator[bytes]:
         """Yield blocks of lines. Raises: TableLostError, SourceDownError, BudgetError, SourceChangedError."""

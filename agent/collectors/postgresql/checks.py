@@ -10,18 +10,16 @@ from psycopg2.extensions import connection as Connection
 from agent.collectors.base import Finding, Omission, Severity
 from agent.collectors.postgresql.catalog import Server, quote, read_server, read_tables
 from agent.collectors.postgresql.connect import open_connection, query
+from agent.collectors.postgresql.dangers import judge_filters, judge_load, judge_role, judge_standby, judge_unlogged
 from agent.collectors.postgresql.documents import find_pg_dump
 from agent.collectors.postgresql.extras import find_unreadable_objects, list_sequences
 from agent.collectors.postgresql.failures import refuse
 from agent.collectors.postgresql.settings import PostgresqlSettings
-from agent.collectors.postgresql.tables import OfferedTable, check_names, offer_table
+from agent.collectors.postgresql.tables import FILTERED, OfferedTable, check_names, offer_table
 from agent.errors import AgentError
 from terminal.language import Text
 
 _SHOWN: Final = 5
-_AGED: Final = 1_000_000_000
-"""Transactions since the oldest row was frozen: of the 2.1 thousand million that there are."""
-
 _GRANTS: Final = Text("运行 `jinsuo-agent grants` 打印的语句", "run what `jinsuo-agent grants` prints")
 
 _RIGHTS: Final = """
@@ -76,6 +74,8 @@ GRANT pg_read_all_data TO {user};
 ALTER ROLE {user} SET default_transaction_read_only = on;
 -- Only if tables have row-level security (they are left out otherwise):
 -- ALTER ROLE {user} BYPASSRLS;
+-- Only if the server runs on the agent's machine (so that `check` can compare its volume with the spool's):
+-- GRANT pg_read_all_settings TO {user};
 -- Only if there are large objects (each has rights of its own):
 -- DO $$ DECLARE o oid; BEGIN FOR o IN SELECT oid FROM pg_largeobject_metadata LOOP
 --   EXECUTE format('GRANT SELECT ON LARGE OBJECT %s TO %I', o, {_literal(settings.user)}); END LOOP; END $$;
@@ -88,16 +88,20 @@ def _examine(connection: Connection, settings: PostgresqlSettings, subject: str)
     server = read_server(connection)
     yield _judge_server(server, subject)
     yield from _judge_account(connection, settings, subject)
+    yield from judge_role(connection, settings, f"{subject}: {settings.user}")
+    yield from judge_standby(connection, settings, server, subject)
     sources = read_tables(connection)
     outcomes = [offer_table(s, settings, server) for s in sources]
     offered = [o for o in outcomes if isinstance(o, OfferedTable)]
     omitted = [o for o in outcomes if isinstance(o, Omission)]
     omitted += check_names(settings, offered, {s.full_name for s in sources})
     yield from _judge_tables(offered, omitted, subject)
+    yield from judge_filters(connection, sources, settings, subject)
+    yield from judge_unlogged(offered, subject)
     yield from _judge_sequences(connection, subject)
     if settings.large_objects:
         yield from _judge_objects(connection, subject)
-    yield from _judge_load(connection, subject)
+    yield from judge_load(connection, subject)
     yield _judge_pg_dump(settings, server, subject)
 
 
@@ -146,7 +150,7 @@ def _judge_tables(offered: Sequence[OfferedTable], omitted: Sequence[Omission], 
         yield Finding(Severity.OK, subject, Text(f"{len(offered)} 张表", f"{len(offered)} tables"))
     for omission in omitted:
         yield Finding(
-            Severity.WARN, f"{subject}: {omission.name}",
+            Severity.FAIL if omission.reason == FILTERED else Severity.WARN, f"{subject}: {omission.name}",
             Text(f"不在快照中：{omission.reason}", f"not in the snapshot: {omission.reason}"),
         )  # fmt: skip
     keyless = [o.schema.name for o in offered if not o.schema.key]
@@ -155,7 +159,8 @@ def _judge_tables(offered: Sequence[OfferedTable], omitted: Sequence[Omission], 
             Severity.WARN, subject,
             Text(f"{len(keyless)} 张表没有主键：{_some(keyless)}",
                  f"{len(keyless)} tables have no key: {_some(keyless)}"),
-            Text("按整行排序；单行不能按主键查找", "they are ordered by whole rows; a row cannot be found by a key"),
+            Text("由代理按整行排序；单行不能按主键查找",
+                 "the agent sorts them by whole rows; a row cannot be found by a key"),
         )  # fmt: skip
     sorted_here = [o.schema.name for o in offered if o.schema.key and not o.orders]
     if sorted_here:
@@ -164,6 +169,8 @@ def _judge_tables(offered: Sequence[OfferedTable], omitted: Sequence[Omission], 
             Text(f"{len(sorted_here)} 张表的主键由代理排序：{_some(sorted_here)}",
                  f"{len(sorted_here)} tables are sorted by the agent, for the server's order of their key is another: "
                  f"{_some(sorted_here)}"),
+            Text("文本主键按字节序（排序规则 C）的除外；排序用临时空间，`jinsuo-agent plan` 会实测",
+                 "keys of text need it unless their collation is C; it takes room, which `jinsuo-agent plan` measures"),
         )  # fmt: skip
 
 
@@ -186,27 +193,6 @@ def _judge_objects(connection: Connection, subject: str) -> Iterator[Finding]:
             Text(f"{count} 个大对象不可读（如 {first}），整表将被略去",
                  f"{count} large objects cannot be read, such as {first}: the whole table will be left out"),
             _GRANTS,
-        )  # fmt: skip
-
-
-def _judge_load(connection: Connection, subject: str) -> Iterator[Finding]:
-    ((age, longest),) = query(
-        connection,
-        "SELECT (SELECT max(age(datfrozenxid)) FROM pg_database),"
-        " (SELECT extract(epoch FROM max(clock_timestamp() - xact_start))::int8 FROM pg_stat_activity"
-        "  WHERE backend_type = 'client backend' AND pid <> pg_backend_pid())",
-    )
-    if age is not None and age > _AGED:
-        yield Finding(
-            Severity.WARN, subject,
-            Text(f"最老的行已有 {age:,} 个事务未冻结", f"the oldest row was frozen {age:,} transactions ago"),
-            Text("先让 VACUUM FREEZE 完成：快照会拖住它", "let VACUUM FREEZE finish first: a snapshot holds it back"),
-        )  # fmt: skip
-    if longest is not None and longest > 3600:
-        yield Finding(
-            Severity.WARN, subject,
-            Text(f"有事务已打开 {longest} 秒", f"somebody's transaction has been open for {longest} s"),
-            Text("它同样阻止 VACUUM 清理", "it keeps vacuum waiting as a snapshot does"),
         )  # fmt: skip
 
 

@@ -4,12 +4,14 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import psycopg2
 
 from agent.collectors.base import Finding, Probe
 from agent.collectors.postgresql.checks import examine, write_grants
 from agent.collectors.postgresql.connect import open_connection, query
+from agent.collectors.postgresql.dangers import find_data_folder
 from agent.collectors.postgresql.failures import refuse
 from agent.collectors.postgresql.settings import PostgresqlSettings
 from agent.collectors.postgresql.view import PostgresqlView
@@ -54,3 +56,7 @@ class PostgresqlCollector:
     def grants(self) -> str:
         """Give the SQL that makes the read-only account."""
         return write_grants(self._settings)
+
+    def data_folder(self) -> Path | None:
+        """Give the server's data directory, which it tells to members of pg_read_all_settings; None to others."""
+        return find_data_folder(self._settings)

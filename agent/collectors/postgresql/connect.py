@@ -138,6 +138,8 @@ def _pin(connection: Connection, settings: PostgresqlSettings) -> None:
     if settings.statement_timeout_s is not None:
         values["statement_timeout"] = str(max(1, round(settings.statement_timeout_s * 1000)))
     if version >= 140000:
+        # A session waits between two tables while the first one is sorted.
+        values["idle_session_timeout"] = str(limit_ms)
         # If we are gone, a long sort for us ends too. Some systems cannot tell; then it is refused.
         with contextlib.suppress(psycopg2.Error):
             execute(connection, "SET client_connection_check_interval = '10s'")

@@ -71,11 +71,15 @@ class CopyStream:
         return None
 
     def close(self) -> None:
-        """End the COPY, finished or not."""
-        if self._thread.is_alive():
-            self._pipe.stop()
-            abort(self._connection)
+        """End the COPY, and with one that is not finished its session."""
+        if not self._thread.is_alive():
+            return
+        self._pipe.stop()
+        abort(self._connection)
         self._thread.join()
+        # What the server had sent can still be read from a socket that was shut down: the session would look alive to
+        # the ROLLBACK that follows, and break in the middle of the next table.
+        self._connection.close()
 
     def _run(self) -> None:
         sink = _Sink(self._pipe.put)

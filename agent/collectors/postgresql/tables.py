@@ -8,6 +8,7 @@ REFRESH shows new rows to old snapshots; and names resolve to what they mean now
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from psycopg2.extensions import connection as Connection
 
@@ -22,6 +23,8 @@ from evidence.errors import FormatError
 from evidence.rows.names import parse_name
 from evidence.rows.schema import MAX_COLUMNS, Column, Schema
 from evidence.rows.values import UNORDERED_KINDS
+
+FILTERED: Final = "row-level security would hide rows of it from this account: grant BYPASSRLS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +152,7 @@ def _find_obstacle(source: SourceTable, server: Server) -> str | None:
     if not source.is_readable:
         return "the account has no right to SELECT from it"
     if source.is_filtered:
-        return "row-level security would hide rows of it from this account: grant BYPASSRLS"
+        return FILTERED
     if not 1 <= len(source.columns) <= MAX_COLUMNS:
         return f"it has {len(source.columns)} columns; 1 to {MAX_COLUMNS} can be read"
     if source.kind is RelationKind.MATERIALIZED_VIEW and not source.is_populated:

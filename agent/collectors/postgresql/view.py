@@ -11,14 +11,14 @@ view looks at the clock (the snapshot keeps the cluster's vacuum waiting) and, e
 for our lock: then it gives way, for behind him all others queue. Source: lessons.md, "Dangers to the live database".
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 import psycopg2
 from psycopg2.extensions import connection as Connection
 
-from agent.collectors.base import BlobSink, Document, Omission, Omissions, Strain, Table
+from agent.collectors.base import BlobSink, Document, Omission, Omissions, Strain, Table, TableSize
 from agent.collectors.postgresql import extras
 from agent.collectors.postgresql.catalog import RelationKind, SourceTable, list_unreadable, read_server, read_tables
 from agent.collectors.postgresql.connect import execute, open_connection, query, use_raw_encoding
@@ -98,6 +98,33 @@ class PostgresqlView:
             if self._has_objects:
                 self._tables.append(Table(extras.LARGE_OBJECTS, True))
         return [self._noted(table) for table in self._tables] if self._raw_columns else self._tables
+
+    @property
+    def is_copy(self) -> bool:
+        """Tell whether a standby is read."""
+        return self._server.is_standby
+
+    def sizes(self, is_over: Callable[[], bool]) -> Mapping[str, TableSize]:  # noqa: ARG002 - one query, bounded itself
+        """Give what rows and out-of-line values take, without indexes; nothing where somebody holds a table's lock."""
+        assert self._reader is not None
+        oids = [oid for offered in self._offered.values() for oid in offered.source.storage.oids]
+        try:
+            # In the reader's session: a refusal there leaves the snapshot alive.
+            with self._reader.reading() as session:
+                rows = query(session, "SELECT o::int8, pg_table_size(o) FROM unnest(%s::oid[]) AS u(o)", [oids])
+        except psycopg2.Error as err:
+            if not isinstance(lose(err, self._settings.address, "-"), TableLostError):
+                raise refuse(err, self._settings.address) from err
+            rows = []
+        known = {oid: size for oid, size in rows if size is not None}
+        return {
+            name: TableSize(
+                offered.source.estimated_rows,
+                sum(known[oid] for oid in offered.source.storage.oids) if known.keys() >= set(offered.source.storage.oids)
+                else None,
+            )
+            for name, offered in self._offered.items()
+        }  # fmt: skip
 
     def read(self, table: Table, blobs: BlobSink) -> Iterator[bytes]:
         """Yield blocks of lines. Raises: TableLostError, SourceDownError, BudgetError, SourceChangedError."""

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 
 from agent.collectors.base import Finding, Probe, Severity
+from agent.collectors.mounts import read_mounts
 from agent.collectors.sqlite.catalog import Catalog, read_catalog
+from agent.collectors.sqlite.checks import judge
 from agent.collectors.sqlite.opening import Mode, Opened, open_beside, open_read, refuse
 from agent.collectors.sqlite.settings import SqliteSettings
 from agent.collectors.sqlite.view import SqliteView
@@ -65,7 +67,7 @@ class SqliteCollector:
             return [Finding(Severity.WARN, subject, str(err), "examine again: it was opened at this moment")]
         except AgentError as err:
             return [Finding(Severity.FAIL, subject, err.message, err.remedy)]
-        return [_judge_mode(subject, opened.mode), *_judge_tables(subject, catalog)]
+        return list(judge(self._settings.path, opened.mode, catalog, read_mounts()))
 
     def grants(self) -> str:
         """Give the rights that the agent's account needs."""
@@ -85,23 +87,3 @@ class SqliteCollector:
             raise refuse(err, opened.path) from err
         opened.check_still()
         return catalog
-
-
-def _judge_mode(subject: str, mode: Mode) -> Finding:
-    if mode is Mode.ROLLBACK:
-        return Finding(
-            Severity.WARN,
-            subject,
-            "the database is in rollback-journal mode: the application cannot commit while it is read",
-            "let the application switch to WAL (PRAGMA journal_mode=WAL), or take snapshots when nobody works",
-        )
-    return Finding(Severity.OK, subject, f"readable ({mode})")
-
-
-def _judge_tables(subject: str, catalog: Catalog) -> Iterator[Finding]:
-    if not catalog.tables:
-        yield Finding(Severity.WARN, subject, "no table is left to read", "check `path`, `include` and `exclude`")
-    else:
-        yield Finding(Severity.OK, subject, f"{len(catalog.tables)} tables")
-    for omission in catalog.omitted:
-        yield Finding(Severity.WARN, f"{subject}: {omission.name}", f"not in the snapshot: {omission.reason}")

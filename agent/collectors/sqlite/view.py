@@ -11,12 +11,12 @@ loaded whole, one row at a time.
 import codecs
 import io
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import BinaryIO, Final, cast
 
-from agent.collectors.base import BlobSink, Document, Omission, Table
+from agent.collectors.base import BlobSink, Document, Omission, Table, TableSize
 from agent.collectors.sqlite.catalog import Catalog, SourceTable, quote
 from agent.collectors.sqlite.lines import LineWriter, MistypedError, Row, Value
 from agent.collectors.sqlite.opening import Mode, Opened, is_too_big, lose
@@ -31,6 +31,8 @@ MAX_INLINE_BYTES: Final = 1 << 20
 _PART_BYTES: Final = 256 << 10
 _BLOCK_BYTES: Final = 1 << 20
 _UNLIMITED: Final = 0x7FFFFFFF
+_STEPS: Final = 10_000
+"""Of SQLite's machine, between two looks at the clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class SqliteView:
     consistency: Consistency = Consistency.CONSISTENT
     # PRAGMA data_version and the header's change counter mean nothing outside a connection, or not in WAL mode.
     position: str = "-"
+    is_copy: bool = False
 
     def __init__(self, opened: Opened, catalog: Catalog, limit_s: float, clock: Callable[[], float]) -> None:
         self.blocks_writers = opened.mode is Mode.ROLLBACK
@@ -78,6 +81,21 @@ class SqliteView:
     def tables(self) -> Sequence[Table]:
         """Give the tables; after reading, `not-utf-8` notes stand in the schemas of those that need them."""
         return [self._noted(source.table) for source in self._catalog.tables]
+
+    def sizes(self, is_over: Callable[[], bool]) -> Mapping[str, TableSize]:
+        """Give the pages of each table, by walking all pages (`dbstat`), where SQLite has that and time allows."""
+        tables = self._catalog.tables
+        pages: dict[str, int] = {}
+        connection = self._opened.connection
+        connection.set_progress_handler(is_over, _STEPS)
+        try:
+            rows = connection.execute("SELECT name, sum(pgsize) FROM dbstat('main') GROUP BY name").fetchall()
+            pages = {bytes(name).decode("utf-8", "replace"): size for name, size in rows}
+        except sqlite3.Error:
+            pages = {}  # not compiled in, cut short, or a damaged page: reading will say
+        finally:
+            connection.set_progress_handler(None, 0)
+        return {s.table.schema.name: TableSize(s.table.estimated_rows, pages.get(s.name)) for s in tables}
 
     def read(self, table: Table, blobs: BlobSink) -> Iterator[bytes]:
         """Yield blocks of lines. Raises: TableLostError, SourceDownError, SourceChangedError, BudgetError."""

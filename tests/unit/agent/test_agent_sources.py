@@ -33,9 +33,9 @@ sources:
 
 def test_source_over_odbc_is_planned_and_found_healthy(folder: Path) -> None:
     with Agent.open(folder) as agent:
-        plan = agent.plan("his")
-        assert [(t.name, t.ordered, t.keyless) for t in plan.tables] == [("visit", True, False)]
-        assert plan.consistency == "consistent"
+        with agent.collector("his").open_view() as view:
+            assert [(t.schema.name, t.ordered, t.schema.key) for t in view.tables()] == [("visit", True, ("id",))]
+            assert view.consistency is Consistency.CONSISTENT
         findings = agent.collector("his").check()
     assert [f.severity for f in findings] == [Severity.OK, Severity.OK]
 

@@ -20,8 +20,10 @@ from agent.cli.run import Run
 from agent.errors import CenterDownError, CenterRefusedError, LoginError, PinError, ReceiptError
 from agent.finding import Finding, Severity
 from agent.outcome import Left, Stage, Verdict
+from agent.plan.figures import Line, Question
 from evidence.errors import FormatError
 from terminal.errors import SettingsError
+from tests.builders.plans import make_plan, make_sample, make_surroundings, make_table
 from tests.fakes.agent import NOW, FakeAgent, make_comparison, make_outcome, stop_after
 
 DOWN = CenterDownError("the center does not answer", hint="wait")
@@ -230,16 +232,37 @@ def test_check_exits_by_the_worst_of_its_findings(
     assert agent.asked[-1] == ("check", True)
 
 
-def test_plan_lists_the_largest_table_first_and_guesses_nothing(
+def test_plan_lists_the_largest_table_first_and_says_what_was_not_measured(
     agent: FakeAgent, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _run(agent, "plan", "his") == 0
+    agent.plans["his"] = make_plan(
+        make_table("a", rows=1000), make_table("b", rows=5000), make_table("c"),
+        samples=(make_sample("a", is_whole=True), make_sample("b")),
+        around=make_surroundings(last=make_outcome()),
+    )  # fmt: skip
+    assert _run(agent, "plan", "his") == 2
     said = capsys.readouterr().out
-    assert [line.split()[0] for line in said.splitlines()[1:4]] == ["c", "a", "b"]
-    assert "(407,545 rows/s)" in said
-    assert _run(agent, "plan", "lis") == 0
-    assert "no snapshot yet" in capsys.readouterr().out
+    assert [line.split()[0] for line in said.splitlines()[1:4]] == ["b", "a", "c"]
+    assert "NOT MEASURED: 1 table(s): c" in said
+    assert "line:                         NOT MEASURED" in said
+    assert "last time, his#412: 5,094,311 rows" in said
+    document = _json(agent, capsys, "plan", "his")[1]
+    assert document["unmeasured"] == ["c"]
+    assert document["nightly_bytes"] is None
     assert _json(agent, capsys, "plan", "lis")[1]["last"] is None
+
+
+def test_plan_asks_for_what_the_person_says(agent: FakeAgent, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run(agent, "plan", "his", "--line", "10Mbit/s", "--window", "30min", "--sample", "5s") == 0
+    assert agent.asked[-1] == ("plan", "his", Question(Line(10_000_000, False), 1800, 5))
+    assert "1 night(s) of 30.0 min" in capsys.readouterr().out
+    for wrong in (("--line", "fast"), ("--window", "0h"), ("--window", "6"), ("--sample", "-1s")):
+        assert _run(agent, "plan", "his", f"{wrong[0]}={wrong[1]}") == 64
+
+
+def test_plan_that_foresees_a_failure_fails(agent: FakeAgent) -> None:
+    agent.plans["his"] = make_plan(around=make_surroundings(age_limit_s=1.0))
+    assert _run(agent, "plan", "his") == 1
 
 
 def test_grants_prints_the_sql_and_nothing_else(agent: FakeAgent, capsys: pytest.CaptureFixture[str]) -> None:
@@ -412,6 +435,9 @@ def test_plan_of_a_real_source_names_its_tables(tmp_path: Path) -> None:
     document = json.loads(done.stdout)
     assert [table["name"] for table in document["tables"]] == ["病人"]
     assert document["consistency"] == "consistent"
+    assert document["tables"][0]["sample"]["is_whole"] is True
+    assert document["content_bytes"] > 0
+    assert document["line_trouble"] == "not enrolled"
 
 
 def test_snapshot_of_an_agent_that_is_not_enrolled_says_so(tmp_path: Path) -> None:

@@ -130,6 +130,32 @@ def test_spool_on_the_volume_of_the_live_database_is_warned_of(healthy: Circumst
     assert _find(of, "his: volume").severity is Severity.WARN
 
 
+@pytest.mark.parametrize(
+    ("kind", "host", "severity"),
+    [
+        ("postgresql", "127.0.0.1", Severity.WARN),
+        ("mysql", "localhost", Severity.WARN),
+        ("mysql", "/run/mysqld/mysqld.sock", Severity.WARN),
+        ("postgresql", "db.example", None),
+    ],
+)
+def test_spool_on_the_volume_of_a_database_server_on_this_machine_is_warned_of(
+    healthy: Circumstances, tmp_path: Path, kind: str, host: str, severity: Severity | None
+) -> None:
+    text = f"sources: [{{name: his, kind: {kind}, host: {host}, database: his, user: jinsuo}}]"
+    of = replace(_config(healthy, text), find_data=lambda source: tmp_path)
+    found = [finding.severity for finding in examine(of) if finding.subject == "his: volume"]
+    assert found == ([] if severity is None else [severity])
+
+
+@pytest.mark.parametrize("data", [None, Path("/nowhere/at/all")])
+def test_server_here_whose_folder_is_not_known_is_not_examined(healthy: Circumstances, data: Path | None) -> None:
+    of = _config(healthy, "sources: [{name: his, kind: postgresql, database: his, user: jinsuo}]")
+    finding = _find(replace(of, find_data=lambda source: data), "his: volume")
+    assert finding.severity is Severity.NOT_EXAMINED
+    assert "different volumes" in finding.advice(Language.EN)
+
+
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a second volume")
 def test_spool_on_another_volume_is_fine(healthy: Circumstances) -> None:
     of = _config(healthy, "sources: [{name: his, kind: files, path: /dev/shm}]")

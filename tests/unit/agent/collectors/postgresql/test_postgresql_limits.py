@@ -247,3 +247,24 @@ def test_required_tls_that_the_server_has_not_is_named(postgres_server: Postgres
     error = _refused(settings_for(postgres_server, "postgres", sslmode="require"))
     assert "TLS" in str(error)
     assert "sslmode" in error.hint
+
+
+@pytest.mark.parametrize("rows", [3_000, 6_000, 12_000])
+def test_reading_that_was_broken_off_leaves_no_half_dead_session_to_the_next_table(
+    postgres_server: PostgresServer, postgres_database: str, rows: int
+) -> None:
+    # What the server has sent already may still be read from a socket that was shut down: the session then looks
+    # alive for one more answer, and breaks in the middle of the next table.
+    postgres_server.execute(
+        f"CREATE TABLE a (id int PRIMARY KEY, t text); INSERT INTO a SELECT i, repeat('x', 1000) FROM "
+        f"generate_series(1, {rows}) i; CREATE TABLE b (id int PRIMARY KEY); INSERT INTO b VALUES (1)",
+        database=postgres_database,
+    )
+    with PostgresqlCollector(settings_for(postgres_server, postgres_database)).open_view() as view:
+        first = next(table for table in view.tables() if table.schema.name == "public.a")
+        for _ in range(20):
+            blocks = view.read(first, KeptBlobs())
+            assert isinstance(blocks, Generator)
+            next(blocks)
+            blocks.close()
+            assert read_lines(view, "public.b") == [b"1"]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from agent.collectors.postgresql import PostgresqlCollector
+from terminal.language import Language
 from tests.servers.postgresql import PostgresServer
 from tests.servers.reading import read_lines, settings_for
 
@@ -35,3 +36,16 @@ def test_standby_gives_its_replayed_position_and_the_rows(standby: PostgresServe
         ]
         assert b"CREATE TABLE public.t" in view.documents()[0].body
         assert "read from a standby" in view.notes()
+
+
+def test_standby_that_would_cancel_a_reading_is_found_beforehand(
+    standby: PostgresServer, postgres_database: str
+) -> None:
+    def said() -> list[str]:
+        findings = PostgresqlCollector(settings_for(standby, postgres_database)).check()
+        return [f"{f.severity} {f.sentence(Language.EN)}" for f in findings if "standby" in f.sentence(Language.EN)]
+
+    assert any(line.startswith("WARN the standby waits 30 s (max_standby_streaming_delay)") for line in said())
+    standby.execute("ALTER SYSTEM SET hot_standby_feedback = on")
+    standby.execute("SELECT pg_reload_conf(), pg_sleep(0.2)")
+    assert "OK the standby lets a reading finish (hot_standby_feedback = on)" in said()

@@ -45,7 +45,7 @@ _STAGES: Final = (
         Stage.NONE,
         re.compile(
             r"SET |SELECT pg_catalog\.set_config|GRANT |REVOKE |ALTER DEFAULT PRIVILEGES|SECURITY LABEL|CREATE DATABASE|"
-            r"ALTER [^;]* OWNER TO \S+$"
+            r"ALTER [^;]* OWNER TO (?:\S+|\"(?:[^\"]|\"\")+\")$"
         ),
     ),
     (

@@ -263,6 +263,7 @@ def test_statements_are_split_where_they_end() -> None:
         ("SET statement_timeout = 0", Stage.NONE),
         ("SELECT pg_catalog.set_config('search_path', '', false)", Stage.NONE),
         ("ALTER TABLE public.t OWNER TO postgres", Stage.NONE),
+        ('ALTER TABLE public.t OWNER TO "my user"', Stage.NONE),
         ("GRANT ALL ON TABLE t TO x", Stage.NONE),
         ("CREATE TABLE t (owner int)", Stage.SHAPE),
         ("CREATE TYPE public.mood AS ENUM ('a')", Stage.SHAPE),

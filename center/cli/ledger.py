@@ -3,6 +3,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Final
 
 from center.cli.opening import open_center
 from center.cli.unit import account
@@ -10,6 +11,11 @@ from terminal.command import Examples, Parser
 from terminal.errors import EXIT_FAILED, EXIT_OK
 from terminal.language import Text
 from terminal.printer import Printer
+
+_GO_ON: Final = Text(
+    zh="核对后运行 jinsuo-center ledger release --reason …",
+    en="go on with `jinsuo-center ledger release --reason ...`, and let the agents send what the store lacks",
+)
 
 
 class LedgerStatus:
@@ -38,13 +44,7 @@ class LedgerStatus:
         else:
             out.warn(reason)
         if lacking:
-            out.say(
-                Text(
-                    zh=f"缺少 log@{lacking.start} 至 log@{lacking.stop - 1}：jinsuo-center ledger import-tail FOLDER",
-                    en=f"log@{lacking.start} to log@{lacking.stop - 1} are lacking: "
-                    "jinsuo-center ledger import-tail FOLDER",
-                )
-            )
+            out.say(_say_lacking(lacking))
         out.result({"size": size, "held": held, "lacking": [lacking.start, lacking.stop] if lacking else None})
         return EXIT_OK if held is None else EXIT_FAILED
 
@@ -55,10 +55,11 @@ class LedgerImportTail:
     name = "ledger import-tail"
     help = Text(zh="从镜像或较新的备份取回缺少的条目", en="take back lacking entries from a mirror or a newer backup")
     description = Text(
-        zh="FOLDER 是日志的另一份拷贝（含 checkpoint 和 tile/…，即 C2SP tlog-tiles 的布局）。只有恰好通向\n"
-        "已出示的那个检查点的条目才会收下；收下后仍停签，直到 ledger release。",
-        en="FOLDER is another copy of the log (`checkpoint` and `tile/...`, as C2SP tlog-tiles lays them out). Entries\n"
-        "are taken only if they lead exactly to the checkpoint that was shown; then `ledger release` lets signing go on.",
+        zh="FOLDER 是日志的另一份拷贝（含 checkpoint 和 tile/…，即 C2SP tlog-tiles 的布局）。该拷贝自己的检查点\n"
+        "亦视为已出示；只有恰好通向已出示的最大检查点的条目才会收下；收下后仍停签，直到 ledger release。",
+        en="FOLDER is another copy of the log (`checkpoint` and `tile/...`, as C2SP tlog-tiles lays them out). Its own\n"
+        "checkpoint counts as shown; entries are taken only if they lead exactly to the largest checkpoint that was shown.\n"
+        "Then `ledger release` lets signing go on.",
     )
     examples = Examples(
         sh="jinsuo-center ledger import-tail /mnt/mirror/ledger",
@@ -74,14 +75,11 @@ class LedgerImportTail:
         with open_center(args, out) as center:
             taken = center.ledger.import_from(Path(args.copy))
             center.replay.catch_up()
-            size = center.ledger.size
+            size, lacking = center.ledger.size, center.ledger.lacking
         out.say(
-            Text(
-                zh=f"取回 {taken:,} 条，日志现有 {size:,} 条；核对后运行 jinsuo-center ledger release --reason …",
-                en=f"{taken:,} entries were taken back, the log has {size:,} now; go on with "
-                "`jinsuo-center ledger release --reason ...`, and let the agents send what the store lacks",
-            )
+            Text(zh=f"取回 {taken:,} 条，日志现有 {size:,} 条", en=f"{taken:,} entries taken, the log has {size:,} now")
         )
+        out.say(_say_lacking(lacking) if lacking else _GO_ON)
         out.result({"taken": taken, "size": size})
         return EXIT_OK
 
@@ -114,3 +112,10 @@ class LedgerRelease:
             out.say(Text(zh="并未停签，没有可解除的", en="nothing was held"))
         out.result({"released": is_released})
         return EXIT_OK
+
+
+def _say_lacking(lacking: range) -> Text:
+    return Text(
+        zh=f"缺少 log@{lacking.start} 至 log@{lacking.stop - 1}：jinsuo-center ledger import-tail FOLDER",
+        en=f"log@{lacking.start} to log@{lacking.stop - 1} are lacking: jinsuo-center ledger import-tail FOLDER",
+    )

@@ -6,7 +6,7 @@ agents have seen newer checkpoints. So holds are kept in `ledger.sqlite`, while 
 file: it is a shared lock on `confirmed.lock`, held by the process that an agent has confirmed, as long as it lives.
 A command beside the running receiver is covered by the receiver's. Not every agent's word will do: one that was away
 for long has little to say about what was lost, so it must have seen the largest checkpoint that any unit is known to
-have acknowledged. Thread-safe. Source: design section 5; decisions 0008, 0022, 0025.
+have acknowledged. Thread-safe. Source: design section 5; decisions 0008, 0022, 0025, 0066.
 """
 
 import fcntl
@@ -29,19 +29,21 @@ _WAITING_HINT: Final = Text(
     " jinsuo-center serve --confirm REASON",
 )
 _OLDER_HINT: Final = Text(
-    zh="日志是从比 `units/` 更旧的副本恢复的：让该单位的采集端来联系，取回缺少的条目（jinsuo-center ledger import-tail FOLDER），"
-    "再解除停签（ledger release）；此前签名会使日志分叉，操作员担保也不行",
-    en="the ledger was restored from an older copy than `units/`: let that unit's agent call, import the missing entries"
-    " (jinsuo-center ledger import-tail FOLDER), then release the hold (ledger release); signing before would fork the"
-    " log, so no word of an operator will do",
+    zh="日志是从比 `units/` 更旧的副本恢复的：从镜像或较新的备份取回缺少的条目（jinsuo-center ledger import-tail FOLDER），再解除停签"
+    "（ledger release），不必等采集端联系；此前签名会使日志分叉，操作员担保也不行；若任何副本都没有这些条目，本日志即告终结："
+    "留作证据，另开新日志",
+    en="the ledger was restored from an older copy than `units/`: import the missing entries from a mirror or a newer backup"
+    " (jinsuo-center ledger import-tail FOLDER), then release the hold (ledger release); no agent need call; signing"
+    " before would fork the log, so no word of an operator will do; if no copy has them, this log has ended: keep it as"
+    " evidence, and begin a new one",
 )
 _HINTS: Final = {
     HoldKind.AHEAD: Text(
         zh="日志是从旧副本恢复的：从镜像或较新的备份取回缺少的条目（jinsuo-center ledger import-tail FOLDER），再解除停签"
-        "（ledger release）；此前签名会使日志分叉",
+        "（ledger release）；此前签名会使日志分叉；若任何副本都没有这些条目，本日志即告终结",
         en="the ledger was restored from an older copy: import the missing entries from a mirror or a newer"
         " backup (jinsuo-center ledger import-tail FOLDER), then release the hold (ledger release); signing before would"
-        " fork the log",
+        " fork the log; if no copy has them, this log has ended",
     ),
     HoldKind.CONTRADICTION: Text(
         zh="日志的密钥签过两个历史：停下中心，两份都留作证据，查明谁用过该密钥，再以新密钥另开日志",
@@ -68,9 +70,18 @@ class Awaited:
         size = max(marks.values(), default=0)
         return cls(size, tuple(sorted(unit for unit, seen in marks.items() if seen == size))) if size else None
 
+    def explain(self, own_size: int) -> tuple[Text, Text]:
+        """Say why it stops a ledger of `own_size` entries, and what to do: wait, or take back what is known to be lost."""
+        if self.size <= own_size:
+            return self._sentence, _WAITING_HINT
+        names = ", ".join(self.units[:_MOST_NAMED])
+        return Text(
+            zh=f"日志有 {own_size} 条，但 {names} 曾确认过 {self.size} 条的检查点",
+            en=f"the ledger has {own_size} entries, but {names} acknowledged a checkpoint of {self.size}",
+        ), _OLDER_HINT
+
     @property
-    def sentence(self) -> Text:
-        """Say that it is waited for."""
+    def _sentence(self) -> Text:
         more = len(self.units) - _MOST_NAMED
         names = ", ".join(self.units[:_MOST_NAMED])
         return Text(
@@ -99,6 +110,12 @@ class Gate:
         """Tell whether this process has not been confirmed itself; another one on this machine may have been."""
         return self._awaited is not None
 
+    @property
+    def awaited_size(self) -> int:
+        """The size of the checkpoint that is waited for, or 0. Under the `WriterLock`."""
+        awaited = self._find_awaited()
+        return 0 if awaited is None else awaited.size
+
     def hear(self, size: int) -> None:
         """An agent's newest checkpoint has `size` entries and is ours: if that is enough, this process may sign."""
         if self._awaited is None or size >= self._awaited.size:
@@ -107,15 +124,8 @@ class Gate:
     def vouch(self, own_size: int) -> None:
         """An operator says that our `own_size` entries are all. Raises: HeldError if a unit has acknowledged more."""
         if self._awaited is not None and self._awaited.size > own_size:
-            names = ", ".join(self._awaited.units[:_MOST_NAMED])
-            raise HeldError(
-                Text(
-                    zh=f"日志有 {own_size} 条，但 {names} 曾确认过 {self._awaited.size} 条的检查点",
-                    en=f"the ledger has {own_size} entries, but {names} acknowledged a checkpoint of"
-                    f" {self._awaited.size}",
-                ),
-                hint=_OLDER_HINT,
-            )
+            sentence, hint = self._awaited.explain(own_size)
+            raise HeldError(sentence, hint=hint)
         self._confirm()
 
     def find_reason(self) -> str | Text | None:
@@ -124,7 +134,7 @@ class Gate:
         if hold is not None:
             return hold.reason
         awaited = self._find_awaited()
-        return None if awaited is None else awaited.sentence
+        return None if awaited is None else awaited.explain(self._lock.standing().size)[0]
 
     def check(self) -> None:
         """Raises: HeldError unless the ledger may sign now. Under the `WriterLock`."""
@@ -137,7 +147,8 @@ class Gate:
         """Raises: HeldError while nobody has confirmed us; a hold does not count. Under the `WriterLock`."""
         awaited = self._find_awaited()
         if awaited is not None:
-            raise HeldError(awaited.sentence, hint=_WAITING_HINT)
+            sentence, hint = awaited.explain(self._lock.standing().size)
+            raise HeldError(sentence, hint=hint)
 
     def close(self) -> None:
         """Give up this process's confirmation."""

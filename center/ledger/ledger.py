@@ -206,11 +206,10 @@ class Ledger:
 
     @property
     def lacking(self) -> range:
-        """The indexes of the entries that are lacking up to a checkpoint of ours that was shown; empty, as a rule."""
+        """The indexes of the entries that are lacking up to a checkpoint that was shown or acknowledged; empty, as a rule."""
         with self._writer_lock:
-            hold = self._lock.hold()
             size = self._lock.standing().size
-        return range(size, hold.size if hold is not None and hold.kind is HoldKind.AHEAD else size)
+            return range(size, max(size, self._find_shown(), self._gate.awaited_size))
 
     def require_confirmation(self, marks: Mapping[str, int]) -> None:
         """Sign nothing until `observe` has seen a checkpoint that we hold and that is as large as the largest mark.
@@ -251,18 +250,11 @@ class Ledger:
             return known
         seen = verify_checkpoint(note, self._signer.key)
         with self._writer_lock:
-            own_size = self._lock.standing().size
-            if seen.size > own_size:
-                hold = ahead_hold(checkpoint_note, seen.size, own_size)
-            elif read_root(self._files, self._sequencer.catch_up().size, seen.size) != seen.root:
-                hold = contradiction_hold(checkpoint_note, seen.size)
-            else:
-                self._gate.hear(seen.size)
-                self._remember_text(note.text, seen.size)
-                return seen.size
-            log.error("the ledger stops signing", extra={"reason": hold.reason})
-            self._lock.add_hold(hold, self._clock())
-        return None
+            if not self._is_ours(checkpoint_note, seen):
+                return None
+            self._gate.hear(seen.size)
+            self._remember_text(note.text, seen.size)
+        return seen.size
 
     def import_tail(self, entries: Iterable[bytes]) -> int:
         """Take back the entries that are missing up to the checkpoint that we are held for; give their number.
@@ -295,19 +287,31 @@ class Ledger:
             return len(tail)
 
     def import_from(self, folder: Path) -> int:
-        """Take the lacking entries from another copy of this log; give their number.
+        """Take all entries that another copy of this log has and we lack; give their number.
 
-        Raises: RefusedError if nothing is lacking, or the copy is of another log, shorter, or damaged.
+        The copy's own checkpoint counts as shown: it bears this log's signature, so signing on without it would fork the
+        log even if its entries turn out to be damaged. It confirms nothing: a copy has no memory of what came after it. Source: decision 0066.
+
+        Raises:
+            RefusedError: nothing is lacking, or the copy is of another log, shorter than what was shown, or damaged.
+            HeldError: the copy is of another history, or there are two already.
         """
-        files, lacking = LedgerFiles(folder), self.lacking
-        published = files.find_published(self._signer.key)
-        if published is None or published.size < lacking.stop:
-            has = "no checkpoint of this log" if published is None else f"{published.size} entries"
+        files = LedgerFiles(folder)
+        raw, copy = _find_signed(files, self._signer.key)
+        with self._writer_lock:
+            if copy is not None:
+                self._is_ours(raw, copy)
+            hold, size = self._lock.hold(), self._lock.standing().size
+            shown, known = self._find_shown(), self._gate.awaited_size
+        if hold is not None and hold.kind is HoldKind.CONTRADICTION:
+            raise held_error(hold)
+        if copy is None or copy.size < max(size, shown) or copy.size == size < known:
+            has = "no checkpoint of this log" if copy is None else f"{copy.size} entries"
             raise RefusedError(
-                f"{folder} has {has}, not the {lacking.stop} entries up to the checkpoint that was shown",
+                f"{folder} has {has}, not the {max(size, shown, known)} entries up to the checkpoint that was shown",
                 hint="name the folder of a copy that holds `checkpoint` and `tile/`: a mirror, or a newer backup",
             )
-        return self.import_tail(read_entries(files, published.size, lacking.start, lacking.stop))
+        return self.import_tail(read_entries(files, copy.size, size, max(size, shown)))
 
     def release(self, reason: str) -> bool:
         """Sign again after a hold; the operator's `reason` is kept on record. False: nothing was held.
@@ -315,6 +319,9 @@ class Ledger:
         Raises: HeldError if entries are still missing, or there are two histories: then this log cannot go on.
         """
         with self._writer_lock:
+            # Each that was shown, not the furthest alone: what was imported up to that one may deny a smaller one.
+            for shown in self._lock.ahead_notes(self._lock.standing().size):
+                self._is_ours(shown, verify_checkpoint(parse_note(shown), self._signer.key))
             hold = self._lock.hold()
             if hold is None:
                 return False
@@ -346,6 +353,24 @@ class Ledger:
             if of == self._lock.standing().size:
                 self._files.write_checkpoint(grown)
             return True
+
+    def _is_ours(self, raw: bytes, seen: Checkpoint) -> bool:
+        """Tell whether we hold the tree of a checkpoint that we signed; else stop signing. Under the `WriterLock`."""
+        own_size = self._lock.standing().size
+        if seen.size > own_size:
+            hold = ahead_hold(raw, seen.size, own_size)
+        elif read_root(self._files, self._sequencer.catch_up().size, seen.size) != seen.root:
+            hold = contradiction_hold(raw, seen.size)
+        else:
+            return True
+        log.error("the ledger stops signing", extra={"reason": hold.reason})
+        self._lock.add_hold(hold, self._clock())
+        return False
+
+    def _find_shown(self) -> int:
+        """Give the size of the checkpoint furthest ahead that was shown, or 0. Under the `WriterLock`."""
+        hold = self._lock.hold()
+        return hold.size if hold is not None and hold.kind is HoldKind.AHEAD else 0
 
     def _find_cosigned(self, line: SignatureLine, key: VerificationKey, size: int | None) -> Note:
         if size is None:
@@ -394,6 +419,15 @@ def read_entries(files: LedgerFiles, size: int, start: int, stop: int) -> Iterat
 def read_root(files: LedgerFiles, size: int, of: int) -> Sha256:
     """Compute the root of the first `of` entries from the tiles of a log of `size` entries."""
     return TileTree(files.read_tile, size).root(of)
+
+
+def _find_signed(files: LedgerFiles, key: VerificationKey) -> tuple[bytes, Checkpoint | None]:
+    """Give the published checkpoint, verbatim and read, or no such if it is missing or not signed by `key`."""
+    try:
+        raw = files.read_checkpoint()
+        return raw, verify_checkpoint(parse_note(raw), key)
+    except (StoreError, EvidenceError):
+        return b"", None
 
 
 def _bundle_of(index: int, size: int) -> Tile:

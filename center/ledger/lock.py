@@ -230,6 +230,14 @@ class LedgerLock:
             ).fetchone()
         return None if row is None else Hold(HoldKind(row[0]), row[1], row[2], row[3])
 
+    def ahead_notes(self, most: int) -> list[bytes]:
+        """Give what was shown and stands, of up to `most` entries, though it was ahead when it was shown."""
+        with self._reading() as cursor:
+            rows = cursor.execute(
+                "SELECT note FROM holds WHERE released IS NULL AND kind = 'ahead' AND size <= ? ORDER BY size", (most,)
+            ).fetchall()
+        return [note for (note,) in rows]
+
     def add_hold(self, hold: Hold, now: datetime) -> None:
         """Stop signing. A hold for the same note stands once."""
         with self._changing() as cursor:

@@ -13,6 +13,7 @@ import pytest
 from center.cli.main import make_program
 from evidence.manifest.entry import parse_act, parse_entry
 from evidence.note.signed import parse_note
+from evidence.verify.command import main as verify
 from tests.builders.center import Hospital, create_center, open_center, patients, wards
 
 
@@ -82,6 +83,76 @@ def test_a_copy_that_is_short_foreign_or_not_one_is_refused(
     for copy in (short, tmp_path / "other" / "ledger", tmp_path / "nothing"):
         assert run(older, "ledger", "import-tail", str(copy)) == 1
         assert "up to the checkpoint that was shown" in capsys.readouterr().err
+
+
+@pytest.fixture
+def ended(tmp_path: Path) -> tuple[Path, Path, int]:
+    """A center whose `ledger/` alone is an older copy, the whole one, and its size; nobody has called since."""
+    folder, yesterday, mirror = tmp_path / "center", tmp_path / "yesterday", tmp_path / "mirror"
+    create_center(folder)
+    with open_center(folder) as center:
+        hospital = Hospital(center)
+        hospital.snapshot(patients(30))
+        shutil.copytree(folder / "ledger", yesterday)
+        Hospital(center, source="later").snapshot(wards("内科"))
+        size = center.ledger.size
+        center.units.acknowledge("X013", size)
+    (folder / "ledger").rename(mirror)
+    yesterday.rename(folder / "ledger")
+    return folder, mirror, size
+
+
+def test_an_old_ledger_beside_newer_units_names_what_it_lacks_and_takes_it_back_before_any_agent_calls(
+    ended: tuple[Path, Path, int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, mirror, size = ended
+    code, status = ask(folder, capsys, "ledger", "status")
+    old_size = int(str(status["size"]))
+    assert (code, status["lacking"]) == (1, [old_size, size])
+    assert run(folder, "unit", "disable", "X013", "--reason", "gone") == 2
+    assert "import-tail" in capsys.readouterr().err
+    answer = {"taken": size - old_size, "size": size}
+    assert ask(folder, capsys, "ledger", "import-tail", str(mirror)) == (0, answer)
+    assert ask(folder, capsys, "ledger", "release", "--reason", "taken back") == (0, {"released": True})
+    # From here on it is a center whose agent is gone: `serve --confirm` and `unit disable` go on.
+    code, status = ask(folder, capsys, "ledger", "status")
+    assert (code, status["size"], status["lacking"]) == (1, size + 1, None)
+    with open_center(folder) as center:
+        center.confirm("operator", "X013 has burnt")
+        center.units.disable("X013")
+
+
+def test_a_log_that_has_ended_can_be_read_and_certified_and_its_heir_names_it(
+    ended: tuple[Path, Path, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, _, _ = ended
+    with open_center(folder) as center:
+        before = list(center.ledger.entries())
+    bundle = tmp_path / "p.jinsuo"
+    assert run(folder, "find", "X013", "his", "1", "patient", "--where", "id=17") == 0
+    assert run(folder, "history", "X013", "his", "patient", "17") == 0
+    assert run(folder, "restore", "X013", "his", "1", "--to", f"sqlite:///{tmp_path / 'back.db'}") == 0
+    assert "is not in the log" in capsys.readouterr().err
+    assert run(folder, "rebuild") == 0
+    assert run(folder, "audit") == 1
+    damages = [line for line in capsys.readouterr().out.splitlines() if line.startswith("DAMAGED")]
+    assert len(damages) == 1
+    assert "X013/later is there, but the log never registered it" in damages[0]
+    assert run(folder, "certify", "X013", "his", "1", "patient", "17", "--out", str(bundle)) == 2
+    assert "JS-3200" in capsys.readouterr().err
+    with open_center(folder) as center:
+        assert list(center.ledger.entries()) == before
+        origin, key = center.config.origin, center.ledger.log_key
+    assert run(folder, "key", "--policy", "--out", str(tmp_path / "trust.policy")) == 0
+    assert verify([str(bundle), "--policy", str(tmp_path / "trust.policy")]) == 2  # the time is on the center's word
+    assert "患者17" in capsys.readouterr().out
+
+    create_center(tmp_path / "heir")
+    with open_center(tmp_path / "heir") as heir:
+        heir.confirm("operator", f"continues {origin}, which ended at {len(before)} entries")
+        act = parse_act(parse_note(parse_entry(heir.ledger.entry(0)).note).text)
+        assert heir.ledger.log_key != key
+    assert act.reason == f"continues {origin}, which ended at {len(before)} entries"
 
 
 def test_release_of_a_ledger_that_is_not_held_logs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,7 +27,15 @@ from agent.snapshot.progress import Pace, Progress, unpaced
 from agent.snapshot.take import Place, Taken, take_snapshot
 from agent.spool import Spool, SpooledPack
 from agent.transport.base import Transport
-from agent.transport.send import BackgroundSender, Parties, Receipted, check_receipt, send_packs, submit
+from agent.transport.send import (
+    PACK_REFUSED,
+    BackgroundSender,
+    Parties,
+    Receipted,
+    check_receipt,
+    send_packs,
+    submit,
+)
 from evidence.digest import ObjectId, Sha256
 from evidence.disk import write_over
 from evidence.errors import EvidenceError, FormatError
@@ -47,7 +55,6 @@ from evidence.wire.secrets import SourceSecrets
 from terminal.language import Language, Text
 
 log = logging.getLogger(__name__)
-_PACK_REFUSED = "JS-3101"
 _STATEMENT_REFUSED = "JS-3102"
 _CONFLICT = "JS-3103"
 _NOT_FOUND = "JS-3106"
@@ -128,12 +135,6 @@ class SourceRun:
             if sender is not None:
                 sender.close()
                 self.sent_bytes += sender.sent_bytes
-        if (
-            sender is not None
-            and isinstance(sender.error, CenterRefusedError)
-            and sender.error.refusal == _PACK_REFUSED
-        ):
-            self._refused(sender.error)  # any other refusal is met again, and answered, by `deliver`
         return taken
 
     def _recall_newest(self) -> None:
@@ -406,7 +407,7 @@ class SourceRun:
 
         It may be coded against an object that the center has lost.
         """
-        if err.refusal != _PACK_REFUSED:
+        if err.refusal != PACK_REFUSED:
             raise err
         waiting = [entry.sequence for entry in self._waiting() if entry.kind == SnapshotStatement.kind]
         self._give_up(min(waiting, default=None), GapCause.SPOOL, "the center refused a pack that they need")

@@ -9,7 +9,7 @@ States of a statement: taken (signed, in the spool) → registered → stored. C
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -130,14 +130,25 @@ class Journal:
 
     def add(self, entry: JournalEntry) -> None:
         """Note a statement that is signed and whole in the spool. One that was never admitted is replaced."""
+        self.exchange((), [entry])
+
+    def exchange(self, dropped: Iterable[JournalEntry], added: Iterable[JournalEntry]) -> None:
+        """Forget statements that the center never admitted and note those in their place, in one durable step."""
         with self._change() as db:
-            db.execute(
+            db.executemany(
+                "DELETE FROM statement WHERE source = ? AND sequence = ? AND state = 'taken'",
+                [(entry.source, entry.sequence) for entry in dropped],
+            )
+            db.executemany(
                 "INSERT OR REPLACE INTO statement VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    entry.source, entry.sequence, entry.kind, entry.digest, entry.note, entry.state.value,
-                    _micros(entry.taken_at), entry.tables, entry.rows, entry.bytes_, entry.sent_bytes,
-                    entry.log_index, entry.receipt, entry.omitted,
-                ),
+                [
+                    (
+                        entry.source, entry.sequence, entry.kind, entry.digest, entry.note, entry.state.value,
+                        _micros(entry.taken_at), entry.tables, entry.rows, entry.bytes_, entry.sent_bytes,
+                        entry.log_index, entry.receipt, entry.omitted,
+                    )
+                    for entry in added
+                ],
             )  # fmt: skip
 
     def mark_receipted(
@@ -148,13 +159,6 @@ class Journal:
             db.execute(
                 "UPDATE statement SET state = ?, log_index = ?, receipt = ?, sent_bytes = ? WHERE source = ? AND sequence = ?",
                 (state.value, log_index, receipt, sent_bytes, source, sequence),
-            )
-
-    def remove(self, source: str, sequence: int) -> None:
-        """Forget a statement that the center never admitted and whose content must be taken anew."""
-        with self._change() as db:
-            db.execute(
-                "DELETE FROM statement WHERE source = ? AND sequence = ? AND state = 'taken'", (source, sequence)
             )
 
     def latest(self, source: str, state: State | None = None) -> JournalEntry | None:
@@ -217,9 +221,11 @@ class Journal:
                 self._db.execute("BEGIN IMMEDIATE")
                 yield self._db
                 self._db.execute("COMMIT")
-            except sqlite3.OperationalError as err:
+            except BaseException as err:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
+                if not isinstance(err, sqlite3.OperationalError):
+                    raise
                 raise SpoolError(
                     f"the agent's journal could not be written: {err}",
                     hint="make room on the volume of the agent's folder, then run `jinsuo-agent send`; nothing is lost",

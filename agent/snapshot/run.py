@@ -10,6 +10,7 @@ A kill at any moment leaves either no statement (whole packs serve the next run)
 line may be down from `take` on: then everything waits in the spool. Source: design sections 5 to 7.
 """
 
+import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -26,7 +27,15 @@ from agent.snapshot.progress import Pace, Progress, unpaced
 from agent.snapshot.take import Place, Taken, take_snapshot
 from agent.spool import Spool, SpooledPack
 from agent.transport.base import Transport
-from agent.transport.send import BackgroundSender, Parties, Receipted, check_receipt, send_packs, submit
+from agent.transport.send import (
+    PACK_REFUSED,
+    BackgroundSender,
+    Parties,
+    Receipted,
+    check_receipt,
+    send_packs,
+    submit,
+)
 from evidence.digest import ObjectId, Sha256
 from evidence.disk import write_over
 from evidence.errors import EvidenceError, FormatError
@@ -43,8 +52,9 @@ from evidence.manifest.statement import (
 )
 from evidence.note.signed import parse_note, sign_note, verify_note
 from evidence.wire.secrets import SourceSecrets
+from terminal.language import Language, Text
 
-_PACK_REFUSED = "JS-3101"
+log = logging.getLogger(__name__)
 _STATEMENT_REFUSED = "JS-3102"
 _CONFLICT = "JS-3103"
 _NOT_FOUND = "JS-3106"
@@ -125,12 +135,6 @@ class SourceRun:
             if sender is not None:
                 sender.close()
                 self.sent_bytes += sender.sent_bytes
-        if (
-            sender is not None
-            and isinstance(sender.error, CenterRefusedError)
-            and sender.error.refusal == _PACK_REFUSED
-        ):
-            self._refused(sender.error)  # any other refusal is met again, and answered, by `deliver`
         return taken
 
     def _recall_newest(self) -> None:
@@ -160,12 +164,14 @@ class SourceRun:
                 receipted = self._submit(entry)
             except CenterRefusedError as err:
                 self._rejoin(err)
+                self._yield_to(err, entry)
+                continue
             if _lacks_content(entry, receipted) and desk.spool.forget_sent():
                 # The center has lost what it acknowledged, as after a restore from an old copy: the spool has it still.
                 self._send_packs(progress)
                 receipted = self._submit(entry)
             if receipted is None:
-                self._give_up(entry.sequence)
+                self._give_up(entry.sequence, GapCause.SPOOL, "the center lacks content that they need")
                 raise CenterDownError(
                     f"the center lacks content of {self._name}#{entry.sequence} that was sent before; the statement was not logged",
                     hint=_ANEW,
@@ -210,26 +216,31 @@ class SourceRun:
         if found is None:
             return
         entry, received = self._read_latest(*found)
-        journal.add(entry)
-        self._state_gap(
-            received, GapCause.JOURNAL,
+        gap = self._make_gap(
+            entry, received, GapCause.JOURNAL,
             "the agent's journal was lost: snapshots that were taken and not sent, if there were any",
         )  # fmt: skip
+        journal.exchange((), [entry, gap])
 
-    def _rejoin(self, err: CenterRefusedError) -> NoReturn:
+    def _rejoin(self, err: CenterRefusedError) -> None:
         """Go on from the center's chain where the journal is older than it, as after a restore from a backup.
 
         What was taken on the old journal contradicts what was logged, so it is given up, in a `gap`, and taken anew.
-        Raises: `err`, if the chain is as the journal has it; else CenterDownError, when the gap is logged.
+        Does nothing if the chain is as the journal has it.
+        Raises: CenterDownError, when the gap is logged; `err`, if the chain has nothing to do with it.
         """
+        if err.refusal not in (_CONFLICT, _STATEMENT_REFUSED):
+            raise err
         journal = self._desk.journal
-        found = self._transport.latest(self._name) if err.refusal in (_CONFLICT, _STATEMENT_REFUSED) else None
-        if found is None:
-            raise err
-        newest, received = self._read_latest(*found)
+        found = self._transport.latest(self._name)
         known = [entry for entry in journal.all_of(self._name) if entry.state is not State.TAKEN]
+        if found is None:
+            if known:
+                raise err
+            return
+        newest, received = self._read_latest(*found)
         if any(entry.digest == newest.digest for entry in known):
-            raise err
+            return
         if known and known[-1].sequence >= newest.sequence:
             raise ReceiptError(
                 f"the center says that {self._name}#{newest.sequence} is its newest statement, but this agent has its "
@@ -237,14 +248,12 @@ class SourceRun:
                 hint="keep the agent's folder as it is, and call the archives: this must not happen",
             ) from err
         dropped = [entry for entry in journal.all_of(self._name) if entry.state is State.TAKEN]
-        for entry in dropped:
-            journal.remove(self._name, entry.sequence)
-        journal.add(newest)
-        self._state_gap(
-            min([received, *(entry.taken_at for entry in dropped)]), GapCause.JOURNAL,
+        gap = self._make_gap(
+            newest, min([received, *(entry.taken_at for entry in dropped)]), GapCause.JOURNAL,
             f"the agent's journal was older than its chain, which another copy of it had brought to #{newest.sequence}",
             tuple(entry.digest for entry in dropped if entry.digest != newest.digest)[:MAX_GIVEN_UP],
         )  # fmt: skip
+        journal.exchange(dropped, [newest, gap])
         for entry in self._waiting():
             self._submit(entry)
             self._keep_receipt(entry.sequence)
@@ -252,6 +261,38 @@ class SourceRun:
             f"the center has other statements of {self._name} up to #{newest.sequence}: the agent's folder was restored "
             "from an older copy, or is in use twice; this agent goes on from there, and a gap is logged",
             hint="see that no other copy of the agent's folder is in use, then run the snapshot again",
+        ) from err
+
+    def _yield_to(self, err: CenterRefusedError, entry: JournalEntry) -> None:
+        """Let go of a snapshot whose content the center refuses for good, so that the next one goes on.
+
+        It, and what was taken on top of it, is given up in a `gap`; their notes are kept for the archives, which have the
+        objects too: every pack had been sent. One that was logged before its content came stays as it is, registered.
+        Raises: CenterRefusedError with the center's words, and what was done.
+        """
+        if err.refusal != _STATEMENT_REFUSED or entry.kind != SnapshotStatement.kind:
+            raise err
+        if entry.state is not State.TAKEN:
+            log.error(
+                "content is refused", extra={"source": self._name, "sequence": entry.sequence, "reason": str(err)}
+            )
+            return
+        folder = self._desk.folder / "refused" / self._name
+        dropped = self._give_up(
+            entry.sequence, GapCause.OTHER, f"the center refused the content of {self._name}#{entry.sequence}", least=1
+        )
+        kept_zh, kept_en = f"其声明保存在 {folder}", f"what was refused is kept in {folder}"
+        last = dropped[-1].sequence
+        raise CenterRefusedError(
+            Text(
+                zh=f"{err.sentence(Language.ZH)}；{self._name}#{entry.sequence} 至 #{last} 已放弃，并签署了缺口声明（gap）",
+                en=f"{err}; {self._name}#{entry.sequence} to #{last} are given up, and a gap is stated",
+            ),
+            hint=Text(
+                zh=f"{kept_zh}：请将此句告知档案馆；更正后再做快照即可继续",
+                en=f"{kept_en}: show this sentence to the archives; once its cause is mended, the next snapshot goes on",
+            ),
+            refusal=err.refusal,
         ) from err
 
     def _read_latest(self, note: bytes, receipt: bytes) -> tuple[JournalEntry, datetime]:
@@ -291,9 +332,15 @@ class SourceRun:
             raise FormatError(f"it is about {statement.unit}/{statement.source}")
         return statement, note.text
 
-    def _state_gap(self, since: datetime, cause: GapCause, lost: str, given_up: tuple[Sha256, ...] = ()) -> None:
-        """Sign a gap from `since` until now, next in the chain; it waits in the journal like any statement."""
-        latest = self._desk.journal.latest(self._name)
+    def _make_gap(
+        self,
+        latest: JournalEntry | None,
+        since: datetime,
+        cause: GapCause,
+        lost: str,
+        given_up: tuple[Sha256, ...] = (),
+    ) -> JournalEntry:
+        """Sign a gap from `since` until now, next in the chain after `latest`; in the journal it waits like any statement."""
         now = self._desk.clock()
         gap = GapStatement(
             self._desk.unit, self._name, 1 if latest is None else latest.sequence + 1,
@@ -302,10 +349,9 @@ class SourceRun:
         text = gap.encode()
         note = sign_note(text, [self._signer]).encode()
         digest = statement_digest(text)
-        entry = JournalEntry(
+        return JournalEntry(
             self._name, gap.sequence, gap.kind, digest, note, State.TAKEN, now, 0, 0, 0, 0, None, None, ""
         )  # fmt: skip
-        self._desk.journal.add(entry)
 
     def _note(self, taken: Taken) -> None:
         statement = taken.statement
@@ -361,33 +407,40 @@ class SourceRun:
 
         It may be coded against an object that the center has lost.
         """
-        if err.refusal != _PACK_REFUSED:
+        if err.refusal != PACK_REFUSED:
             raise err
         waiting = [entry.sequence for entry in self._waiting() if entry.kind == SnapshotStatement.kind]
-        self._give_up(min(waiting, default=None))
+        self._give_up(min(waiting, default=None), GapCause.SPOOL, "the center refused a pack that they need")
         raise CenterRefusedError(
             str(err), hint=f"{_ANEW}; call the archives if it is refused again", refusal=err.refusal
         )
 
-    def _give_up(self, first: int | None) -> None:
-        """The center lacks content that this agent has no more: forget what it was believed to hold.
+    def _give_up(self, first: int | None, cause: GapCause, why: str, least: int = 2) -> list[JournalEntry]:
+        """Drop the statements from `first` on, which were not logged, and what the center is believed to hold.
 
-        The statements from `first` on were not logged. The newest is taken anew; states of the source before it that
-        are lost are stated as a `gap`.
+        Their notes are kept. `least` or more of them are stated as a `gap`; of a single one that the next snapshot replaces
+        nothing is lost but time. Gives those that were dropped.
         """
         desk = self._desk
         desk.holdings.forget(self._name)
         dropped = [e for e in self._waiting() if first is not None and e.sequence >= first and e.state is State.TAKEN]
         for entry in dropped:
-            desk.journal.remove(self._name, entry.sequence)
-        desk.spool.clear()
-        if len(dropped) > 1:
-            first_lost, last_lost = (f"{self._name}#{entry.sequence}" for entry in (dropped[0], dropped[-1]))
-            self._state_gap(
-                dropped[0].taken_at, GapCause.SPOOL,
-                f"the center lacks content of {first_lost} to {last_lost}, which were taken and never logged",
-                tuple(entry.digest for entry in dropped[:MAX_GIVEN_UP]),
+            _write(refused_path(desk.folder, self._name, entry), entry.note)
+        gaps: list[JournalEntry] = []
+        if len(dropped) >= least:
+            before = [e for e in desk.journal.all_of(self._name) if e.sequence < dropped[0].sequence]
+            names = [f"{self._name}#{entry.sequence}" for entry in dropped]
+            span = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+            gaps.append(
+                self._make_gap(
+                    before[-1] if before else None, dropped[0].taken_at, cause,
+                    f"{why}: taken and never logged: {span}",
+                    tuple(entry.digest for entry in dropped[:MAX_GIVEN_UP]),
+                )
             )  # fmt: skip
+        desk.journal.exchange(dropped, gaps)
+        desk.spool.clear()
+        return dropped
 
     def _keep_receipt(self, sequence: int) -> None:
         entry = self._desk.journal.get(self._name, sequence)
@@ -414,6 +467,11 @@ def _write(path: Path, data: bytes) -> None:
 def manifest_path(folder: Path, source: str, sequence: int) -> Path:
     """Give where an agent in `folder` keeps the manifest of a statement."""
     return folder / "manifests" / source / f"{sequence}.json"
+
+
+def refused_path(folder: Path, source: str, entry: JournalEntry) -> Path:
+    """Give where an agent in `folder` keeps the note of a statement that it gave up; another may get its sequence."""
+    return folder / "refused" / source / f"{entry.sequence}.{entry.digest.hex()[:8]}.note"
 
 
 def receipt_path(folder: Path, source: str, sequence: int) -> Path:

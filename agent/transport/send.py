@@ -30,6 +30,8 @@ from evidence.note.cosign import cosign
 from evidence.note.signed import parse_note, verify_note
 
 log = logging.getLogger(__name__)
+PACK_REFUSED = "JS-3101"
+"""The center's code for a pack that is damaged, or coded against an object that is not stored there."""
 _STOP = "keep the agent's folder as it is, and call the archives: this must not happen"
 
 
@@ -54,13 +56,29 @@ class Receipted:
 def send_packs(source: str, spool: Spool, transport: Transport, sent: Callable[[int], None]) -> int:
     """Send every pack of the spool that the center has not acknowledged; give the bytes sent.
 
-    `sent` is told of the bytes of each. Raises: CenterDownError, CenterRefusedError; what was acknowledged stays so.
+    A pack that is refused goes to the end: it may be coded against what a later one brings. `sent` is told of the bytes
+    of each. Raises: CenterDownError; CenterRefusedError, for packs once a whole round brought nothing on. What was
+    acknowledged stays so.
     """
     total = 0
-    for pack in spool.unsent():
-        send_pack(source, pack, spool, transport)
-        sent(pack.size)
-        total += pack.size
+    packs = spool.unsent()
+    while packs:
+        refused: list[SpooledPack] = []
+        refusal: CenterRefusedError | None = None
+        for pack in packs:
+            try:
+                send_pack(source, pack, spool, transport)
+            except CenterRefusedError as err:
+                if err.refusal != PACK_REFUSED:
+                    raise
+                refusal = refusal or err
+                refused.append(pack)
+                continue
+            sent(pack.size)
+            total += pack.size
+        if refusal is not None and len(refused) == len(packs):
+            raise refusal
+        packs = refused
     return total
 
 
@@ -73,8 +91,8 @@ def send_pack(source: str, pack: SpooledPack, spool: Spool, transport: Transport
 class BackgroundSender:
     """Send packs while the snapshot is still being read. One thread; `close` waits for it.
 
-    A line that is down stops the sending, not the snapshot: the packs stay in the spool.
-    Attributes after `close`: `sent_bytes`, and `error` if the sending stopped.
+    A line that is down stops the sending, not the snapshot: the packs stay in the spool. So does a pack that is refused,
+    until `send_packs` has seen to it that it does not only lack what others bring. Attribute after `close`: `sent_bytes`.
     """
 
     def __init__(self, source: str, spool: Spool, transport: Transport, sent: Callable[[int], None]) -> None:
@@ -84,7 +102,7 @@ class BackgroundSender:
         self._sent = sent
         self._queue: queue.Queue[SpooledPack | None] = queue.Queue()
         self.sent_bytes = 0
-        self.error: AgentError | None = None
+        self._is_stopped = False
         self._thread = threading.Thread(target=self._run, name=f"send {source}", daemon=True)
         self._thread.start()
 
@@ -99,12 +117,13 @@ class BackgroundSender:
 
     def _run(self) -> None:
         while (pack := self._queue.get()) is not None:
-            if self.error is not None:
+            if self._is_stopped:
                 continue
             try:
                 send_pack(self._source, pack, self._spool, self._transport)
             except AgentError as err:
-                self.error = err
+                # Whatever it is, it is met again, and answered, when all is sent that still waits.
+                self._is_stopped = not (isinstance(err, CenterRefusedError) and err.refusal == PACK_REFUSED)
                 continue
             self.sent_bytes += pack.size
             self._sent(pack.size)

@@ -2,6 +2,7 @@
 """The spool and the holdings: whole packs only, nothing twice, nothing gone before its receipt."""
 
 import os
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -64,6 +65,26 @@ def test_only_what_the_center_acknowledged_leaves_the_spool(tmp_path: Path) -> N
         spool.mark_sent(pack.name)
     assert spool.retire_sent(set) == [pack.name for pack in packs[1:]]
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_packs_keep_their_order_when_the_clock_is_set_back(tmp_path: Path, is_kept: bool) -> None:
+    spool = spool_in(tmp_path)
+    first = [pack for pack, _ in put(spool, [os.urandom(1 << 20) for _ in range(9)])]
+    tomorrow = time.time_ns() + 24 * 3600 * 10**9
+    for number, pack in enumerate(first):
+        os.utime(pack.path, ns=(tomorrow + number, tomorrow + number))
+    if is_kept:
+        for pack in first:
+            spool.mark_sent(pack.name)
+        spool.retire_sent(set)
+    second = [pack for pack, _ in put(spool, [os.urandom(1 << 20) for _ in range(9)])]
+    if is_kept:
+        for pack in second:
+            spool.mark_sent(pack.name)
+        assert spool_in(tmp_path, keep=sum(p.size for p in second)).retire_sent(set) == [p.name for p in first]
+    else:
+        assert spool.packs() == first + second
 
 
 def test_what_was_sent_is_kept_up_to_the_bound_and_pinned_packs_longest(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from agent.collectors.mysql.rights import Rights, read_rights
 from agent.collectors.mysql.settings import MysqlSettings
 from agent.collectors.mysql.tables import OfferedTable, check_names, offer_table
 from agent.errors import AgentError
-from terminal.language import Language, Text
+from terminal.language import Text
 
 _SHOWN: Final = 5
 _GRANTS: Final = Text("运行 `jinsuo-agent grants` 打印的语句", "run what `jinsuo-agent grants` prints")
@@ -278,11 +278,7 @@ def _judge_load(session: Session, subject: str) -> Iterator[Finding]:
 
 
 def _fail(subject: str, err: AgentError) -> Finding:
-    zh, en = Language.ZH, Language.EN
-    return Finding(
-        Severity.FAIL, subject, Text(zh=err.sentence(zh), en=err.sentence(en)),
-        Text(zh=err.advice(zh), en=err.advice(en)),
-    )  # fmt: skip
+    return Finding(Severity.FAIL, subject, err.message, err.remedy, code=err.code)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -28,14 +28,14 @@ def examine(settings: OdbcSettings, dialect: Dialect) -> list[Finding]:
     try:
         session = Session(settings, dialect, lambda: None)
     except AgentError as err:
-        return [Finding(Severity.FAIL, subject, str(err), err.hint)]
+        return [Finding(Severity.FAIL, subject, err.message, err.remedy, code=err.code)]
     try:
         findings.extend(_examine(session, settings, dialect, subject))
     except StatementError as err:
         refused = refuse(err, settings)
         findings.append(Finding(Severity.FAIL, subject, str(refused), refused.hint))
     except AgentError as err:
-        findings.append(Finding(Severity.FAIL, subject, str(err), err.hint))
+        findings.append(Finding(Severity.FAIL, subject, err.message, err.remedy, code=err.code))
     finally:
         session.close()
     return findings

@@ -25,7 +25,7 @@ def examine(settings: OracleSettings) -> list[Finding]:
     try:
         session = Session(settings)
     except AgentError as err:
-        return [Finding(Severity.FAIL, subject, str(err), err.hint)]
+        return [Finding(Severity.FAIL, subject, err.message, err.remedy, code=err.code)]
     findings: list[Finding] = []
     try:
         findings.extend(_examine(session, settings, subject))
@@ -33,7 +33,7 @@ def examine(settings: OracleSettings) -> list[Finding]:
         refused = refuse(str(err), settings)
         findings.append(Finding(Severity.FAIL, subject, str(refused), refused.hint))
     except AgentError as err:
-        findings.append(Finding(Severity.FAIL, subject, str(err), err.hint))
+        findings.append(Finding(Severity.FAIL, subject, err.message, err.remedy, code=err.code))
     finally:
         session.close()
     return findings

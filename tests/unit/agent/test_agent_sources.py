@@ -9,6 +9,7 @@ import pytest
 from agent.app import Agent
 from agent.collectors.oracle import OracleCollector
 from agent.collectors.sqlserver import SqlserverCollector
+from agent.errors import LoginError, LoginsStoppedError
 from agent.finding import Severity
 from evidence.manifest.statement import Consistency
 
@@ -56,3 +57,18 @@ def test_settings_of_sql_server_and_oracle_reach_their_collectors(folder: Path) 
             assert findings[0].severity is Severity.FAIL
             assert findings[0].hint
             assert "hunter2" not in str(findings)
+
+
+@pytest.mark.parametrize("kind", ["mysql", "postgresql"])
+def test_check_and_snapshot_together_try_a_refused_login_twice(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    server = request.getfixturevalue("mariadb_server" if kind == "mysql" else "postgres_server")
+    (tmp_path / "agent.yaml").write_text(
+        f"sources:\n- {{name: his, kind: {kind}, host: {server.host}, port: {server.port}, database: d, user: nobody-here, "
+        "password: env:PW}\n"
+    )
+    with Agent.open(tmp_path, environ={"PW": "falsch-9"}) as agent:
+        first, second, third = ([f for f in agent.check() if f.code] for _ in range(3))
+    assert [f.code for f in first] == [f.code for f in second] == [LoginError.code]
+    assert [f.code for f in third] == [LoginsStoppedError.code]

@@ -78,6 +78,11 @@ class Spool:
         sent = self._sent_names()
         return [pack for pack in self.packs() if pack.name not in sent]
 
+    def acknowledged(self) -> list[SpooledPack]:
+        """Give the packs that the center has acknowledged and that are still here, oldest first."""
+        sent = self._sent_names()
+        return [*_list_packs(self._kept), *(pack for pack in self.packs() if pack.name in sent)]
+
     def mark_sent(self, name: str) -> None:
         """Note that the center has acknowledged a pack."""
         with self._sent_lock:

@@ -15,12 +15,14 @@ CenterError
 ├── FullError 507            the disk is full; nothing was admitted
 ├── ServedError 500          another daemon serves this center: stop that one first
 ├── StoreError 500           what is stored is damaged or missing: run `audit`
+│   └── LostError 500        for good, whatever the device does next: only who sent it can help
 └── TargetError 500          a target of a restore refuses, or is not empty: mend the target
 """
 
 from typing import ClassVar
 
 from terminal.errors import EXIT_RETRY, EXIT_USAGE, OperatorError
+from terminal.language import Text
 
 
 class CenterError(OperatorError):
@@ -115,6 +117,17 @@ class StoreError(CenterError):
     """What is stored is damaged or missing."""
 
     code = "JS-3202"
+
+
+class LostError(StoreError):
+    """Bytes are in the store no more, or are others than were stored.
+
+    Attribute: `pack`, the name of the pack that is to be doubted, where it was one.
+    """
+
+    def __init__(self, message: str | Text, *, hint: str | Text, pack: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.pack = pack
 
 
 class ServedError(CenterError):

@@ -24,6 +24,7 @@ from agent.errors import CenterDownError, CenterRefusedError, ReceiptError, Spoo
 from agent.holdings import Base, Holdings
 from agent.journal import Journal, JournalEntry, SourceKeys, State
 from agent.snapshot.progress import Pace, Progress, unpaced
+from agent.snapshot.restock import restock
 from agent.snapshot.take import Place, Taken, take_snapshot
 from agent.spool import Spool, SpooledPack
 from agent.transport.base import Transport
@@ -86,6 +87,7 @@ class SourceRun:
         self._desk = desk
         self._signer = desk.signer.renamed(key_name(desk.unit, name))
         self.sent_bytes = 0
+        self._restocked: set[ObjectId] = set()
 
     def take(self, collector: Collector, progress: Progress, *, send: bool, pace: Pace = unpaced) -> Taken:
         """Take a snapshot into the spool; with `send`, packs travel while the source is still being read.
@@ -161,15 +163,11 @@ class SourceRun:
         self._send_packs(progress)
         for entry in self._waiting():
             try:
-                receipted = self._submit(entry)
+                receipted = self._submit_whole(entry, progress)
             except CenterRefusedError as err:
                 self._rejoin(err)
                 self._yield_to(err, entry)
                 continue
-            if _lacks_content(entry, receipted) and desk.spool.forget_sent():
-                # The center has lost what it acknowledged, as after a restore from an old copy: the spool has it still.
-                self._send_packs(progress)
-                receipted = self._submit(entry)
             if receipted is None:
                 self._give_up(entry.sequence, GapCause.SPOOL, "the center lacks content that they need")
                 raise CenterDownError(
@@ -380,10 +378,39 @@ class SourceRun:
         def act() -> int:
             return send_packs(self._name, self._desk.spool, self._transport, progress.sent)
 
-        try:
-            self.sent_bytes += self._with_source(act)
-        except CenterRefusedError as err:
-            self._refused(err)
+        while True:
+            try:
+                self.sent_bytes += self._with_source(act)
+                return
+            except CenterRefusedError as err:
+                if err.refusal != PACK_REFUSED or not self._restock():
+                    self._refused(err)
+
+    def _restock(self) -> int:
+        """Put into the spool, in new packs, what the center lacks and this agent has kept; give the number of objects.
+
+        An object is tried once in a run.
+        """
+        desk, keys = self._desk, self._desk.journal.keys(self._name)
+        if keys is None:
+            return 0
+        with desk.spool.writer(lambda *_: None) as spooler:
+            return restock(
+                desk.spool.acknowledged(), spooler, keys.storage_key,
+                lambda ids: self._with_source(lambda: self._transport.missing(self._name, ids)), self._restocked,
+            )  # fmt: skip
+
+    def _submit_whole(self, entry: JournalEntry, progress: Progress) -> Receipted | None:
+        """Submit a statement; what the center says that it lacks is sent, as far as this agent has it."""
+        receipted = self._submit(entry)
+        if _lacks_content(entry, receipted) and self._desk.spool.forget_sent():
+            # The center has lost what it acknowledged, as after a restore from an old copy: the spool has it still.
+            self._send_packs(progress)
+            receipted = self._submit(entry)
+        while _lacks_content(entry, receipted) and self._restock():
+            self._send_packs(progress)
+            receipted = self._submit(entry)
+        return receipted
 
     def _submit(self, entry: JournalEntry) -> Receipted | None:
         desk = self._desk

@@ -8,18 +8,20 @@ catalog is caught up from the log. Threads: any; statements of one source are ad
 Source: design sections 4 to 6, promise 1.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
-from center.errors import CenterError, ConflictError, NotFoundError, PackError, StatementError, StoreError
+from center.errors import CenterError, ConflictError, LostError, NotFoundError, PackError, StatementError, StoreError
 from center.ledger.ledger import Ledger
 from center.receive.closure import Closure, has_token, judge_group
 from center.receive.conflicts import Conflicts
 from center.registry.catalog import MANIFEST_SPEC, TOKENS_SPEC, Catalog, Fact, ObjectPlace, StatementRow
 from center.registry.objects import SourceObjects, pack_path
+from center.registry.packs import forget_lost
 from center.registry.replay import Replay
 from center.registry.units import SourceSecrets, Units
 from center.registry.validity import MOST_KEPT_KEYS, judge_node, key_bytes
@@ -41,6 +43,7 @@ from evidence.rows.line import KeySpec
 from evidence.rows.schema import Schema, parse_schema
 from evidence.tree.nodes import parse_node
 
+log = logging.getLogger(__name__)
 _GROUP_BYTES = 2 << 20
 """Pages hashed together at admission."""
 
@@ -109,7 +112,9 @@ class Admission:
             return PackAnswer(False, 0)
         namer = PackNamer()
         objects = SourceObjects(self._store, self._catalog, unit, source, secrets.storage_key)
-        intake = _Intake(objects, secrets, name, partial(self._catalog.find_facts, unit, source))
+        intake = _Intake(
+            objects, secrets, name, partial(self._catalog.find_facts, unit, source), partial(self._doubt, unit, source)
+        )
         with self._store.create(path) as blob:
             try:
                 for frame in read_frames(_tee(parts, blob.write), namer):
@@ -275,12 +280,28 @@ class Admission:
             _check_figures(statement, manifest, secrets)
             closure = Closure(self._catalog, objects, unit, source, row_key(secrets.row_secret), self._repeated_bytes)
             closure.check(manifest, self._read_before(statement, objects))
+        except LostError as err:
+            self._doubt(unit, source, err)
+            return []
         except EvidenceError as err:
             raise StatementError(
                 f"{source}#{statement.sequence} of {unit} does not hold: {err}",
                 hint="nothing was logged; run `jinsuo-agent check`, take the snapshot anew, and call the archives if it happens again",
             ) from err
         return list(closure.missing) or None
+
+    def _doubt(self, unit: str, source: str, err: LostError) -> None:
+        """Forget what is lost in the pack of `err`, so that the agent, which may have it still, is asked for it.
+
+        Raises: `err` if there is no pack to doubt, or nothing of it is lost any more; StoreError.
+        """
+        key = self._units.secrets(unit, source).storage_key
+        objects = SourceObjects(self._store, self._catalog, unit, source, key)
+        if not err.pack or not forget_lost(self._catalog, objects, unit, source, err.pack):
+            raise err
+        log.error(
+            "a stored pack is damaged", extra={"unit": unit, "source": source, "pack": err.pack, "reason": str(err)}
+        )
 
     def _read_before(self, statement: SnapshotStatement, objects: SourceObjects) -> Manifest | None:
         """Give the manifest of the stored snapshot before; None where there is none, or it cannot be read any more."""
@@ -312,6 +333,7 @@ class _Intake:
     secrets: SourceSecrets
     pack: str
     find_facts: Callable[[str, Iterable[ObjectId]], dict[ObjectId, Fact]]
+    doubt: Callable[[LostError], None]
     places: list[tuple[ObjectId, ObjectPlace]] = field(default_factory=list)
     facts: list[tuple[ObjectId, str, Fact]] = field(default_factory=list)
     _rows: RowCheck | None = None
@@ -387,6 +409,11 @@ class _Intake:
             return self.objects.read_base(base, kind)
         except MissingObjectError as err:
             raise FormatError(f"a frame is coded against object {base.hex()[:16]}…, which is not stored here") from err
+        except LostError as err:
+            self.doubt(err)
+            raise FormatError(
+                f"a frame is coded against object {base.hex()[:16]}…, which is not stored here any more: it is damaged"
+            ) from err
 
 
 def _check_figures(statement: SnapshotStatement, manifest: Manifest, secrets: SourceSecrets) -> None:

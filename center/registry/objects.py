@@ -8,7 +8,7 @@ section 4.
 
 from collections.abc import Iterable
 
-from center.errors import StoreError
+from center.errors import LostError
 from center.registry.catalog import Catalog, ObjectPlace
 from center.store.base import Store
 from evidence.digest import ObjectId
@@ -41,7 +41,7 @@ class SourceObjects:
 
         Raises:
             MissingObjectError: the catalog does not know it.
-            StoreError: it is damaged or gone from the store.
+            LostError: it is damaged or gone from the store, or its base is. StoreError: it cannot be read now.
         """
         place = self._place(wanted)
         try:
@@ -49,10 +49,13 @@ class SourceObjects:
                 raise FormatError(f"object {wanted.hex()[:16]}… is of kind {place.kind}, expected {kind.name}")
             body = self._decode(wanted, place)
             check_object(self._storage_key, kind, wanted, body)
-        except EvidenceError as err:
-            raise StoreError(
+        except (EvidenceError, LostError) as err:
+            if isinstance(err, LostError) and err.pack:
+                raise  # its base's
+            raise LostError(
                 f"object {wanted.hex()[:16]}… in pack {place.pack[:16]}… of {self._unit}/{self._source} is damaged: {err}",
                 hint="run `jinsuo-center audit` to find all damage; the agent sends the object again when asked",
+                pack=place.pack,
             ) from err
         return body
 

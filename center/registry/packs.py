@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stored packs, read whole: what `rebuild` and `audit` learn of them without the catalog.
+"""Stored packs, read whole: what `rebuild` and `audit` learn of them without the catalog, and how admission doubts one.
 
 A pack whose bytes have its name holds what was admitted; of one that does not, only the frames that can still be told
-apart are given, and each must be checked by its reader. Memory: one pack, at most 16 MiB. Reads the store, writes
-nothing. Source: design section 4.
+apart are given, and each must be checked by its reader. Memory: one pack, at most 16 MiB. Reads the store, and
+writes nothing there. Source: design section 4.
 """
 
 import re
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from center.errors import CenterError
-from center.registry.catalog import ObjectPlace
+from center.errors import CenterError, LostError
+from center.registry.catalog import Catalog, ObjectPlace
 from center.registry.objects import SourceObjects
 from center.store.base import Store
 from evidence.digest import ObjectId, pack_name
-from evidence.errors import EvidenceError, FormatError
-from evidence.objects.object import check_object
+from evidence.errors import EvidenceError, FormatError, MissingObjectError
+from evidence.objects.object import ObjectKind, check_object
 from evidence.objects.pack import Frame, decode_frame, read_frames
 
 PREFIX: Final = "packs/"
@@ -103,3 +103,20 @@ def judge_frames(objects: SourceObjects, storage_key: bytes, frames: Iterable[Fr
             yield JudgedFrame(frame, None, str(err))
         else:
             yield JudgedFrame(frame, body)
+
+
+def forget_lost(catalog: Catalog, objects: SourceObjects, unit: str, source: str, pack: str) -> int:
+    """Make the catalog forget what stands in a damaged pack and cannot be read, and what is coded against it.
+
+    So that `absent` asks for it; gives the number. Raises: StoreError if the store cannot be read now: nothing is forgotten.
+    """
+    lost: set[ObjectId] = set()
+    for name, place in catalog.pack_places(unit, source, pack):
+        try:
+            objects.read(name, ObjectKind(place.kind))
+        except (LostError, MissingObjectError):
+            lost.add(name)
+    if lost:
+        lost |= {name for name, place in catalog.walk_places(unit, source) if place.base in lost}
+        catalog.forget_objects(unit, source, lost)
+    return len(lost)

@@ -40,7 +40,7 @@ class Store(Protocol):
         """Start a blob; leaving the context without `commit` leaves nothing behind. Of two writers the first stays."""
 
     def read(self, name: str, offset: int = 0, size: int | None = None) -> bytes:
-        """Give `size` bytes from `offset`, or all from there. Raises: StoreError if absent or shorter than that."""
+        """Give `size` bytes from `offset`, or all from there. Raises: LostError if absent or shorter than that."""
 
     def size(self, name: str) -> int | None:
         """Give the number of bytes, or None if there is no such blob."""

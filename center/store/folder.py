@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from center.errors import CenterError, FullError, StoreError
+from center.errors import CenterError, FullError, LostError, StoreError
 from center.store.base import NewBlob, check_blob_name
 from evidence.disk import NewFile, make_folder, remove_leftovers, sync_folder
 from terminal.language import Text
@@ -58,13 +58,13 @@ class FolderStore:
                 stands = os.fstat(file.fileno()).st_size
                 wanted = max(0, stands - offset) if size is None else size
                 if offset > stands or offset + wanted > stands:
-                    raise StoreError(
+                    raise LostError(
                         f"{name} has {stands} bytes in the store, {offset + wanted} were expected", hint=_DAMAGED
                     )
                 file.seek(offset)
                 data = file.read(wanted)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as err:
-            raise StoreError(f"{name} is not in the store at {self._root}", hint=_DAMAGED) from err
+            raise LostError(f"{name} is not in the store at {self._root}", hint=_DAMAGED) from err
         except OSError as err:
             raise explain_os_error(err, path) from err
         if len(data) != wanted:

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from types import TracebackType
 
-from center.errors import StoreError
+from center.errors import LostError
 from center.store.base import NewBlob, check_blob_name
 
 
@@ -27,7 +27,7 @@ class MemoryStore:
         blob = self.blobs.get(name)
         end = offset if size is None else offset + size
         if blob is None or end > len(blob):
-            raise StoreError(f"{name} is absent or shorter than {end} bytes", hint="run audit")
+            raise LostError(f"{name} is absent or shorter than {end} bytes", hint="run audit")
         return blob[offset:] if size is None else blob[offset:end]
 
     def size(self, name: str) -> int | None:

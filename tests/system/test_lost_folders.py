@@ -249,10 +249,11 @@ def rebuild(world: World) -> None:
     assert report.damaged == ()
 
 
-def test_any_lost_pack_is_asked_for_again_and_healed(world: World) -> None:
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_any_lost_pack_is_asked_for_again_and_healed(world: World, is_kept: bool) -> None:
     make_incompressible(world.folder / "big.db", 6_000_000)
     with world.serving() as center:
-        world.add_agent(center, UNIT, sqlite_source("his", world.folder / "big.db"))
+        folder = world.add_agent(center, UNIT, sqlite_source("his", world.folder / "big.db"))
         world.snapshot(UNIT)
     packs = sorted((world.center_folder / "store" / "packs").rglob("*.pack"))
     statements = 1
@@ -261,14 +262,16 @@ def test_any_lost_pack_is_asked_for_again_and_healed(world: World) -> None:
         rebuild(world)
         with world.serving() as center:
             run_sql(world.folder / "big.db", "UPDATE record SET body = body || 'x' WHERE id = ?", number + 5)
-            # Told what is missing, or refused because a difference is against what is missing: nothing is logged.
-            with pytest.raises(
-                (CenterDownError, CenterRefusedError), match="lacks content|is not stored here"
-            ) as caught:
-                take(world)
-            assert "run the snapshot again" in caught.value.hint
-            assert check_chain(center, UNIT, "his") == ["snapshot"] * statements
-            # The run after that asks about everything, and heals.
+            if not is_kept:
+                shutil.rmtree(folder / "spool" / "his" / "kept", ignore_errors=True)
+                # Told what is missing, or refused because a difference is against what is missing: nothing is logged.
+                with pytest.raises(
+                    (CenterDownError, CenterRefusedError), match="lacks content|is not stored here"
+                ) as caught:
+                    take(world)
+                assert "run the snapshot again" in caught.value.hint
+                assert check_chain(center, UNIT, "his") == ["snapshot"] * statements
+            # What is kept heals at once; else the run after that asks about everything, and heals.
             outcome = world.snapshot(UNIT)
             statements += 1
             assert check_chain(center, UNIT, "his") == ["snapshot"] * statements
@@ -285,6 +288,7 @@ def test_snapshots_that_had_to_be_given_up_are_stated_as_a_gap(world: World) -> 
         edit(world, 100 + day)
         with Agent.open(folder) as agent:
             assert agent.snapshot("his", Silent(), send=False).stage is Stage.SPOOLED
+    shutil.rmtree(folder / "spool" / "his" / "kept")
     for pack in (world.center_folder / "store" / "packs").rglob("*.pack"):
         pack.unlink()
     rebuild(world)

@@ -154,14 +154,14 @@ def test_limits_that_a_role_sets_on_idle_sessions_do_not_end_a_reading(
     postgres_server.execute(
         f"""CREATE ROLE {QUOTED} LOGIN PASSWORD 'secret'; CREATE TABLE visit (id int PRIMARY KEY);
         INSERT INTO visit VALUES (1); GRANT SELECT ON visit TO {QUOTED};
-        ALTER ROLE {QUOTED} SET idle_in_transaction_session_timeout = '10ms';
-        ALTER ROLE {QUOTED} SET idle_session_timeout = '10ms'""",
+        ALTER ROLE {QUOTED} SET idle_in_transaction_session_timeout = '2s';
+        ALTER ROLE {QUOTED} SET idle_session_timeout = '2s'""",
         database=postgres_database,
     )
     collector = PostgresqlCollector(settings_for(postgres_server, postgres_database, user=account))
     with collector.open_view() as view:
         assert read_lines(view, "public.visit") == [b"1"]
-        postgres_server.execute("SELECT pg_sleep(0.1)")
+        postgres_server.execute("SELECT pg_sleep(2.5)")
         assert read_lines(view, "public.visit") == [b"1"]
 
 

@@ -32,17 +32,30 @@ from agent.config import (
     load_config,
 )
 from agent.doctor import Circumstances, examine
-from agent.errors import AgentError, CenterDownError, PinError, ReceiptError, SourceError
+from agent.errors import AgentError, CenterDownError, EnrolmentError, PinError, ReceiptError, SourceError
 from agent.finding import Finding, Severity
 from agent.holdings import Holdings
 from agent.identity import Identity, enroll, is_enrolled
 from agent.journal import Journal, JournalEntry, State
 from agent.lock import RunLock
-from agent.outcome import AgentStatus, Comparison, Enrolment, Left, Outcome, Plan, SourceStatus, Stage, TablePlan
+from agent.outcome import (
+    AgentStatus,
+    Comparison,
+    Enrolment,
+    Left,
+    MemberEnd,
+    Outcome,
+    Plan,
+    SourceStatus,
+    Stage,
+    TablePlan,
+)
 from agent.secrets import Secrets
 from agent.snapshot.compare import compare_source
+from agent.snapshot.group import Member, Show, take_group
 from agent.snapshot.progress import Progress
 from agent.snapshot.run import Desk, SourceRun, manifest_path, receipt_path
+from agent.snapshot.take import Taken
 from agent.spool import Spool
 from agent.transport.base import Transport
 from agent.transport.send import Parties
@@ -112,22 +125,70 @@ class Agent:
             run = self._run(name)
             started = time.monotonic()
             taken = run.take(collector, progress, send=send)
-            trouble: AgentError | None = None
-            if send:
+            outcome = self._deliver(run, taken, progress, send=send)
+            return replace(outcome, took=timedelta(seconds=time.monotonic() - started))
+
+    def snapshot_group(self, name: str, show: Show, *, send: bool = True) -> Sequence[MemberEnd]:
+        """Take the sources of a group, their views opened at one moment; give what became of each, in their order.
+
+        With `send`, receipts are waited for when all sources have been read. Raises: SourceError if there is no such
+        group; PinError, ReceiptError.
+        """
+        group = self.config.find_group(name)
+        if group is None:
+            known = ", ".join(self.group_names()) or "none"
+            raise SourceError(f"agent.yaml has no group {name!r}", hint=f"its groups are: {known}; see `groups:`")
+        started = time.monotonic()
+        members: dict[str, Member] = {}
+        ends: dict[str, AgentError | Outcome] = {}
+        with ExitStack() as locks:
+            failed: dict[str, AgentError] = {}
+            for source in group.sources:
                 try:
-                    run.deliver(progress)
-                except CenterDownError as err:
-                    if all(entry.note != taken.note for entry in self.journal.all_of(name)):
-                        raise  # given up: it does not wait, it must be taken anew
-                    trouble = err
-            outcome = self._outcome(self.journal.get(name, taken.statement.sequence))
-            return replace(
-                outcome,
-                took=timedelta(seconds=time.monotonic() - started),
-                omitted=tuple(Left(o.name, o.reason) for o in taken.omitted),
-                notes=taken.notes,
-                trouble=trouble,
-            )
+                    collector = self.collector(source)
+                    locks.enter_context(RunLock(self.folder / "locks" / source, source))
+                    members[source] = Member(source, self._run(source), collector)
+                except EnrolmentError:
+                    raise
+                except AgentError as err:
+                    failed[source] = err
+            takings = take_group(name, group.sources, list(members.values()), failed, self.clock, show, send=send)
+            for source, taken in takings.items():
+                if isinstance(taken, AgentError):
+                    ends[source] = taken
+                    continue
+                with show(source) as progress:
+                    ends[source] = self._end_member(members[source].run, taken, progress, started, send=send)
+        return [MemberEnd(source, end) for source, end in ends.items()]
+
+    def _end_member(
+        self, run: SourceRun, taken: Taken, progress: Progress, started: float, *, send: bool
+    ) -> Outcome | AgentError:
+        try:
+            outcome = self._deliver(run, taken, progress, send=send)
+        except (PinError, ReceiptError):
+            raise
+        except AgentError as err:
+            return err
+        return replace(outcome, took=timedelta(seconds=time.monotonic() - started))
+
+    def _deliver(self, run: SourceRun, taken: Taken, progress: Progress, *, send: bool) -> Outcome:
+        """With `send`, wait for the receipt of a snapshot that is in the spool; give its outcome."""
+        name = taken.statement.source
+        trouble: AgentError | None = None
+        if send:
+            try:
+                run.deliver(progress)
+            except CenterDownError as err:
+                if all(entry.note != taken.note for entry in self.journal.all_of(name)):
+                    raise  # given up: it does not wait, it must be taken anew
+                trouble = err
+        return replace(
+            self._outcome(self.journal.get(name, taken.statement.sequence)),
+            omitted=tuple(Left(o.name, o.reason) for o in taken.omitted),
+            notes=taken.notes,
+            trouble=trouble,
+        )
 
     def send(self, progress: Progress) -> list[Outcome]:
         """Drain the spool, source by source, oldest statement first; what cannot be sent yet has `trouble`.
@@ -187,6 +248,10 @@ class Agent:
     def source_names(self) -> Sequence[str]:
         """Give the names of the configured sources, in the order of the file."""
         return [source.name for source in self.config.sources]
+
+    def group_names(self) -> Sequence[str]:
+        """Give the names of the configured groups, in the order of the file."""
+        return [group.name for group in self.config.groups]
 
     def watches(self, names: Sequence[str]) -> Sequence[SourceWatch]:
         """Give a watch for each of these sources, or for all that are to be watched. They outlive this agent.

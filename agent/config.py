@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from evidence.manifest.group import MAX_MEMBERS
 from terminal.language import Language, Text
 from terminal.settings import Seconds, Settings, SizeBytes, mistake, read_settings
 
@@ -233,12 +234,43 @@ def _check_sources(sources: tuple[Source, ...]) -> tuple[Source, ...]:
     return sources
 
 
+class GroupSettings(Settings):
+    """Sources whose views are opened at one moment, in the order in which they are read."""
+
+    name: Name
+    sources: Annotated[tuple[Name, ...], Field(min_length=2, max_length=MAX_MEMBERS)]
+
+
 class AgentConfig(Settings):
     """The whole file. Times are in seconds, sizes in bytes."""
 
     language: Language | None = None
     spool: SpoolSettings = SpoolSettings()
     sources: Annotated[tuple[Source, ...], AfterValidator(_check_sources)] = ()
+    groups: tuple[GroupSettings, ...] = ()
+
+    @model_validator(mode="after")
+    def _check_groups(self) -> Self:
+        sources = [source.name for source in self.sources]
+        taken = {name.casefold() for name in sources}
+        for i, group in enumerate(self.groups):
+            if group.name.casefold() in taken:
+                text = Text(zh="与来源和其他组都不同的名称", en="a name that no source and no other group has")
+                raise mistake(text, at=("groups", i, "name"))
+            taken.add(group.name.casefold())
+            for j, name in enumerate(group.sources):
+                if name not in sources:
+                    listed = ", ".join(sources) or "-"
+                    text = Text(zh=f"sources 中的名称：{listed}", en=f"a name among the sources: {listed}")
+                    raise mistake(text, at=("groups", i, "sources", j))
+                if name in group.sources[:j]:
+                    text = Text(zh="每个来源一次", en="each source once")
+                    raise mistake(text, at=("groups", i, "sources", j))
+        return self
+
+    def find_group(self, name: str) -> GroupSettings | None:
+        """Give the group of this name, or None."""
+        return next((group for group in self.groups if group.name == name), None)
 
     def find_source(self, name: str) -> AnySource | None:
         """Give the source of this name, or None."""

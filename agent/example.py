@@ -36,6 +36,11 @@ spool:
   # zstd 压缩级别，1 至 19；3 级只小 1%，慢一半。 Level of zstd, 1 to 19; 3 is half as fast for 1 % less.
   compression: 1
 
+# 组：先同时打开、再逐个读取的来源，清单记同一组号：`jinsuo-agent snapshot --group nightly`。
+# Groups: sources opened at one moment, then read one by one, under one group id: `jinsuo-agent snapshot --group nightly`.
+# groups: [{name: nightly, sources: [his, lis, pacs]}]
+groups: []
+
 # 来源：要登记备份的业务系统。 The sources: the live systems to register and back up.
 sources:
   # 一个 PostgreSQL 数据库。 A PostgreSQL database.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from agent.finding import Finding
-from agent.outcome import AgentStatus, Comparison, Enrolment, Outcome, Plan
+from agent.outcome import AgentStatus, Comparison, Enrolment, MemberEnd, Outcome, Plan
 from agent.snapshot.progress import Progress
 
 if TYPE_CHECKING:
@@ -51,6 +51,17 @@ class Facade(Protocol):
         """Take a snapshot; send it and verify its receipt, or leave it in the spool. `remarks` go into its notes.
 
         A snapshot that is whole in the spool but cannot be sent is an Outcome with `trouble`, not an error.
+        """
+
+    def group_names(self) -> Sequence[str]:
+        """Give the names of the configured groups, in the order of the file."""
+
+    def snapshot_group(
+        self, name: str, show: Callable[[str], AbstractContextManager[Progress]], *, send: bool = True
+    ) -> Sequence[MemberEnd]:
+        """Take the sources of a group, their views opened at one moment; give what became of each, in their order.
+
+        `show` gives a source's progress, more than once. A member's failure is no error: it stands in its place.
         """
 
     def watches(self, names: Sequence[str]) -> Sequence[Watch]:

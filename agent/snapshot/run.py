@@ -11,7 +11,7 @@ line may be down from `take` on: then everything waits in the spool. Source: des
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -77,14 +77,33 @@ class SourceRun:
         self._signer = desk.signer.renamed(key_name(desk.unit, name))
         self.sent_bytes = 0
 
-    def take(self, collector: Collector, progress: Progress, *, send: bool) -> Taken:
+    def settle(self) -> SourceKeys:
+        """Have the secrets and the chain of the source; give its keys. Again and again is harmless.
+
+        Raises: CenterDownError where the center must be asked: about a source that this agent has not taken before.
+        CenterRefusedError, ReceiptError.
+        """
+        keys = self._settle_keys()
+        self._settle_chain()
+        return keys
+
+    def take(
+        self,
+        collector: Collector,
+        progress: Progress,
+        *,
+        send: bool,
+        began: datetime | None = None,
+        remarks: Sequence[str] = (),
+    ) -> Taken:
         """Take a snapshot into the spool; with `send`, packs travel while the source is still being read.
+
+        `began`, `remarks`: see `take_snapshot`.
 
         Raises: SourceError and its kin, SpoolError; CenterDownError only where the center must be asked first: for
         the secrets and the chain of a source that this agent has not taken before. CenterRefusedError.
         """
-        keys = self._settle_keys()
-        self._settle_chain()
+        keys = self.settle()
         desk = self._desk
         latest = desk.journal.latest(self._name)
         place = Place(
@@ -117,7 +136,7 @@ class SourceRun:
             with desk.spool.writer(committed) as spooler:
                 taken = take_snapshot(
                     collector, place, keys, spooler, desk.holdings, temporary,
-                    ask=ask, clock=desk.clock, progress=progress,
+                    ask=ask, clock=desk.clock, progress=progress, began=began, remarks=remarks,
                 )  # fmt: skip
             self._note(taken)
             desk.holdings.mark_complete(self._name)

@@ -85,15 +85,19 @@ def take_snapshot(
     ask: Ask | None,
     clock: Callable[[], datetime],
     progress: Progress,
+    began: datetime | None = None,
+    remarks: Sequence[str] = (),
 ) -> Taken:
     """Take one snapshot; `folder` is a place for temporary files.
+
+    `began`: when the view was opened, if it was before this; `remarks` go into the manifest's notes, behind the view's.
 
     Raises: SourceError and its kin (no statement then), SpoolError, CenterDownError (from `ask`).
     """
     key = row_key(keys.row_secret)
     sink = ObjectSink(place.source, keys.storage_key, spooler, holdings, ask)
     blobs = BlobWriter(sink, folder)
-    began = clock()
+    began = began or clock()
     try:
         with collector.open_view() as view:
             names = [table.schema.name for table in view.tables()]
@@ -102,7 +106,7 @@ def take_snapshot(
             documents = view.documents()
             lost = {o.name for o in omitted}
             omitted += {o.name: o for o in view.omitted() if o.name not in lost}.values()
-            notes, consistency, position = tuple(view.notes()), view.consistency, view.position
+            notes, consistency, position = (*view.notes(), *remarks), view.consistency, view.position
         ended = clock()
         top = build_tree(blobs.sorted_blocks(), BLOBS, key, sink).top if blobs.count else None
     finally:

@@ -19,7 +19,7 @@ from types import TracebackType
 
 from agent.collectors.base import Collector
 from agent.collectors.files import FilesCollector, FilesSettings
-from agent.collectors.watch import FolderLook, Look, Pace, RemarkedCollector, SourceWatch, SqliteLook, SystemHints
+from agent.collectors.watch import FolderLook, Look, Pace, SourceWatch, SqliteLook, SystemHints
 from agent.config import (
     AgentConfig,
     AnySource,
@@ -51,10 +51,12 @@ from agent.outcome import (
     TablePlan,
 )
 from agent.secrets import Secrets
+from agent.snapshot.carrying import ReadPlan, find_carrying
 from agent.snapshot.compare import compare_source
 from agent.snapshot.group import Member, Show, take_group
 from agent.snapshot.progress import Progress
 from agent.snapshot.run import Desk, SourceRun, manifest_path, receipt_path
+from agent.snapshot.splitting import SplitCollector
 from agent.snapshot.take import Taken
 from agent.spool import Spool
 from agent.transport.base import Transport
@@ -118,13 +120,11 @@ class Agent:
         Raises: SourceError and its kin, SpoolError, EnrolmentError, CenterRefusedError, ReceiptError; CenterDownError
         if the center must be asked before anything is read, or lacks what it held, so that the snapshot is taken anew.
         """
-        collector = self.collector(name)
-        if remarks:
-            collector = RemarkedCollector(collector, remarks)
+        collector = self._reader(name)
         with RunLock(self.folder / "locks" / name, name):
             run = self._run(name)
             started = time.monotonic()
-            taken = run.take(collector, progress, send=send)
+            taken = run.take(collector, progress, send=send, remarks=remarks)
             outcome = self._deliver(run, taken, progress, send=send)
             return replace(outcome, took=timedelta(seconds=time.monotonic() - started))
 
@@ -145,7 +145,7 @@ class Agent:
             failed: dict[str, AgentError] = {}
             for source in group.sources:
                 try:
-                    collector = self.collector(source)
+                    collector = self._reader(source)
                     locks.enter_context(RunLock(self.folder / "locks" / source, source))
                     members[source] = Member(source, self._run(source), collector)
                 except EnrolmentError:
@@ -307,10 +307,18 @@ class Agent:
 
     def plan(self, source: str) -> Plan:
         """Measure what a snapshot of the source will take. Raises: SourceError and its kin."""
+        plan = self._read_plan(source)
+        carrying = find_carrying(
+            source, plan, self.journal, self._holdings, manifest_path(self.folder, source, 1).parent, self.clock()
+        )
         with self.collector(source).open_view() as view:
             tables = tuple(
-                TablePlan(t.schema.name, t.estimated_rows, t.ordered, not t.schema.key) for t in view.tables()
-            )
+                TablePlan(
+                    t.schema.name, t.estimated_rows, t.ordered, not t.schema.key, plan.every(t.schema.name),
+                    found.entry.carried_from if (found := carrying.find(t)) is not None else None,
+                )
+                for t in view.tables()
+            )  # fmt: skip
             return Plan(source, view.consistency.value, tables, self.last_outcome(source), self.spool_free_bytes())
 
     def status(self) -> AgentStatus:
@@ -351,6 +359,18 @@ class Agent:
 
     # Inside
 
+    def _reader(self, name: str) -> Collector:
+        """Give the collector for a snapshot of a source: its views can be renewed if the settings say so."""
+        source = self.config.find_source(name)
+        is_split = isinstance(source, SqliteSource | PostgresqlSource | MysqlSource) and source.split
+        return SplitCollector(self.collector(name)) if is_split else self.collector(name)
+
+    def _read_plan(self, name: str) -> ReadPlan:
+        source = self.config.find_source(name)
+        if not isinstance(source, SqliteSource | PostgresqlSource | MysqlSource):
+            return ReadPlan()
+        return ReadPlan(tuple(source.read.items()))
+
     def _run(self, name: str) -> SourceRun:
         identity = Identity.open(self.folder)
         desk = Desk(
@@ -364,6 +384,7 @@ class Agent:
             connect=lambda: self._connect(identity),
             clock=self.clock,
             version=version("jinsuo"),
+            plan=self._read_plan(name),
         )
         return SourceRun(name, desk)
 

@@ -65,10 +65,15 @@ class _Source(Settings):
 
 
 class _TableSource(_Source):
-    """What every database has. `as_names`: a table's own name → its logical name in the evidence."""
+    """What every database has. `as_names`: a table's own name → its logical name in the evidence.
+
+    `read`: patterns of names in the evidence → how often such tables are read; the first that fits counts.
+    """
 
     as_names: dict[Text1, Text1] = Field(default_factory=dict, alias="as")
     snapshot_age_limit: Annotated[Seconds, Field(ge=1)] = 3600
+    split: bool = False
+    read: dict[Text1, Literal["each run", "weekly", "monthly"]] = Field(default_factory=dict)
 
 
 class WatchSettings(Settings):

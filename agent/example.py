@@ -80,6 +80,13 @@ sources:
     connect_timeout: 10 s
     # 快照（事务）年龄的上限，超过即放弃。 How old the snapshot's transaction may get; beyond it we give up.
     snapshot_age_limit: 4 h
+    # 到上限时改开新的视图接着读其余的表（一致性变为 per-table），而不是放弃。
+    # At that limit, open a new view for the tables that are left (the class is then per-table) instead of giving up.
+    split: false
+    # 哪些表不必每次都读，例如 {"archive.*": weekly, "public.image": monthly}；未读的表沿用上次的读取，并写明。
+    # Tables that need not be read each run, such as {"archive.*": weekly, "public.image": monthly}; the first pattern that
+    # fits a table's name counts; one that is not read is carried over, and the manifest says so. Also: each run.
+    read: {}
     # pg_dump 程序，用来取 DDL；null 自动寻找。 The pg_dump that gives the DDL; null: a fitting one that is found.
     pg_dump: null
 
@@ -92,6 +99,8 @@ sources:
     as: {}
     lock_timeout: 10 s
     snapshot_age_limit: 1 h
+    split: false
+    read: {}
     # 由 `jinsuo-agent watch` 监视：变动静止 settle 之久即取快照；null 为不监视。
     # Followed by `jinsuo-agent watch`: taken once what changed has stood still for `settle`; null: not watched.
     # watch: {settle: 30 s, most_wait: 15 min, poll: 60 s,
@@ -124,6 +133,8 @@ sources:
     statement_timeout: null
     connect_timeout: 10 s
     snapshot_age_limit: 4 h
+    split: false
+    read: {}
 
   # 一个文件目录。模式中 * 不跨 /，** 跨。 A folder of files. In patterns * stops at /, ** does not.
   - name: scans

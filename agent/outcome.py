@@ -144,12 +144,18 @@ class AgentStatus:
 
 @dataclass(frozen=True, slots=True)
 class TablePlan:
-    """One table for `plan`. `rows` is the database's own estimate, None if it has none."""
+    """One table for `plan`. `rows` is the database's own estimate, None if it has none.
+
+    `every`: how often the settings have it read. `carried_from`: a snapshot now would not read it, but carry it over
+    from that one; None: it would be read.
+    """
 
     name: str
     rows: int | None
     ordered: bool
     keyless: bool
+    every: str = "each run"
+    carried_from: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ line may be down from `take` on: then everything waits in the spool. Source: des
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from agent.collectors.base import Collector
 from agent.errors import CenterDownError, CenterRefusedError, ReceiptError, SpoolError
 from agent.holdings import Base, Holdings
 from agent.journal import Journal, JournalEntry, SourceKeys, State
+from agent.snapshot.carrying import Carrying, ReadPlan, find_carrying
 from agent.snapshot.progress import Progress
 from agent.snapshot.take import Place, Taken, take_snapshot
 from agent.spool import Spool, SpooledPack
@@ -66,6 +67,7 @@ class Desk:
     connect: Callable[[], Transport]
     clock: Callable[[], datetime]
     version: str
+    plan: ReadPlan = field(default_factory=ReadPlan)
 
 
 class SourceRun:
@@ -137,6 +139,7 @@ class SourceRun:
                 taken = take_snapshot(
                     collector, place, keys, spooler, desk.holdings, temporary,
                     ask=ask, clock=desk.clock, progress=progress, began=began, remarks=remarks,
+                    carrying=self._find_carrying(),
                 )  # fmt: skip
             self._note(taken)
             desk.holdings.mark_complete(self._name)
@@ -151,6 +154,11 @@ class SourceRun:
         ):
             self._refused(sender.error)  # any other refusal is met again, and answered, by `deliver`
         return taken
+
+    def _find_carrying(self) -> Carrying:
+        desk = self._desk
+        manifests = manifest_path(desk.folder, self._name, 1).parent
+        return find_carrying(self._name, desk.plan, desk.journal, desk.holdings, manifests, desk.clock())
 
     def _recall_newest(self) -> None:
         """Learn the objects of packs that became durable in the moment of a kill, before the holdings were told.

@@ -5,6 +5,7 @@ agent.yaml       settings                     keys/, center.json     who this ag
 journal.sqlite   taken, sent, receipted       spool/SOURCE/          packs that wait for a receipt
 holdings.sqlite  disposable cache             receipts/, manifests/  a file per statement, for people and `compare`
 watching/        what watched sources were like when they were last taken
+remembered/      disposable cache: what files were when they were read
 """
 
 import shutil
@@ -18,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 
 from agent.collectors.base import Collector
-from agent.collectors.files import FilesCollector, FilesSettings
+from agent.collectors.files import FileMemory, FilesCollector, FilesSettings
 from agent.collectors.watch import FolderLook, Look, Pace, SourceWatch, SqliteLook, SystemHints
 from agent.config import (
     AgentConfig,
@@ -51,7 +52,7 @@ from agent.outcome import (
     TablePlan,
 )
 from agent.secrets import Secrets
-from agent.snapshot.carrying import ReadPlan, find_carrying
+from agent.snapshot.carrying import PERIODS, ReadPlan, find_carrying
 from agent.snapshot.compare import compare_source
 from agent.snapshot.group import Member, Show, take_group
 from agent.snapshot.progress import Progress
@@ -468,7 +469,13 @@ class Agent:
                 )
             )
         if isinstance(source, FilesSource):
-            return FilesCollector(FilesSettings(source.path, source.include, source.exclude, source.attempts))
+            period = PERIODS[source.reread]
+            memory = None
+            if period is not None:
+                path = self.folder / "remembered" / f"{source.name}.sqlite"
+                memory = FileMemory(path, period.total_seconds(), lambda: self.clock().timestamp())
+            settings = FilesSettings(source.path, source.include, source.exclude, source.attempts)
+            return FilesCollector(settings, memory=memory)
         if isinstance(source, CommandSource):
             return self._make_command(source)
         if isinstance(source, MysqlSource):

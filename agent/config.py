@@ -141,12 +141,16 @@ class MysqlSource(_TableSource):
 
 
 class FilesSource(_Source):
-    """A folder of files. A file that changes while it is read is tried `attempts` times."""
+    """A folder of files. A file that changes while it is read is tried `attempts` times.
+
+    `reread`: a file that is as it was by size, times and inode is opened again only so often, spread over the runs.
+    """
 
     kind: Literal["files"]
     path: Path
     watch: WatchSettings | None = None
     attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    reread: Literal["each run", "weekly", "monthly"] = "monthly"
 
 
 _PRIVATE = re.compile(r"(?i)pass|pwd|secret|token|credential")

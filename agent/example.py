@@ -144,6 +144,10 @@ sources:
     exclude: []
     # 读时变化的文件重读的次数。 How often a file that changes while it is read is tried.
     attempts: 3
+    # 大小、时间、inode 都未变的文件多久重读一次（分摊到各次）：each run、weekly 或 monthly；清单会写明有多少未打开。
+    # How often a file is read again whose size, times and inode did not change, spread over the runs: each run, weekly or
+    # monthly; the manifest says how many were not opened.
+    reread: monthly
     # 同上；此处的 settle 即证明文件已写完。 As above; here standing still is what proves a file whole.
     watch: null
 

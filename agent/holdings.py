@@ -217,9 +217,12 @@ class Holdings:
 
         A list is known once its pack is durable, and its chunks stand before it: so they are durable, too.
         """
-        sql = "SELECT chunks FROM blob WHERE source = ? AND sha256 = ? AND size = ?"
+        sql = (
+            "SELECT chunks FROM blob WHERE source = ? AND sha256 = ? AND size = ? "
+            "AND EXISTS (SELECT 1 FROM known WHERE known.source = blob.source AND known.id = blob.chunks)"
+        )
         row = self._act(lambda db: db.execute(sql, (source, digest, size)).fetchone())
-        return ObjectId(row[0]) if row is not None and self.has(source, ObjectId(row[0])) else None
+        return None if row is None else ObjectId(row[0])
 
     def _hash_lines(self, source: str, name: str) -> bytes:
         state = hashlib.sha256()

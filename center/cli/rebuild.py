@@ -113,7 +113,8 @@ def _judge(parts: "AuditedCenter", catalog: "Catalog", out: Printer) -> list[str
                 manifest = parse_manifest(objects.read(row.manifest_object, ObjectKind.MANIFEST))
                 before = closed.get((row.unit, row.source))
                 closure.check(manifest, before)
-                check_carried(manifest, before, manifests_of(catalog, objects, row.unit, row.source))
+                if not check_carried(manifest, before, manifests_of(catalog, objects, row.unit, row.source)):
+                    troubles.append(f"{name}: a snapshot from which it carries tables over is not in the store")
                 if closure.missing:
                     troubles.append(f"{name}: {len(closure.missing)} objects are not in the store")
                 else:

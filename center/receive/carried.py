@@ -24,17 +24,21 @@ MAX_NAMED: Final = 64
 """So many earlier manifests, of up to 4 MiB, are read for one statement: a month of readings, and as many again."""
 
 FindManifest = Callable[[int], Manifest | None]
-"""Give the manifest of an earlier snapshot of the source by its sequence; None if there is none here."""
+"""Give the manifest of an earlier snapshot of the source by its sequence; None if it has not come yet.
+
+Raises: FormatError if there is no such snapshot.
+"""
 
 
-def check_carried(manifest: Manifest, before: Manifest | None, find: FindManifest) -> None:
+def check_carried(manifest: Manifest, before: Manifest | None, find: FindManifest) -> bool:
     """Check all tables that are carried over; `before` is the manifest of a snapshot that was admitted earlier, if any.
 
+    False: a manifest that is named has not come yet, as of a statement that was registered ahead of its content.
     Raises: FormatError if one does not hold; LimitError if too many earlier snapshots are named.
     """
     carried = [table for table in manifest.tables if table.carried_from is not None]
     if not carried:
-        return
+        return True
     if manifest.consistency is Consistency.CONSISTENT:
         raise FormatError(
             f"table {carried[0].claim.name!r:.80} is carried over from {carried[0].carried_from}, so the snapshot is of no"
@@ -49,12 +53,20 @@ def check_carried(manifest: Manifest, before: Manifest | None, find: FindManifes
         if table.carried_from not in named:
             if len(named) == MAX_NAMED:
                 raise LimitError(f"tables are carried over from more than {MAX_NAMED} earlier snapshots")
-            named[table.carried_from] = _read_tables(table.carried_from, find)
+            earlier = find(table.carried_from)
+            if earlier is None:
+                return False
+            named[table.carried_from] = {
+                each.claim.name: _settled(each, earlier.sequence)
+                for each in earlier.tables
+                if each.carried_from is None
+            }
         if named[table.carried_from].get(table.claim.name) != table:
             raise FormatError(
                 f"table {table.claim.name!r:.80} is said to be carried over from {table.carried_from}, which did not read it"
                 " so"
             )
+    return True
 
 
 def manifests_of(catalog: Catalog, objects: SourceObjects, unit: str, source: str) -> FindManifest:
@@ -63,22 +75,17 @@ def manifests_of(catalog: Catalog, objects: SourceObjects, unit: str, source: st
     def find(sequence: int) -> Manifest | None:
         try:
             row = catalog.statement(unit, source, sequence)
-            if row.kind != SnapshotStatement.kind or row.manifest_sha256 is None:
-                return None
+        except CenterError as err:
+            raise FormatError(f"a table is said to be carried over from {sequence}, which is not here") from err
+        if row.kind != SnapshotStatement.kind or row.manifest_sha256 is None:
+            raise FormatError(f"a table is said to be carried over from {sequence}, which is no snapshot")
+        try:
             top = catalog.find_manifest(unit, source, Sha256(row.manifest_sha256))
             return None if top is None else parse_manifest(objects.read(top, ObjectKind.MANIFEST))
         except (CenterError, MissingObjectError):
             return None
 
     return find
-
-
-def _read_tables(sequence: int, find: FindManifest) -> dict[str, ManifestTable]:
-    """Give the tables that a snapshot has read itself, as a later one must say them."""
-    manifest = find(sequence)
-    if manifest is None:
-        raise FormatError(f"a table is said to be carried over from {sequence}, whose manifest is not here")
-    return {table.claim.name: _settled(table, sequence) for table in manifest.tables if table.carried_from is None}
 
 
 def _settled(table: ManifestTable, sequence: int) -> ManifestTable:

@@ -123,8 +123,26 @@ def test_statement_that_is_no_snapshot_is_refused(hospital: Hospital) -> None:
     hospital.snapshot(patients(300))
     hospital.gap()
     hospital.snapshot(wards("内科"))
-    with pytest.raises(StatementError, match="whose manifest is not here"):
+    with pytest.raises(StatementError, match="carried over from 2, which is no snapshot"):
         _carry(hospital, [patients(300)], 1, change=lambda table: replace(table, carried_from=2))
+
+
+def test_reading_whose_content_is_still_to_come_is_waited_for(hospital: Hospital) -> None:
+    statement, objects = hospital.prepare([patients(300), wards("内科")])
+    assert hospital.submit(statement, register_only=True).level is Level.REGISTERED
+    later, more = hospital.prepare([patients(300)])
+    read_at = later.began, later.began
+    moment = parse_manifest(next(b for k, b in objects.bodies.values() if k is ObjectKind.MANIFEST)).tables[0].read_at
+    assert moment != read_at
+    forged = _forge(more, later, Consistency.PER_TABLE, lambda t: replace(t, carried_from=1, read_at=moment))
+    hospital.send(more)
+    answer = hospital.submit(forged)
+    assert (answer.level, answer.receipt, answer.missing) == (Level.NONE, None, ())
+    hospital.send(objects)
+    assert (
+        hospital.center.admission.submit(hospital.unit, hospital.source, hospital.sign(statement)).level is Level.STORED
+    )
+    assert hospital.submit(forged).level is Level.STORED
 
 
 def test_another_sources_reading_is_refused(hospital: Hospital) -> None:
@@ -191,5 +209,5 @@ def test_without_the_snapshot_before_the_named_one_is_read(hospital: Hospital, f
     manifest = _manifest_of(hospital, 2)
     check_carried(manifest, None, find)
     forged = replace(manifest, sequence=4, tables=(replace(manifest.tables[0], carried_from=3),))
-    with pytest.raises(FormatError, match="whose manifest is not here"):
+    with pytest.raises(FormatError, match="which is not here"):
         check_carried(forged, manifest, find)

@@ -12,7 +12,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from pyfastcdc import FastCDC
 
@@ -28,6 +28,7 @@ _CHUNK_MIN = 64 << 10
 _CHUNK_AVERAGE = 256 << 10
 _SORT_BYTES = 16 << 20
 _GROUP_BLOBS = 1_000
+_READ_BYTES = 1 << 20
 
 
 class BlobMemory:
@@ -75,8 +76,7 @@ class BlobWriter:
         """Read `raw` to its end; give its token."""
         state = hashlib.sha256()
         builder = BlobBuilder(self._sink.put)
-        for chunk in self._chunker.cut_stream(raw):
-            data = bytes(chunk.data)
+        for data in self._cut(raw):
             state.update(data)
             builder.add(data)
         token = Token(state.digest(), builder.size)
@@ -85,6 +85,18 @@ class BlobWriter:
             self._memory.add(token, chunks)
         self.put_line(encode_blob_line(token.sha256, token.size, chunks))
         return token
+
+    def _cut(self, raw: BinaryIO) -> Iterator[bytes]:
+        head = _read_head(raw)
+        if len(head) <= _CHUNK_MIN:
+            # One chunk, or none. The chunker would say the same, and take buffers of several MiB for each small file.
+            if head:
+                yield head
+            return
+        # A buffered reader has all of BinaryIO but `mode` and `name`, which the chunker does not ask for.
+        whole = cast(BinaryIO, io.BufferedReader(_Joined(head, raw), _READ_BYTES))
+        for chunk in self._chunker.cut_stream(whole):
+            yield bytes(chunk.data)
 
     def put_again(self, token: Token) -> bool:
         """Take a content that was put before, without its bytes; False if it is not known: put it with them."""
@@ -140,6 +152,37 @@ def read_lines(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         for block in _read_blocks(file):
             yield from block.split(b"\n")[:-1]
+
+
+class _Joined(io.RawIOBase):
+    """What was read of a stream, and the rest of it."""
+
+    def __init__(self, head: bytes, rest: BinaryIO) -> None:
+        super().__init__()
+        self._head = memoryview(head)
+        self._rest = rest
+
+    def readable(self) -> bool:
+        """Tell that it can be read."""
+        return True
+
+    def readinto(self, buffer: "bytearray | memoryview", /) -> int:  # type: ignore[override]  # narrower than Buffer
+        """Fill `buffer`; 0 at the end."""
+        part: bytes | memoryview
+        if self._head:
+            part, self._head = self._head[: len(buffer)], self._head[len(buffer) :]
+        else:
+            part = self._rest.read(len(buffer))
+        buffer[: len(part)] = part
+        return len(part)
+
+
+def _read_head(raw: BinaryIO) -> bytes:
+    """Read a byte more than the smallest chunk has, or to the end."""
+    head = bytearray()
+    while len(head) <= _CHUNK_MIN and (part := raw.read(_CHUNK_MIN + 1 - len(head))):
+        head += part
+    return bytes(head)
 
 
 def _read_blocks(file: BinaryIO) -> Iterator[bytes]:

@@ -36,6 +36,7 @@ REPLACED: Final = "replaced while the tree was read, it is missing"
 
 _GONE: Final = {errno.ENOENT: VANISHED, errno.ENOTDIR: VANISHED, errno.ELOOP: REPLACED}
 _READ_BYTES: Final = 1 << 20
+_LEAST_BYTES: Final = 4096
 _DAY_NS: Final = 86_400_000_000_000
 
 SCHEMA: Final = Schema(
@@ -118,7 +119,7 @@ class EntryReader:
                 if not stat.S_ISREG(before.st_mode):
                     self._notes.add(REPLACED, entry.path)
                     return None
-                token = self._put(descriptor)
+                token = self._put(descriptor, before.st_size)
                 after = os.fstat(descriptor)
             except _ReadError as err:
                 return self._keep_unread(entry, status, cast(OSError, err.__cause__))
@@ -133,8 +134,9 @@ class EntryReader:
         self._notes.add(CHANGED_FILE, entry.path)
         return _row(entry, b"file", after, token=token)
 
-    def _put(self, descriptor: int) -> Token:
-        with io.BufferedReader(_Content(descriptor), _READ_BYTES) as content:
+    def _put(self, descriptor: int, size: int) -> Token:
+        # Most files are small: a large buffer for each costs more than the reading.
+        with io.BufferedReader(_Content(descriptor), min(max(size + 1, _LEAST_BYTES), _READ_BYTES)) as content:
             # A buffered reader has all of BinaryIO but `mode` and `name`, which no sink asks for.
             return self._blobs.put(cast(BinaryIO, content))
 

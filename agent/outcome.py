@@ -61,6 +61,14 @@ class Outcome:
         return f"{self.source}#{self.sequence}"
 
 
+@dataclass(frozen=True, slots=True)
+class MemberEnd:
+    """What became of one source of a group: its snapshot, or why there is none."""
+
+    source: str
+    end: Outcome | AgentError
+
+
 class Verdict(StrEnum):
     """How one table of the live source stands to the one that was registered."""
 
@@ -143,12 +151,18 @@ class AgentStatus:
 
 @dataclass(frozen=True, slots=True)
 class TablePlan:
-    """One table for `plan`. `rows` is the database's own estimate, None if it has none."""
+    """One table for `plan`. `rows` is the database's own estimate, None if it has none.
+
+    `every`: how often the settings have it read. `carried_from`: a snapshot now would not read it, but carry it over
+    from that one; None: it would be read.
+    """
 
     name: str
     rows: int | None
     ordered: bool
     keyless: bool
+    every: str = "each run"
+    carried_from: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

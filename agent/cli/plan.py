@@ -4,11 +4,17 @@
 import argparse
 
 from agent.cli.facade import OpenAgent
-from agent.outcome import Outcome, Plan
+from agent.outcome import Outcome, Plan, TablePlan
 from terminal.command import Examples, Parser
 from terminal.errors import EXIT_OK
 from terminal.language import Text
 from terminal.printer import Printer, format_size
+
+EVERY = {
+    "each run": Text(zh="每次", en="each run"),
+    "weekly": Text(zh="每周", en="weekly"),
+    "monthly": Text(zh="每月", en="monthly"),
+}
 
 
 class PlanSource:
@@ -49,9 +55,10 @@ def _show(plan: Plan, out: Printer) -> None:
             Text(zh="估计行数", en="ROWS (EST.)"),
             Text(zh="需排序", en="SORTED HERE"),
             Text(zh="无主键", en="NO KEY"),
+            Text(zh="读取", en="READ"),
         ],
         [
-            [table.name, table.rows, no if table.ordered else yes, yes if table.keyless else no]
+            [table.name, table.rows, no if table.ordered else yes, yes if table.keyless else no, _when(table, plan)]
             for table in sorted(plan.tables, key=lambda table: (-(table.rows or 0), table.name))
         ],
     )
@@ -63,6 +70,14 @@ def _show(plan: Plan, out: Printer) -> None:
         )
     )
     out.say(_last_words(plan))
+
+
+def _when(table: TablePlan, plan: Plan) -> Text:
+    every = EVERY[table.every]
+    if table.carried_from is None:
+        return every
+    since = f"{plan.source}#{table.carried_from}"
+    return Text(zh=f"{every.zh}，现沿用 {since}", en=f"{every.en}, now carried over from {since}")
 
 
 def _last_words(plan: Plan) -> Text:
@@ -95,6 +110,8 @@ def _describe(plan: Plan) -> dict[str, object]:
                 "estimated_rows": table.rows,
                 "sorted_here": not table.ordered,
                 "keyless": table.keyless,
+                "read": table.every,
+                "carried_from": table.carried_from,
             }
             for table in plan.tables
         ],

@@ -11,8 +11,8 @@ line may be down from `take` on: then everything waits in the spool. Source: des
 """
 
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from agent.collectors.base import Collector
 from agent.errors import CenterDownError, CenterRefusedError, ReceiptError, SpoolError
 from agent.holdings import Base, Holdings
 from agent.journal import Journal, JournalEntry, SourceKeys, State
+from agent.snapshot.carrying import Carrying, ReadPlan, find_carrying
 from agent.snapshot.progress import Pace, Progress, unpaced
 from agent.snapshot.take import Place, Taken, take_snapshot
 from agent.spool import Spool, SpooledPack
@@ -66,6 +67,7 @@ class Desk:
     connect: Callable[[], Transport]
     clock: Callable[[], datetime]
     version: str
+    plan: ReadPlan = field(default_factory=ReadPlan)
 
 
 class SourceRun:
@@ -77,14 +79,34 @@ class SourceRun:
         self._signer = desk.signer.renamed(key_name(desk.unit, name))
         self.sent_bytes = 0
 
-    def take(self, collector: Collector, progress: Progress, *, send: bool, pace: Pace = unpaced) -> Taken:
+    def settle(self) -> SourceKeys:
+        """Have the secrets and the chain of the source; give its keys. Again and again is harmless.
+
+        Raises: CenterDownError where the center must be asked: about a source that this agent has not taken before.
+        CenterRefusedError, ReceiptError.
+        """
+        keys = self._settle_keys()
+        self._settle_chain()
+        return keys
+
+    def take(
+        self,
+        collector: Collector,
+        progress: Progress,
+        *,
+        send: bool,
+        began: datetime | None = None,
+        remarks: Sequence[str] = (),
+        pace: Pace = unpaced,
+    ) -> Taken:
         """Take a snapshot into the spool; with `send`, packs travel while the source is still being read.
+
+        `began`, `remarks`: see `take_snapshot`.
 
         Raises: SourceError and its kin, SpoolError; CenterDownError only where the center must be asked first: for
         the secrets and the chain of a source that this agent has not taken before. CenterRefusedError.
         """
-        keys = self._settle_keys()
-        self._settle_chain()
+        keys = self.settle()
         desk = self._desk
         latest = desk.journal.latest(self._name)
         place = Place(
@@ -117,7 +139,8 @@ class SourceRun:
             with desk.spool.writer(committed) as spooler:
                 taken = take_snapshot(
                     collector, place, keys, spooler, desk.holdings, temporary,
-                    ask=ask, clock=desk.clock, progress=progress, pace=pace,
+                    ask=ask, clock=desk.clock, progress=progress, pace=pace, began=began, remarks=remarks,
+                    carrying=self._find_carrying(),
                 )  # fmt: skip
             self._note(taken)
             desk.holdings.mark_complete(self._name)
@@ -132,6 +155,11 @@ class SourceRun:
         ):
             self._refused(sender.error)  # any other refusal is met again, and answered, by `deliver`
         return taken
+
+    def _find_carrying(self) -> Carrying:
+        desk = self._desk
+        manifests = manifest_path(desk.folder, self._name, 1).parent
+        return find_carrying(self._name, desk.plan, desk.journal, desk.holdings, manifests, desk.clock())
 
     def _recall_newest(self) -> None:
         """Learn the objects of packs that became durable in the moment of a kill, before the holdings were told.

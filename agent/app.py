@@ -6,6 +6,7 @@ journal.sqlite   taken, sent, receipted       spool/SOURCE/          packs that 
 holdings.sqlite  disposable cache             receipts/, manifests/  a file per statement, for people and `compare`
 watching/        what watched sources were like when they were last taken
 load/            what each run asked of its source     logins/, paused.json    refused logins, the operator's pause
+remembered/      disposable cache: what files were when they were read
 """
 
 import shutil
@@ -19,8 +20,8 @@ from pathlib import Path
 from types import TracebackType
 
 from agent.collectors.base import Collector, Placed
-from agent.collectors.files import FilesCollector, FilesSettings
-from agent.collectors.watch import FolderLook, Look, Pace, RemarkedCollector, SourceWatch, SqliteLook, SystemHints
+from agent.collectors.files import FileMemory, FilesCollector, FilesSettings
+from agent.collectors.watch import FolderLook, Look, Pace, SourceWatch, SqliteLook, SystemHints
 from agent.config import (
     AgentConfig,
     AnySource,
@@ -32,13 +33,14 @@ from agent.config import (
     PostgresqlSource,
     SqliteSource,
     SqlserverSource,
+    TableSource,
     age_limit_of,
     is_reference,
     load_config,
     login_of,
 )
 from agent.doctor import Circumstances, examine
-from agent.errors import AgentError, CenterDownError, PinError, ReceiptError, SourceError
+from agent.errors import AgentError, CenterDownError, EnrolmentError, PinError, ReceiptError, SourceError
 from agent.finding import Finding, Severity
 from agent.holdings import Holdings
 from agent.host import SystemHost, lower_priority, own_cpu_s
@@ -47,17 +49,21 @@ from agent.journal import Journal, JournalEntry, State
 from agent.load import LoadLog, LoadReport
 from agent.lock import RunLock
 from agent.logins import LoginGuard
-from agent.outcome import AgentStatus, Comparison, Enrolment, Left, Outcome, SourceStatus, Stage
+from agent.outcome import AgentStatus, Comparison, Enrolment, Left, MemberEnd, Outcome, SourceStatus, Stage
 from agent.pausing import PauseFile
 from agent.plan.figures import Plan, Question
 from agent.plan.planning import Desk as PlanDesk
 from agent.plan.planning import make_plan
 from agent.secrets import Secrets
 from agent.snapshot.attended import GuardedCollector
+from agent.snapshot.carrying import PERIODS, ReadPlan
 from agent.snapshot.compare import compare_source
+from agent.snapshot.group import Member, Show, take_group
 from agent.snapshot.progress import Progress
 from agent.snapshot.run import Desk, SourceRun, manifest_path, receipt_path
+from agent.snapshot.splitting import SplitCollector
 from agent.snapshot.supervised import COMPARED, Machine, SupervisedRun, check_pause
+from agent.snapshot.take import Taken
 from agent.spool import Spool
 from agent.transport.base import SendPace, Transport, unpaced
 from agent.transport.send import Parties
@@ -138,34 +144,95 @@ class Agent:
         SourceError and its kin, SpoolError, EnrolmentError, CenterRefusedError, ReceiptError; CenterDownError if the
         center must be asked before anything is read, or lacks what it held, so that the snapshot is taken anew.
         """
-        guarded = self._guarded(name, retry_login)
-        with RunLock(self.folder / "locks" / name, name), self._supervised(name, force) as supervised:
-            supervised.throttle.refuse(name)
-            collector: Collector = supervised.attend(guarded)
-            if remarks:
-                collector = RemarkedCollector(collector, remarks)
-            run = self._run(name, supervised.throttle.send)
+        with ExitStack() as closing:
+            member = self._begin(name, closing, force=force, retry_login=retry_login)
             started = time.monotonic()
-            taken = run.take(collector, progress, send=send, pace=supervised.throttle.read)
-            trouble: AgentError | None = None
-            if send:
+            pace = member.supervised.throttle.read
+            taken = member.run.take(member.collector, progress, send=send, remarks=remarks, pace=pace)
+            outcome = self._deliver(member, taken, progress, send=send)
+            return replace(outcome, took=timedelta(seconds=time.monotonic() - started))
+
+    def snapshot_group(
+        self, name: str, show: Show, *, send: bool = True, force: bool = False, retry_login: bool = False
+    ) -> Sequence[MemberEnd]:
+        """Take the sources of a group, their views opened at one moment; give what became of each, in their order.
+
+        With `send`, receipts are waited for when all sources have been read. `force`, `retry_login`: as for `snapshot`.
+        Raises: SourceError if there is no such group; PinError, ReceiptError.
+        """
+        group = self.config.find_group(name)
+        if group is None:
+            known = ", ".join(self.group_names()) or "none"
+            raise SourceError(f"agent.yaml has no group {name!r}", hint=f"its groups are: {known}; see `groups:`")
+        started = time.monotonic()
+        members: dict[str, Member] = {}
+        ends: dict[str, AgentError | Outcome] = {}
+        with ExitStack() as closing:
+            failed: dict[str, AgentError] = {}
+            for source in group.sources:
                 try:
-                    run.deliver(progress)
-                except CenterDownError as err:
-                    if all(entry.note != taken.note for entry in self.journal.all_of(name)):
-                        raise  # given up: it does not wait, it must be taken anew
-                    trouble = err
-            outcome = self._outcome(self.journal.get(name, taken.statement.sequence))
-            supervised.note(
-                outcome.stage.value, sequence=outcome.sequence, rows=outcome.rows, sent_bytes=outcome.sent_bytes
-            )
-            return replace(
-                outcome,
-                took=timedelta(seconds=time.monotonic() - started),
-                omitted=tuple(Left(o.name, o.reason) for o in taken.omitted),
-                notes=taken.notes,
-                trouble=trouble,
-            )
+                    members[source] = self._begin(source, closing, force=force, retry_login=retry_login)
+                except EnrolmentError:
+                    raise
+                except AgentError as err:
+                    failed[source] = err
+            takings = take_group(name, group.sources, list(members.values()), failed, self.clock, show, send=send)
+            for source, taken in takings.items():
+                if isinstance(taken, AgentError):
+                    ends[source] = taken
+                    if source in members:
+                        members[source].supervised.note(taken.code)
+                    continue
+                with show(source) as progress:
+                    ends[source] = self._end_member(members[source], taken, progress, started, send=send)
+        return [MemberEnd(source, end) for source, end in ends.items()]
+
+    def _begin(self, name: str, closing: ExitStack, *, force: bool, retry_login: bool) -> Member:
+        """Begin a run of a source, which `closing` ends. Raises: SourceError, BusyError, PausedError, EnrolmentError."""
+        guarded = self._guarded(name, retry_login)
+        closing.enter_context(RunLock(self.folder / "locks" / name, name))
+        supervised = closing.enter_context(self._supervised(name, force))
+        supervised.throttle.refuse(name)
+        collector: Collector = supervised.attend(guarded)
+        if self._is_split(name):
+            # Outside: each view that takes another's place is attended, too.
+            collector = SplitCollector(collector)
+        return Member(name, self._run(name, supervised.throttle.send), collector, supervised)
+
+    def _end_member(
+        self, member: Member, taken: Taken, progress: Progress, started: float, *, send: bool
+    ) -> Outcome | AgentError:
+        try:
+            with member.supervised.turn():
+                outcome = self._deliver(member, taken, progress, send=send)
+        except (PinError, ReceiptError):
+            raise
+        except AgentError as err:
+            member.supervised.note(err.code)
+            return err
+        return replace(outcome, took=timedelta(seconds=time.monotonic() - started))
+
+    def _deliver(self, member: Member, taken: Taken, progress: Progress, *, send: bool) -> Outcome:
+        """With `send`, wait for the receipt of a snapshot that is in the spool; give its outcome."""
+        name = member.source
+        trouble: AgentError | None = None
+        if send:
+            try:
+                member.run.deliver(progress)
+            except CenterDownError as err:
+                if all(entry.note != taken.note for entry in self.journal.all_of(name)):
+                    raise  # given up: it does not wait, it must be taken anew
+                trouble = err
+        outcome = self._outcome(self.journal.get(name, taken.statement.sequence))
+        member.supervised.note(
+            outcome.stage.value, sequence=outcome.sequence, rows=outcome.rows, sent_bytes=outcome.sent_bytes
+        )
+        return replace(
+            outcome,
+            omitted=tuple(Left(o.name, o.reason) for o in taken.omitted),
+            notes=taken.notes,
+            trouble=trouble,
+        )
 
     def send(self, progress: Progress, *, force: bool = False) -> list[Outcome]:
         """Drain the spool, source by source, oldest statement first; what cannot be sent yet has `trouble`.
@@ -226,6 +293,10 @@ class Agent:
     def source_names(self) -> Sequence[str]:
         """Give the names of the configured sources, in the order of the file."""
         return [source.name for source in self.config.sources]
+
+    def group_names(self) -> Sequence[str]:
+        """Give the names of the configured groups, in the order of the file."""
+        return [group.name for group in self.config.groups]
 
     def watches(self, names: Sequence[str]) -> Sequence[SourceWatch]:
         """Give a watch for each of these sources, or for all that are to be watched. They outlive this agent.
@@ -367,6 +438,14 @@ class Agent:
                 guard.clear()
         return GuardedCollector(self._make_collector(source), guard)
 
+    def _is_split(self, name: str) -> bool:
+        source = self.config.find_source(name)
+        return isinstance(source, TableSource) and source.split
+
+    def _read_plan(self, name: str) -> ReadPlan:
+        source = self.config.find_source(name)
+        return ReadPlan(tuple(source.read.items())) if isinstance(source, TableSource) else ReadPlan()
+
     def _run(self, name: str, pace: SendPace = unpaced) -> SourceRun:
         identity = Identity.open(self.folder)
         desk = Desk(
@@ -380,6 +459,7 @@ class Agent:
             connect=lambda: self._connect(identity, pace),
             clock=self.clock,
             version=version("jinsuo"),
+            plan=self._read_plan(name),
         )
         return SourceRun(name, desk)
 
@@ -471,7 +551,13 @@ class Agent:
                 )
             )
         if isinstance(source, FilesSource):
-            return FilesCollector(FilesSettings(source.path, source.include, source.exclude, source.attempts))
+            period = PERIODS[source.reread]
+            memory = None
+            if period is not None:
+                path = self.folder / "remembered" / f"{source.name}.sqlite"
+                memory = FileMemory(path, period.total_seconds(), lambda: self.clock().timestamp())
+            settings = FilesSettings(source.path, source.include, source.exclude, source.attempts)
+            return FilesCollector(settings, memory=memory)
         if isinstance(source, CommandSource):
             return self._make_command(source)
         if isinstance(source, MysqlSource):

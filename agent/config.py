@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from evidence.manifest.group import MAX_MEMBERS
 from terminal.language import Language, Text
 from terminal.settings import Seconds, Settings, SizeBytes, mistake, read_settings
 
@@ -99,11 +100,16 @@ class _Source(Settings):
     exclude: tuple[Text1, ...] = ()
 
 
-class _TableSource(_Source):
-    """What every database has. `as_names`: a table's own name → its logical name in the evidence."""
+class TableSource(_Source):
+    """What every database has. `as_names`: a table's own name → its logical name in the evidence.
+
+    `read`: patterns of names in the evidence → how often such tables are read; the first that fits counts.
+    """
 
     as_names: dict[Text1, Text1] = Field(default_factory=dict, alias="as")
     snapshot_age_limit: Annotated[Seconds, Field(ge=1)] = 3600
+    split: bool = False
+    read: dict[Text1, Literal["each run", "weekly", "monthly"]] = Field(default_factory=dict)
 
 
 class WatchSettings(Settings):
@@ -121,7 +127,7 @@ class WatchSettings(Settings):
         return self
 
 
-class SqliteSource(_TableSource):
+class SqliteSource(TableSource):
     """A SQLite database file."""
 
     kind: Literal["sqlite"]
@@ -130,7 +136,7 @@ class SqliteSource(_TableSource):
     lock_timeout: Annotated[Seconds, Field(ge=0)] = 10
 
 
-class PostgresqlSource(_TableSource):
+class PostgresqlSource(TableSource):
     """A PostgreSQL database. A host that begins with `/` is the folder of a Unix socket."""
 
     kind: Literal["postgresql"]
@@ -151,7 +157,7 @@ class PostgresqlSource(_TableSource):
     pg_dump: Path | None = None
 
 
-class MysqlSource(_TableSource):
+class MysqlSource(TableSource):
     """A database of a MySQL or MariaDB server. A host that begins with `/` is a Unix socket."""
 
     kind: Literal["mysql"]
@@ -185,7 +191,7 @@ def _check_connection(connection: str) -> str:
     return connection
 
 
-class _ServerSource(_TableSource):
+class _ServerSource(TableSource):
     """What databases read through a driver of their vendor have in common."""
 
     password: SecretReference | None = None
@@ -234,12 +240,16 @@ class OracleSource(_ServerSource):
 
 
 class FilesSource(_Source):
-    """A folder of files. A file that changes while it is read is tried `attempts` times."""
+    """A folder of files. A file that changes while it is read is tried `attempts` times.
+
+    `reread`: a file that is as it was by size, times and inode is opened again only so often, spread over the runs.
+    """
 
     kind: Literal["files"]
     path: Path
     watch: WatchSettings | None = None
     attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    reread: Literal["each run", "weekly", "monthly"] = "monthly"
 
 
 _PRIVATE = re.compile(r"(?i)pass|pwd|secret|token|credential")
@@ -342,6 +352,13 @@ def _check_sources(sources: tuple[Source, ...]) -> tuple[Source, ...]:
     return sources
 
 
+class GroupSettings(Settings):
+    """Sources whose views are opened at one moment, in the order in which they are read."""
+
+    name: Name
+    sources: Annotated[tuple[Name, ...], Field(min_length=2, max_length=MAX_MEMBERS)]
+
+
 class AgentConfig(Settings):
     """The whole file. Times are in seconds, sizes in bytes."""
 
@@ -349,6 +366,30 @@ class AgentConfig(Settings):
     spool: SpoolSettings = SpoolSettings()
     throttle: ThrottleSettings = ThrottleSettings()
     sources: Annotated[tuple[Source, ...], AfterValidator(_check_sources)] = ()
+    groups: tuple[GroupSettings, ...] = ()
+
+    @model_validator(mode="after")
+    def _check_groups(self) -> Self:
+        sources = [source.name for source in self.sources]
+        taken = {name.casefold() for name in sources}
+        for i, group in enumerate(self.groups):
+            if group.name.casefold() in taken:
+                text = Text(zh="与来源和其他组都不同的名称", en="a name that no source and no other group has")
+                raise mistake(text, at=("groups", i, "name"))
+            taken.add(group.name.casefold())
+            for j, name in enumerate(group.sources):
+                if name not in sources:
+                    listed = ", ".join(sources) or "-"
+                    text = Text(zh=f"sources 中的名称：{listed}", en=f"a name among the sources: {listed}")
+                    raise mistake(text, at=("groups", i, "sources", j))
+                if name in group.sources[:j]:
+                    text = Text(zh="每个来源一次", en="each source once")
+                    raise mistake(text, at=("groups", i, "sources", j))
+        return self
+
+    def find_group(self, name: str) -> GroupSettings | None:
+        """Give the group of this name, or None."""
+        return next((group for group in self.groups if group.name == name), None)
 
     def find_source(self, name: str) -> AnySource | None:
         """Give the source of this name, or None."""
@@ -372,7 +413,7 @@ class AgentConfig(Settings):
 
 def age_limit_of(source: Source) -> int | None:
     """Give how long a reading may keep a source waiting: its view's age, or its command's time; None: nothing waits."""
-    if isinstance(source, _TableSource):
+    if isinstance(source, TableSource):
         return source.snapshot_age_limit
     return source.timeout if isinstance(source, CommandSource) else None
 

@@ -63,6 +63,11 @@ throttle:
   # When the source answers a trifle so many times more slowly than before (and over 50 ms), read at a fifth of the speed.
   max_latency: 8
 
+# 组：先同时打开、再逐个读取的来源，清单记同一组号：`jinsuo-agent snapshot --group nightly`。
+# Groups: sources opened at one moment, then read one by one, under one group id: `jinsuo-agent snapshot --group nightly`.
+# groups: [{name: nightly, sources: [his, lis, pacs]}]
+groups: []
+
 # 来源：要登记备份的业务系统。 The sources: the live systems to register and back up.
 sources:
   # 一个 PostgreSQL 数据库。 A PostgreSQL database.
@@ -102,6 +107,13 @@ sources:
     connect_timeout: 10 s
     # 快照（事务）年龄的上限，超过即放弃。 How old the snapshot's transaction may get; beyond it we give up.
     snapshot_age_limit: 4 h
+    # 到上限时改开新的视图接着读其余的表（一致性变为 per-table），而不是放弃。
+    # At that limit, open a new view for the tables that are left (the class is then per-table) instead of giving up.
+    split: false
+    # 哪些表不必每次都读，例如 {"archive.*": weekly, "public.image": monthly}；未读的表沿用上次的读取，并写明。
+    # Tables that need not be read each run, such as {"archive.*": weekly, "public.image": monthly}; the first pattern that
+    # fits a table's name counts; one that is not read is carried over, and the manifest says so. Also: each run.
+    read: {}
     # pg_dump 程序，用来取 DDL；null 自动寻找。 The pg_dump that gives the DDL; null: a fitting one that is found.
     pg_dump: null
     # 此来源自己的 throttle，例如 {read_rate: 20 MiB, quiet_hours: "07:30-18:00"}；null 为用上面的。
@@ -117,6 +129,8 @@ sources:
     as: {}
     lock_timeout: 10 s
     snapshot_age_limit: 1 h
+    split: false
+    read: {}
     throttle: null
     # 由 `jinsuo-agent watch` 监视：变动静止 settle 之久即取快照；null 为不监视。
     # Followed by `jinsuo-agent watch`: taken once what changed has stood still for `settle`; null: not watched.
@@ -150,6 +164,8 @@ sources:
     statement_timeout: null
     connect_timeout: 10 s
     snapshot_age_limit: 4 h
+    split: false
+    read: {}
     throttle: null
 
   # 一个 SQL Server 数据库，经微软的 ODBC 驱动。 A database of SQL Server, by Microsoft's ODBC driver.
@@ -180,6 +196,8 @@ sources:
     stall_timeout: 30 min
     connect_timeout: 10 s
     snapshot_age_limit: 4 h
+    split: false
+    read: {}
     throttle: null
 
   # 一个 Oracle 数据库（12.1 起；11g 用 client）。 A database of Oracle (from 12.1 on; 11g by `client`).
@@ -201,6 +219,8 @@ sources:
     connect_timeout: 10 s
     # 不超过 undo_retention，否则 ORA-01555。 Not over undo_retention, or ORA-01555 ends the reading.
     snapshot_age_limit: 1 h
+    split: false
+    read: {}
     throttle: null
 
   # 其他数据库，经各自的 ODBC 驱动；`jinsuo-agent sources` 列出方言与驱动。
@@ -222,6 +242,8 @@ sources:
     stall_timeout: 30 min
     connect_timeout: 10 s
     snapshot_age_limit: 4 h
+    split: false
+    read: {}
     throttle: null
 
   # 一个文件目录。模式中 * 不跨 /，** 跨。 A folder of files. In patterns * stops at /, ** does not.
@@ -232,6 +254,10 @@ sources:
     exclude: []
     # 读时变化的文件重读的次数。 How often a file that changes while it is read is tried.
     attempts: 3
+    # 大小、时间、inode 都未变的文件多久重读一次（分摊到各次）：each run、weekly 或 monthly；清单会写明有多少未打开。
+    # How often a file is read again whose size, times and inode did not change, spread over the runs: each run, weekly or
+    # monthly; the manifest says how many were not opened.
+    reread: monthly
     throttle: null
     # 同上；此处的 settle 即证明文件已写完。 As above; here standing still is what proves a file whole.
     watch: null

@@ -5,19 +5,21 @@ An id stands here once its pack is durable in the spool, or the center has said 
 interrupted run has left in the spool is not written twice, and losing entries costs a question. Should the center lack
 an object after all, it says so before it logs the statement; then all is forgotten and asked anew. Where pages and nodes
 that travelled whole stand in the packs that the spool keeps is noted too: tomorrow's of the same first key travel as
-differences against them (codec 2). SQLite without fsync: after a crash the file may be empty or torn, and is begun anew
-as soon as that shows. Thread-safe.
+differences against them (codec 2). Likewise what a scheduled table gave when it was read, so that it can be carried over,
+and where contents of files are, so that unchanged ones need not be opened. SQLite without fsync: after a crash the file
+may be empty or torn, and is begun anew as soon as that shows. Thread-safe.
 """
 
+import hashlib
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from agent.errors import SpoolError
-from evidence.digest import ObjectId
+from evidence.digest import ObjectId, Sha256
 
 PAGES = -1
 """The level of pages among bases; a node has the level of its children."""
@@ -51,6 +53,14 @@ class KeptFrame(NamedTuple):
     size: int
 
 
+class Reading(NamedTuple):
+    """What a table was when it was read: hashes of its schema as it was declared, and of the claim that it gave."""
+
+    declared: Sha256
+    claim: Sha256
+
+
+_PAGE_LINES = 10_000
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _T = TypeVar("_T")
 _SCHEMA = """
@@ -62,6 +72,16 @@ CREATE TABLE IF NOT EXISTS base (
     pack TEXT NOT NULL, offset INTEGER NOT NULL, size INTEGER NOT NULL, PRIMARY KEY (source, name, level, hint)
 );
 CREATE INDEX IF NOT EXISTS base_pack ON base (source, pack);
+CREATE TABLE IF NOT EXISTS reading (
+    source TEXT NOT NULL, name TEXT NOT NULL, declared BLOB NOT NULL, claim BLOB NOT NULL, lines BLOB NOT NULL,
+    PRIMARY KEY (source, name)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS reading_line (
+    source TEXT NOT NULL, name TEXT NOT NULL, line BLOB NOT NULL, PRIMARY KEY (source, name, line)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS blob (
+    source TEXT NOT NULL, sha256 BLOB NOT NULL, size INTEGER NOT NULL, chunks BLOB NOT NULL, PRIMARY KEY (source, sha256)
+) WITHOUT ROWID;
 """
 
 
@@ -113,7 +133,7 @@ class Holdings:
         """Forget all of a source: the center has said that something is missing after all."""
 
         def act(db: sqlite3.Connection) -> None:
-            for table in ("complete", "known", "base"):
+            for table in ("complete", "known", "base", "reading", "reading_line", "blob"):
                 db.execute(f"DELETE FROM {table} WHERE source = ?", (source,))  # noqa: S608 - our own names
 
         self._act(act)
@@ -152,6 +172,63 @@ class Holdings:
         """Forget bases whose packs are gone."""
         rows = [(source, pack) for pack in packs]
         self._act(lambda db: db.executemany("DELETE FROM base WHERE source = ? AND pack = ?", rows))
+
+    def keep_reading(self, source: str, name: str, reading: Reading, lines: Iterable[bytes]) -> None:
+        """Note what a table gave when it was read, and the lines of `@blobs` that it put, in any order."""
+
+        def act(db: sqlite3.Connection) -> None:
+            for table in ("reading", "reading_line"):
+                db.execute(f"DELETE FROM {table} WHERE source = ? AND name = ?", (source, name))  # noqa: S608 - our own names
+            rows = ((source, name, line) for line in lines)
+            db.executemany("INSERT OR IGNORE INTO reading_line VALUES (?, ?, ?)", rows)
+
+        self._act(act)
+        digest = self._hash_lines(source, name)
+        row = (source, name, *reading, digest)
+        self._act(lambda db: db.execute("INSERT OR REPLACE INTO reading VALUES (?, ?, ?, ?, ?)", row))
+
+    def find_reading(self, source: str, name: str) -> Reading | None:
+        """Find what a table gave when it was read; None also if the lines that it put are not all there any more."""
+        sql = "SELECT declared, claim, lines FROM reading WHERE source = ? AND name = ?"
+        row = self._act(lambda db: db.execute(sql, (source, name)).fetchone())
+        if row is None or row[2] != self._hash_lines(source, name):
+            return None
+        return Reading(Sha256(row[0]), Sha256(row[1]))
+
+    def reading_lines(self, source: str, name: str) -> Iterator[bytes]:
+        """Yield the lines of `@blobs` that a table put when it was read, ascending."""
+        sql = "SELECT line FROM reading_line WHERE source = ? AND name = ? AND line > ? ORDER BY line LIMIT ?"
+        last = b""
+        while True:
+            at = (source, name, last, _PAGE_LINES)
+            rows = self._act(lambda db, at=at: db.execute(sql, at).fetchall())  # type: ignore[misc]  # bound by its default
+            yield from (row[0] for row in rows)
+            if len(rows) < _PAGE_LINES:
+                return
+            last = rows[-1][0]
+
+    def add_blobs(self, source: str, blobs: Iterable[tuple[Sha256, int, ObjectId]]) -> None:
+        """Note SHA-256, size and top chunk list of contents that were put."""
+        rows = [(source, *blob) for blob in blobs]
+        self._act(lambda db: db.executemany("INSERT OR REPLACE INTO blob VALUES (?, ?, ?, ?)", rows))
+
+    def find_blob(self, source: str, digest: Sha256, size: int) -> ObjectId | None:
+        """Find the top chunk list of a content, if it need not be written again.
+
+        A list is known once its pack is durable, and its chunks stand before it: so they are durable, too.
+        """
+        sql = (
+            "SELECT chunks FROM blob WHERE source = ? AND sha256 = ? AND size = ? "
+            "AND EXISTS (SELECT 1 FROM known WHERE known.source = blob.source AND known.id = blob.chunks)"
+        )
+        row = self._act(lambda db: db.execute(sql, (source, digest, size)).fetchone())
+        return None if row is None else ObjectId(row[0])
+
+    def _hash_lines(self, source: str, name: str) -> bytes:
+        state = hashlib.sha256()
+        for line in self.reading_lines(source, name):
+            state.update(line + b"\n")
+        return state.digest()
 
     def _act(self, act: Callable[[sqlite3.Connection], _T]) -> _T:
         """Read or change the file, in one transaction. Raises: SpoolError if it cannot be written.

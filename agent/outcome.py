@@ -61,6 +61,14 @@ class Outcome:
         return f"{self.source}#{self.sequence}"
 
 
+@dataclass(frozen=True, slots=True)
+class MemberEnd:
+    """What became of one source of a group: its snapshot, or why there is none."""
+
+    source: str
+    end: Outcome | AgentError
+
+
 class Verdict(StrEnum):
     """How one table of the live source stands to the one that was registered."""
 

@@ -160,6 +160,10 @@ class Throttle:
         self._quiet_bucket = Bucket(limits.quiet_rate, now) if limits.quiet_rate else None
         self._send_bucket = Bucket(limits.send_rate, now) if limits.send_rate else None
         self._opened_at: float | None = None
+        self._has_begun = False
+        self._idle_s = 0.0
+        self._bytes_before = 0
+        self._pauses_before_s = 0.0
         self._resumed_at = now
         self._gauge = _Gauge(around.host.look(), now)
         self._first_look = self._gauge.newest
@@ -170,32 +174,48 @@ class Throttle:
         self._refuse_quiet_hours(source)
 
     def wait_to_begin(self, source: str) -> None:
-        """Return when a view of `source` may be opened.
+        """Return when a view of `source` may be opened: the first, or one that takes another's place.
 
-        Raises: PausedError while the agent is paused or in quiet hours, BudgetError if this machine stays too busy.
+        Raises: PausedError while the agent is paused or in quiet hours, BudgetError if this machine stays too busy. A
+        run that has begun is under way whatever the hour, and quiet hours only slow it.
         """
-        self.refuse(source)
-        began = self._around.clock()
+        if self._has_begun:
+            self._around.check_pause()
+        else:
+            self.refuse(source)
+        began, before_s = self._around.clock(), self.waited_s
         if self._limits.max_cpu is not None or self._limits.max_io_wait is not None:
             self._around.sleep(_SLICE_S)  # a percentage is the difference of two looks
         self._gauge.refresh(self._around.host, self._around.clock())
         while (over := self._find_excess()) is not None:
-            self.waited_s = self._around.clock() - began
-            if self.waited_s >= self._limits.begin_within_s:
+            waited_s = self._around.clock() - began
+            if waited_s >= self._limits.begin_within_s:
                 raise BudgetError(
-                    f"{source} was not begun: this machine was too busy for {self.waited_s:.0f} s ({over[1]})",
+                    f"{source} was not {'read on' if self._has_begun else 'begun'}: this machine was too busy for"
+                    f" {waited_s:.0f} s ({over[1]})",
                     hint="try at a quieter hour, or raise that limit under `throttle` in agent.yaml",
                 )
             self._around.sleep(_SLICE_S)
             self._around.check_pause()
-        self.host_cpu_before = self._gauge.cpu_percent
-        self.host_load_before = self._gauge.newest.load
-        self.waited_s = self._around.clock() - began
+        if not self._has_begun:
+            self.host_cpu_before = self._gauge.cpu_percent
+            self.host_load_before = self._gauge.newest.load
+        self.waited_s = before_s + self._around.clock() - began
 
     def begin(self) -> None:
         """Take note that a view is being opened: its age counts from here."""
         self._opened_at = self._resumed_at = self._around.clock()
-        self._first_look = self._around.host.look()
+        self._idle_s = 0.0
+        self._bytes_before, self._pauses_before_s = self.read_bytes, self._paused_s()
+        if not self._has_begun:
+            self._first_look = self._around.host.look()
+        self._has_begun = True
+
+    def resume(self) -> None:
+        """Take note that reading begins now: the view has stood open meanwhile, while others of its group were read."""
+        now = self._resumed_at = self._around.clock()
+        if self._opened_at is not None:
+            self._idle_s = now - self._opened_at
 
     def end(self) -> None:
         """Take note that the view is closed."""
@@ -277,12 +297,16 @@ class Throttle:
             return 0.0
         if self._age_limit_s is None or self._opened_at is None:
             return float("inf")
-        most = STRETCH * self._age_limit_s
+        # What a view has stood open before its turn came is gone from its share; what an earlier view had is none of its age.
+        most = STRETCH * self._age_limit_s - self._idle_s
         if self._expected_bytes is None:
-            # What was paused before this view is none of its age, but runs have one view.
-            return most - sum(s for reason, s in self.pauses_s.items() if reason is not Reason.SEND_RATE)
-        due = most * min(1.0, self.read_bytes / max(1.0, _GROWTH * self._expected_bytes))
-        return due - (self._around.clock() - self._opened_at)
+            return most - (self._paused_s() - self._pauses_before_s)
+        expected = max(1.0, _GROWTH * self._expected_bytes - self._bytes_before)
+        due = most * min(1.0, (self.read_bytes - self._bytes_before) / expected)
+        return due - (self._around.clock() - self._opened_at - self._idle_s)
+
+    def _paused_s(self) -> float:
+        return sum(s for reason, s in self.pauses_s.items() if reason is not Reason.SEND_RATE)
 
     def _pause(self, reason: Reason, wanted_s: float) -> bool:
         """Pause for as long as wanted, or as there is room; tell whether there was any. Raises: as `read`."""

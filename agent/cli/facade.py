@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from agent.finding import Finding
 from agent.load import LoadReport
-from agent.outcome import AgentStatus, Comparison, Enrolment, Outcome
+from agent.outcome import AgentStatus, Comparison, Enrolment, MemberEnd, Outcome
 from agent.snapshot.progress import Progress
 
 if TYPE_CHECKING:
@@ -58,6 +58,19 @@ class Facade(Protocol):
         `force`: although the agent is paused or in quiet hours, which is else a PausedError. `retry_login`: although the
         login was refused twice, which is else a LoginsStoppedError. A snapshot that is whole in the spool but cannot be
         sent is an Outcome with `trouble`, not an error.
+        """
+
+    def group_names(self) -> Sequence[str]:
+        """Give the names of the configured groups, in the order of the file."""
+
+    def snapshot_group(
+        self, name: str, show: Callable[[str], AbstractContextManager[Progress]], *, send: bool = True,
+        force: bool = False, retry_login: bool = False,
+    ) -> Sequence[MemberEnd]:  # fmt: skip
+        """Take the sources of a group, their views opened at one moment; give what became of each, in their order.
+
+        `show` gives a source's progress, more than once. A member's failure is no error: it stands in its place, as does
+        its being paused or in quiet hours. `force`, `retry_login`: as for `snapshot`.
         """
 
     def watches(self, names: Sequence[str]) -> Sequence[Watch]:

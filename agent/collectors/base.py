@@ -54,6 +54,9 @@ class BlobSink(Protocol):
     def put(self, raw: BinaryIO) -> Token:
         """Read `raw` to its end in bounded memory; give its token. Same bytes, same token."""
 
+    def put_again(self, token: Token) -> bool:
+        """Take a content that this source has put before, without its bytes; False: it must be put with them."""
+
 
 class View(Protocol):
     """One state of a source. Not thread-safe; use as a context manager.

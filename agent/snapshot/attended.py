@@ -112,7 +112,8 @@ class GuardedCollector:
 class AttendedCollector:
     """A guarded collector that reads at the pace of `throttle`. `clock` is monotonic, in seconds.
 
-    Attributes: `was_open`, whether a view was; `strain`, after it was closed: what it has asked of others.
+    One view after another may be opened: all are of one run, and what counts as the source's usual answer is asked once.
+    Attributes: `was_open`, whether a view was; `strain`, after it was closed: what they have asked of others.
     """
 
     def __init__(
@@ -120,6 +121,7 @@ class AttendedCollector:
     ) -> None:
         self.strain = Strain()
         self.was_open = False
+        self._may_open = False
         self._name = name
         self._collector = collector
         self._throttle = throttle
@@ -130,8 +132,9 @@ class AttendedCollector:
     def open_view(self) -> Iterator[View]:
         """Wait until it may be, then open a view of the other. Raises also: PausedError, BudgetError."""
         throttle = self._throttle
-        throttle.wait_to_begin(self._name)
-        self._ask_before()
+        if not self._may_open:
+            self.wait()
+        self._may_open = False
         throttle.begin()
         try:
             with ExitStack() as closing:
@@ -145,6 +148,13 @@ class AttendedCollector:
                 yield view
         finally:
             throttle.end()
+
+    def wait(self) -> None:
+        """Wait until a view may be opened, which then does not wait any more. Raises: PausedError, BudgetError, LoginError."""
+        self._throttle.wait_to_begin(self._name)
+        if not self.was_open:
+            self._ask_before()
+        self._may_open = True
 
     def check(self) -> Sequence[Finding]:
         """Examine the other."""
@@ -169,4 +179,9 @@ class AttendedCollector:
 
     def _note_strain(self, view: View) -> None:
         if isinstance(view, Straining):
-            self.strain = view.strain()
+            before, new = self.strain, view.strain()
+            self.strain = Strain(
+                max(before.lock_wait_s, new.lock_wait_s),
+                max(before.blocked_s, new.blocked_s),
+                before.gave_way + new.gave_way,
+            )

@@ -42,9 +42,15 @@ def compare_source(
     entry = _find_entry(journal, name, sequence)
     manifest = _read_manifest(folder, name, entry.sequence)
     registered = {table.claim.name: table.claim for table in manifest.tables}
+    # A difference may be older than the snapshot that is asked about: say so where the table was not read for it.
+    carried = {
+        table.claim.name: f"not read in #{entry.sequence}, carried over from #{table.carried_from}"
+        for table in manifest.tables
+        if table.carried_from is not None
+    }
     live: dict[str, Claim] = {}
     unread: dict[str, str] = {}
-    blobs = BlobWriter(RootsOnly(), temporary, pace)
+    blobs = BlobWriter(RootsOnly(), temporary, pace=pace)
     try:
         with collector.open_view() as view:
             for table in view.tables():
@@ -69,7 +75,7 @@ def compare_source(
         sequence=entry.sequence,
         registered_at=entry.taken_at,
         tables=tuple(
-            _compare(table, registered.get(table), live.get(table), unread)
+            _compare(table, registered.get(table), live.get(table), unread, carried)
             for table in sorted({*registered, *live, *unread}, key=str.encode)
         ),
         registered_root=statement.root.hex(),
@@ -77,7 +83,9 @@ def compare_source(
     )
 
 
-def _compare(name: str, registered: Claim | None, live: Claim | None, unread: dict[str, str]) -> TableComparison:
+def _compare(
+    name: str, registered: Claim | None, live: Claim | None, unread: dict[str, str], carried: dict[str, str]
+) -> TableComparison:
     rows = (registered.rows if registered else None, live.rows if live else None)
     if name in unread:
         return TableComparison(name, Verdict.NOT_READ, *rows, unread[name])
@@ -86,8 +94,10 @@ def _compare(name: str, registered: Claim | None, live: Claim | None, unread: di
     if registered is None:
         return TableComparison(name, Verdict.ONLY_LIVE, *rows)
     if registered.schema != live.schema:
-        return TableComparison(name, Verdict.SCHEMA_DIFFERS, *rows)
-    return TableComparison(name, Verdict.EQUAL if registered == live else Verdict.DIFFERENT, *rows)
+        return TableComparison(name, Verdict.SCHEMA_DIFFERS, *rows, carried.get(name, ""))
+    return TableComparison(
+        name, Verdict.EQUAL if registered == live else Verdict.DIFFERENT, *rows, carried.get(name, "")
+    )
 
 
 def _find_entry(journal: Journal, name: str, sequence: int | None) -> JournalEntry:

@@ -12,8 +12,8 @@ line may be down from `take` on: then everything waits in the spool. Source: des
 
 import logging
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,7 @@ from agent.collectors.base import Collector
 from agent.errors import CenterDownError, CenterRefusedError, ReceiptError, SpoolError
 from agent.holdings import Base, Holdings
 from agent.journal import Journal, JournalEntry, SourceKeys, State
+from agent.snapshot.carrying import Carrying, ReadPlan, find_carrying
 from agent.snapshot.progress import Pace, Progress, unpaced
 from agent.snapshot.restock import restock
 from agent.snapshot.take import Place, Taken, take_snapshot
@@ -77,6 +78,7 @@ class Desk:
     connect: Callable[[], Transport]
     clock: Callable[[], datetime]
     version: str
+    plan: ReadPlan = field(default_factory=ReadPlan)
 
 
 class SourceRun:
@@ -89,14 +91,34 @@ class SourceRun:
         self.sent_bytes = 0
         self._restocked: set[ObjectId] = set()
 
-    def take(self, collector: Collector, progress: Progress, *, send: bool, pace: Pace = unpaced) -> Taken:
+    def settle(self) -> SourceKeys:
+        """Have the secrets and the chain of the source; give its keys. Again and again is harmless.
+
+        Raises: CenterDownError where the center must be asked: about a source that this agent has not taken before.
+        CenterRefusedError, ReceiptError.
+        """
+        keys = self._settle_keys()
+        self._settle_chain()
+        return keys
+
+    def take(
+        self,
+        collector: Collector,
+        progress: Progress,
+        *,
+        send: bool,
+        began: datetime | None = None,
+        remarks: Sequence[str] = (),
+        pace: Pace = unpaced,
+    ) -> Taken:
         """Take a snapshot into the spool; with `send`, packs travel while the source is still being read.
+
+        `began`, `remarks`: see `take_snapshot`.
 
         Raises: SourceError and its kin, SpoolError; CenterDownError only where the center must be asked first: for
         the secrets and the chain of a source that this agent has not taken before. CenterRefusedError.
         """
-        keys = self._settle_keys()
-        self._settle_chain()
+        keys = self.settle()
         desk = self._desk
         latest = desk.journal.latest(self._name)
         place = Place(
@@ -129,7 +151,8 @@ class SourceRun:
             with desk.spool.writer(committed) as spooler:
                 taken = take_snapshot(
                     collector, place, keys, spooler, desk.holdings, temporary,
-                    ask=ask, clock=desk.clock, progress=progress, pace=pace,
+                    ask=ask, clock=desk.clock, progress=progress, pace=pace, began=began, remarks=remarks,
+                    carrying=self._find_carrying(),
                 )  # fmt: skip
             self._note(taken)
             desk.holdings.mark_complete(self._name)
@@ -138,6 +161,11 @@ class SourceRun:
                 sender.close()
                 self.sent_bytes += sender.sent_bytes
         return taken
+
+    def _find_carrying(self) -> Carrying:
+        desk = self._desk
+        manifests = manifest_path(desk.folder, self._name, 1).parent
+        return find_carrying(self._name, desk.plan, desk.journal, desk.holdings, manifests, desk.clock())
 
     def _recall_newest(self) -> None:
         """Learn the objects of packs that became durable in the moment of a kill, before the holdings were told.

@@ -6,7 +6,8 @@ the end was, what the run asked of the source and of this machine. A report that
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -62,6 +63,8 @@ class SupervisedRun:
         self._log = LoadLog(folder)
         self._attended: AttendedCollector | None = None
         self._facts: dict[str, object] = {}
+        self._turns_cpu_s: float | None = None
+        self._ended: datetime | None = None
         around = Surroundings(
             machine.clock, machine.sleep, lambda: clock().astimezone(), machine.host, check_pause(folder, clock, force)
         )
@@ -80,7 +83,7 @@ class SupervisedRun:
     ) -> None:
         if self._attended is None or not self._attended.was_open:
             return
-        if err is not None:
+        if err is not None and not self._facts:
             self._facts = {"outcome": err.code if isinstance(err, AgentError) else type(err).__name__}
         try:
             self._log.add(self._report())
@@ -94,6 +97,22 @@ class SupervisedRun:
         )
         return self._attended
 
+    def wait(self) -> None:
+        """Wait until the view may be opened, before it is asked for. Raises: PausedError, BudgetError, LoginError."""
+        assert self._attended is not None
+        self._attended.wait()
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Have a turn among the runs of a group: only what is done in its turns is put down to this run."""
+        began = self._machine.cpu_s()
+        self.throttle.resume()
+        try:
+            yield
+        finally:
+            self._turns_cpu_s = (self._turns_cpu_s or 0.0) + self._machine.cpu_s() - began
+            self._ended = self._clock()
+
     def note(self, outcome: str, *, sequence: int | None = None, rows: int = 0, sent_bytes: int = 0) -> None:
         """Take note of how the run ended."""
         self._facts = {"outcome": outcome, "sequence": sequence, "rows": rows, "sent_bytes": sent_bytes}
@@ -105,14 +124,14 @@ class SupervisedRun:
             source=self._name,
             sequence=None,
             began=self._began,
-            ended=self._clock(),
+            ended=self._ended or self._clock(),
             outcome="",
             read_bytes=throttle.read_bytes,
             transaction_s=throttle.transaction_s,
             lock_wait_s=strain.lock_wait_s,
             blocked_s=strain.blocked_s,
             gave_way=strain.gave_way,
-            cpu_s=self._machine.cpu_s() - self._cpu_s,
+            cpu_s=self._machine.cpu_s() - self._cpu_s if self._turns_cpu_s is None else self._turns_cpu_s,
             host_cpu_before=throttle.host_cpu_before,
             host_cpu_during=throttle.host_cpu_during,
             host_load_before=throttle.host_load_before,

@@ -3,7 +3,8 @@
 
     1. open a view of the source            5. put @blobs, schemas, documents, manifest
     2. begin packs in the spool             6. make the last pack durable
-    3. read every table into its tree       7. sign the statement
+    3. read every table into its tree,      7. sign the statement
+       or carry over what need not be read
     4. close the view, as early as can be
 
 A crash before 7 leaves whole packs, which serve the next run, and no statement. Nothing here knows the line: packs are
@@ -16,15 +17,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 from agent.collectors.base import Collector, Document, Omission, Table, View
-from agent.errors import SourceError, TableLostError
+from agent.errors import BudgetError, SourceError, TableLostError
 from agent.holdings import Holdings
 from agent.journal import SourceKeys
-from agent.snapshot.blobs import BlobWriter
+from agent.snapshot.blobs import BlobMemory, BlobWriter, read_lines
+from agent.snapshot.carrying import Carried, Carrying
 from agent.snapshot.fitting import check_manifest_fits, too_large
 from agent.snapshot.objects import Ask, ObjectSink
 from agent.snapshot.progress import Pace, Progress, unpaced
+from agent.snapshot.splitting import SplitView
 from agent.snapshot.tables import BuiltTable, build_table, build_tree
 from agent.spool import PackSpooler
 from evidence.digest import ObjectId, Sha256, sha256
@@ -43,6 +47,10 @@ from evidence.manifest.statement import Channel, Consistency, SnapshotStatement
 from evidence.note.signed import sign_note
 from evidence.objects.object import MAX_OBJECT_BYTES, ObjectKind
 from evidence.rows.commit import row_key
+
+FILES: Final = "@files"
+_NAMED: Final = 20
+"""How many tables a note names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,30 +94,38 @@ def take_snapshot(
     clock: Callable[[], datetime],
     progress: Progress,
     pace: Pace = unpaced,
+    began: datetime | None = None,
+    remarks: Sequence[str] = (),
+    carrying: Carrying | None = None,
 ) -> Taken:
     """Take one snapshot; `folder` is a place for temporary files.
+
+    `began`: when the view was opened, if it was before this; `remarks` go into the manifest's notes, behind the view's;
+    `carrying` says which tables need not be read.
 
     Raises: SourceError and its kin (no statement then), SpoolError, CenterDownError (from `ask`), what `pace` raises.
     """
     key = row_key(keys.row_secret)
     sink = ObjectSink(place.source, keys.storage_key, spooler, holdings, ask)
-    blobs = BlobWriter(sink, folder, pace)
-    began = clock()
+    blobs = BlobWriter(sink, folder, BlobMemory(place.source, holdings, knows=ask is None), pace)
+    began = began or clock()
     try:
         with collector.open_view() as view:
             names = [table.schema.name for table in view.tables()]
             check_manifest_fits(place.source, names, view.omitted())
-            reads, omitted = _read_tables(view, key, sink, blobs, folder, clock, progress, pace)
+            reads, carried, omitted = _read_tables(view, key, sink, blobs, folder, clock, progress, pace, carrying)
             documents = view.documents()
             lost = {o.name for o in omitted}
             omitted += {o.name: o for o in view.omitted() if o.name not in lost}.values()
-            notes, consistency, position = tuple(view.notes()), view.consistency, view.position
+            notes, consistency, position = (*view.notes(), *_tell(carried), *remarks), view.consistency, view.position
+            if carried and consistency is Consistency.CONSISTENT:
+                consistency = Consistency.PER_TABLE
         ended = clock()
         top = build_tree(blobs.sorted_blocks(), BLOBS, key, sink).top if blobs.count else None
     finally:
         blobs.close()
         shutil.rmtree(folder, ignore_errors=True)
-    manifest = _encode_manifest(place, sink, reads, omitted, documents, notes, top, consistency, position)
+    manifest = _encode_manifest(place, sink, reads, carried, omitted, documents, notes, top, consistency, position)
     body = manifest.encode()
     if len(body) >= MAX_OBJECT_BYTES:
         # Lost tables and notes of an odd source were more than the estimate allows for.
@@ -129,38 +145,85 @@ def take_snapshot(
 
 def _read_tables(
     view: View, key: bytes, sink: ObjectSink, blobs: BlobWriter, folder: Path, clock: Callable[[], datetime],
-    progress: Progress, pace: Pace,
-) -> tuple[list[_Read], list[Omission]]:  # fmt: skip
+    progress: Progress, pace: Pace, carrying: Carrying | None,
+) -> tuple[list[_Read], list[Carried], list[Omission]]:  # fmt: skip
     reads: list[_Read] = []
+    carried: list[Carried] = []
     omitted: list[Omission] = []
     for table in _in_order(view.tables()):
-        progress.begin(table.schema.name, table.estimated_rows)
+        name = table.schema.name
+        found = None if carrying is None else carrying.find(table)
+        if carrying is not None and found is not None:
+            for line in carrying.blob_lines(name):
+                blobs.put_line(line)
+            carried.append(found)
+            continue
+        progress.begin(name, table.estimated_rows)
+        blobs.remembers = name == FILES
         began = clock()
         try:
-            built = build_table(view, table, key, sink, blobs, folder, progress.advance, pace)
+            with blobs.noting() as noted:
+                declared, built = _read_table(view, table, key, sink, blobs, folder, progress, pace)
         except TableLostError as err:
-            omitted.append(Omission(table.schema.name, " ".join(err.reason.split())))
+            omitted.append(Omission(name, " ".join(err.reason.split())))
             continue
         reads.append(_Read(built, (began, max(clock(), began))))
-    if omitted and not reads:
+        if carrying is not None and carrying.is_scheduled(name):
+            carrying.note(declared, _claim_of(built), read_lines(noted))
+    if omitted and not reads and not carried:
         raise SourceError(
             f"no table of the source could be read: {omitted[0].name}: {omitted[0].reason}",
             hint="run `jinsuo-agent check` and `jinsuo-agent grants` for the rights that the account needs",
         )
-    return reads, omitted
+    return reads, carried, omitted
+
+
+def _read_table(
+    view: View,
+    table: Table,
+    key: bytes,
+    sink: ObjectSink,
+    blobs: BlobWriter,
+    folder: Path,
+    progress: Progress,
+    pace: Pace,
+) -> tuple[Table, BuiltTable]:
+    """Read a table; if the view is over its limit and can be renewed, read it in a new one. Give how it was declared."""
+    if not isinstance(view, SplitView):
+        return table, build_table(view, table, key, sink, blobs, folder, progress.advance, pace)
+    table = view.find(table.schema.name)
+    try:
+        return table, build_table(view, table, key, sink, blobs, folder, progress.advance, pace)
+    except BudgetError:
+        # Once: a table that takes longer than the limit by itself is over it in every view.
+        sink.end_table()
+        table = view.renew(table.schema.name)
+        return table, build_table(view, table, key, sink, blobs, folder, progress.advance, pace)
 
 
 def _in_order(tables: Sequence[Table]) -> list[Table]:
     return sorted(tables, key=lambda table: table.schema.name.encode())
 
 
+def _claim_of(built: BuiltTable) -> Claim:
+    tree = built.tree
+    return Claim(built.schema.name, built.schema.digest, tree.root, tree.height, tree.items, tree.rows, tree.bytes_)
+
+
+def _tell(carried: Sequence[Carried]) -> list[str]:
+    """Give the note on tables that were carried over, if there are any."""
+    if not carried:
+        return []
+    names = [found.entry.claim.name for found in carried]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return [f"not read but carried over from an earlier snapshot: {', '.join(names[:_NAMED])}{more}"]
+
+
 def _encode_manifest(
-    place: Place, sink: ObjectSink, reads: Sequence[_Read], omitted: Sequence[Omission],
+    place: Place, sink: ObjectSink, reads: Sequence[_Read], carried: Sequence[Carried], omitted: Sequence[Omission],
     documents: Sequence[Document], notes: Sequence[str], blobs: ObjectId | None, consistency: Consistency, position: str,
 ) -> Manifest:  # fmt: skip
-    by_name = {read.built.schema.name: read for read in reads}
     named: list[ManifestDocument] = []
-    tables: list[ManifestTable] = []
     for read in reads:
         schema = read.built.schema
         name = sink.put(ObjectKind.DOCUMENT, schema.encode())
@@ -168,14 +231,12 @@ def _encode_manifest(
     for document in documents:
         for title, body in _parts(document):
             named.append(ManifestDocument(title, sha256(body), sink.put(ObjectKind.DOCUMENT, body)))
-    claims = [
-        Claim(name, r.built.schema.digest, r.built.tree.root, r.built.tree.height, r.built.tree.items,
-              r.built.tree.rows, r.built.tree.bytes_)
-        for name, r in by_name.items()
-    ]  # fmt: skip
-    for claim in order_claims(claims):
-        read = by_name[claim.name]
-        tables.append(ManifestTable(claim, claim.schema, read.built.tree.top, read.read_at))
+    entries = {found.entry.claim.name: found.entry for found in carried}
+    named += [found.schema for found in carried]
+    for read in reads:
+        claim = _claim_of(read.built)
+        entries[claim.name] = ManifestTable(claim, claim.schema, read.built.tree.top, read.read_at)
+    tables = [entries[claim.name] for claim in order_claims(entry.claim for entry in entries.values())]
     return Manifest(
         unit=place.unit,
         source=place.source,

@@ -82,12 +82,22 @@ class Certify:
             )
             index = snapshot.row.index
         shown = [row.table for row in parse_bundle(raw).rows]
+        carried = [t for name in dict.fromkeys(shown) if (t := snapshot.table(name)).carried_from is not None]
         out.say(
             Text(
                 zh=f"已写入 {path}：{label}（log@{index}）的 {len(shown)} 行，{len(raw):,} 字节，附件 {blobs} 个",
                 en=f"{path}: {len(shown)} rows of {label} (log@{index}), {len(raw):,} bytes, {blobs} contents beside",
             )
         )
+        for table in carried:
+            read = f"{args.source}#{table.carried_from}"
+            out.warn(
+                Text(
+                    zh=f"表 {table.name} 在 {label} 中未读，沿用 {read} 于 {out.time(table.read_at[0])} 的读取",
+                    en=f"table {table.name} was not read in {label}: it is carried over from {read}, read at"
+                    f" {out.time(table.read_at[0])}",
+                )
+            )
         policy = f"jinsuo-verify {path} --policy trust.policy"
         out.say(
             Text(
@@ -105,6 +115,7 @@ class Certify:
                 "rows": len(shown),
                 "bytes": len(raw),
                 "blobs": blobs,
+                "carried": {table.name: table.carried_from for table in carried},
             }
         )
         return EXIT_OK

@@ -5,7 +5,7 @@ import argparse
 from collections.abc import Iterator
 
 from center.cli.opening import add_source, find_sequence, open_center
-from center.cli.words import show_cell
+from center.cli.words import label, show_cell
 from center.compare.diff import (
     Action,
     DiffEvent,
@@ -17,6 +17,7 @@ from center.compare.diff import (
     diff_snapshots,
 )
 from center.compare.rows import Row, cell_text
+from center.registry.catalog import StatementRow
 from terminal.command import Examples, Parser
 from terminal.errors import EXIT_OK
 from terminal.language import Text
@@ -82,17 +83,17 @@ class Diff:
             )
             head = {"event": "snapshots", "unit": args.unit, "source": args.source}
             out.record({**head, "before": before.row.sequence, "after": after.row.sequence})
-            _show(diff_snapshots(before, after, args.table), args.limit, out)
+            _show(diff_snapshots(before, after, args.table), args.limit, (before.row, after.row), out)
         return EXIT_OK
 
 
-def _show(events: Iterator[DiffEvent], limit: int, out: Printer) -> None:
+def _show(events: Iterator[DiffEvent], limit: int, snapshots: tuple[StatementRow, StatementRow], out: Printer) -> None:
     shown = equal = 0
     for event in events:
         if isinstance(event, TableDiff):
             shown = 0
             equal += event.presence is Presence.EQUAL
-            _show_table(event, out)
+            _show_table(event, snapshots, out)
         elif isinstance(event, RowChange):
             shown += 1
             if limit == 0 or shown <= limit:
@@ -106,13 +107,23 @@ def _show(events: Iterator[DiffEvent], limit: int, out: Printer) -> None:
         out.say(Text(zh=f"另有 {equal} 张表相同", en=f"{equal} tables are equal"))
 
 
-def _show_table(event: TableDiff, out: Printer) -> None:
+def _show_table(event: TableDiff, snapshots: tuple[StatementRow, StatementRow], out: Printer) -> None:
     if event.presence is not Presence.EQUAL:
         counts = " → ".join("-" if rows is None else f"{rows:,}" for rows in event.rows)
         word = out.words(_PRESENCE[event.presence])
         out.say(Text(zh=f"{event.name}：{word}（{counts} 行）", en=f"{event.name}: {word} ({counts} rows)"))
         if event.reason:
             out.say(f"  {event.reason}")
+    for row, read_in in zip(snapshots, event.carried, strict=True):
+        if read_in is not None:
+            # Also of an equal table: nobody looked, so it is not known to be unchanged.
+            read = f"{row.source}#{read_in}"
+            out.say(
+                Text(
+                    zh=f"{event.name}：{label(row)} 未读此表，沿用 {read} 的读取",
+                    en=f"{event.name}: not read in {label(row)}, carried over from {read}",
+                )
+            )
     for change in event.schema_changes:
         out.say(f"  ! {_schema_text(change)}")
     out.record(
@@ -123,6 +134,7 @@ def _show_table(event: TableDiff, out: Printer) -> None:
             "rows": list(event.rows),
             "method": event.method,
             "reason": event.reason,
+            "carried_from": list(event.carried),
             "schema": [
                 {"change": c.kind, "column": c.column, "before": c.before, "after": c.after}
                 for c in event.schema_changes

@@ -90,6 +90,7 @@ class Rebuild:
 
 def _judge(parts: "AuditedCenter", catalog: "Catalog", out: Printer) -> list[str]:
     """Judge every stored snapshot as at admission, so that the catalog knows its facts; give what does not hold."""
+    from center.receive.carried import check_carried, manifests_of
     from center.receive.closure import Closure
     from center.registry.objects import SourceObjects
     from evidence.manifest.manifest import Manifest, parse_manifest
@@ -110,7 +111,10 @@ def _judge(parts: "AuditedCenter", catalog: "Catalog", out: Printer) -> list[str
                     raise StoreError("its manifest is not in the store", hint="run `jinsuo-center audit`")
                 closure = Closure(catalog, objects, row.unit, row.source, row_key(secrets.row_secret))
                 manifest = parse_manifest(objects.read(row.manifest_object, ObjectKind.MANIFEST))
-                closure.check(manifest, closed.get((row.unit, row.source)))
+                before = closed.get((row.unit, row.source))
+                closure.check(manifest, before)
+                if not check_carried(manifest, before, manifests_of(catalog, objects, row.unit, row.source)):
+                    troubles.append(f"{name}: a snapshot from which it carries tables over is not in the store")
                 if closure.missing:
                     troubles.append(f"{name}: {len(closure.missing)} objects are not in the store")
                 else:

@@ -19,10 +19,11 @@ class Snapshots:
     help = Text(zh="列出已锁定的快照", en="what is locked")
     description = Text(
         zh="每条声明一行：序号（来源#序号）、状态时间、级别、表数、行数、大小、日志位置（log@）、提示。\n"
-        "提示 缺口：单位声明有一段未覆盖；有略去：有表未能读取；行数骤减：比上次少一成以上。",
+        "提示 缺口：单位声明有一段未覆盖；有略去：有表未能读取；有沿用：有表本次未读，沿用先前的读取；行数骤减：比上次少一成以上。",
         en="A line a statement: sequence (source#n), when it shows the source, level, tables, rows, size, place in\n"
         "the log (log@n), flags. gap: the unit states that something is not covered; omitted: a table could not be\n"
-        "read; fewer rows: more than a tenth are gone since the one before.",
+        "read; carried over: a table was not read this time, its last reading stands; fewer rows: more than a tenth are\n"
+        "gone since the one before.",
     )
     examples = Examples(
         sh="jinsuo-center snapshots X013 his", powershell="jinsuo-center snapshots --json | ConvertFrom-Json"

@@ -25,6 +25,7 @@ FLAGS: Final = {
     "fewer-rows": Text(zh="行数骤减", en="fewer rows"),
     "schema-changed": Text(zh="结构变化", en="schema changed"),
     "omitted": Text(zh="有略去", en="omitted"),
+    "carried": Text(zh="有沿用", en="carried over"),
     "gap": Text(zh="缺口", en="gap"),
 }
 MOST_SHOWN: Final = 60

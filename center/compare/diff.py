@@ -69,7 +69,8 @@ class TableDiff:
     """The head of a table's comparison; its `RowChange`s and one `TableTotals` follow if it is `changed`.
 
     `rows`: how many rows before and after, None where the snapshot does not hold the table. `reason` says, in one line,
-    why rows were not matched by key, or why a table was not read.
+    why rows were not matched by key, or why a table was not read. `carried`: the sequences of the snapshots in which
+    the table was read, before and after, where it was carried over; None where it was read in that snapshot itself.
     """
 
     name: str
@@ -78,6 +79,7 @@ class TableDiff:
     schema_changes: tuple[SchemaChange, ...] = ()
     method: Method = Method.NONE
     reason: str = ""
+    carried: tuple[int | None, int | None] = (None, None)
 
 
 class Action(StrEnum):
@@ -161,20 +163,21 @@ def _diff_table(
     unread: tuple[str, str] | None,
 ) -> Iterator[DiffEvent]:
     rows = (old.claim.rows if old else None, new.claim.rows if new else None)
+    carried = (old.carried_from if old else None, new.carried_from if new else None)
     if old is None or new is None:
         if unread is not None:
             yield TableDiff(name, Presence.NOT_READ, rows, reason=f"not read {unread[0]}: {unread[1]}")
         else:
-            yield TableDiff(name, Presence.ADDED if old is None else Presence.REMOVED, rows)
+            yield TableDiff(name, Presence.ADDED if old is None else Presence.REMOVED, rows, carried=carried)
         return
     changes = tuple(diff_schemas(old.schema, new.schema))
     if old.claim.root == new.claim.root and not changes:
-        yield TableDiff(name, Presence.EQUAL, rows)
+        yield TableDiff(name, Presence.EQUAL, rows, carried=carried)
         return
     method, reason = choose_method(old.schema, new.schema)
     if old.claim.root == new.claim.root:
         method, reason = Method.NONE, ""
-    yield TableDiff(name, Presence.CHANGED, rows, changes, method, reason)
+    yield TableDiff(name, Presence.CHANGED, rows, changes, method, reason, carried)
     lines = iter(()) if method is Method.NONE else _changed_lines(before, after, old, new, method)
     yield from _diff_rows(name, old.schema, new.schema, lines)
 

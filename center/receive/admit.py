@@ -17,6 +17,7 @@ from functools import partial
 
 from center.errors import CenterError, ConflictError, LostError, NotFoundError, PackError, StatementError, StoreError
 from center.ledger.ledger import Ledger
+from center.receive.carried import check_carried, manifests_of
 from center.receive.closure import Closure, has_token, judge_group
 from center.receive.conflicts import Conflicts
 from center.registry.catalog import MANIFEST_SPEC, TOKENS_SPEC, Catalog, Fact, ObjectPlace, StatementRow
@@ -279,7 +280,12 @@ class Admission:
             manifest = parse_manifest(objects.read(top, ObjectKind.MANIFEST))
             _check_figures(statement, manifest, secrets)
             closure = Closure(self._catalog, objects, unit, source, row_key(secrets.row_secret), self._repeated_bytes)
-            closure.check(manifest, self._read_before(statement, objects))
+            before = self._read_before(statement, objects)
+            closure.check(manifest, before)
+            find = manifests_of(self._catalog, objects, unit, source)
+            # Last, when all of its own is here and holds: what is named may still be on its way as well.
+            if not closure.missing and not check_carried(manifest, before, find):
+                return []
         except LostError as err:
             self._doubt(unit, source, err)
             return []

@@ -252,12 +252,19 @@ class Closure:
         entries = [parse_blob_line(line) for line in body.split(b"\n")]
         known = self._catalog.find_facts(self._unit, self._source, BLOB_SPEC, [chunks for _, _, chunks in entries])
         complete = True
+        hashed: list[tuple[ObjectId, str, Fact]] = []
         for digest, size, chunks in entries:
-            fact = known.get(chunks) or self._hash_blob(chunks, digest, size)
+            fact = known.get(chunks)
+            if fact is None:
+                fact = self._hash_blob(chunks, digest, size)
+                if fact is not None:
+                    hashed.append((chunks, BLOB_SPEC, fact))
             if fact is None:
                 complete = False
             elif (fact.root, fact.bytes_) != (digest, size):
                 raise _false_token(digest)
+        # A page's together: each call is durable, and a folder has a blob for every file.
+        self._catalog.add_facts(self._unit, self._source, hashed)
         return complete
 
     def _hash_blob(self, chunks: ObjectId, digest: bytes, claimed_size: int) -> Fact | None:
@@ -272,9 +279,7 @@ class Closure:
         for chunk in read_blob(self._objects, chunks):
             state.update(chunk)
             size += len(chunk)
-        fact = Fact(Sha256(state.digest()), 0, 0, 0, size, b"", b"", True)
-        self._catalog.add_facts(self._unit, self._source, [(chunks, BLOB_SPEC, fact)])
-        return fact
+        return Fact(Sha256(state.digest()), 0, 0, 0, size, b"", b"", True)
 
     def _claim(self, size: int) -> None:
         """Raises: LimitError if the new blobs of this statement claim more than the source can have sent."""

@@ -34,6 +34,8 @@ FLAG_SCHEMA = "schema-changed"
 """A table came, went, or has another schema than in the snapshot before."""
 FLAG_OMITTED = "omitted"
 """The manifest says that something was left out."""
+FLAG_CARRIED = "carried"
+"""Tables were not read but carried over from an earlier snapshot."""
 FLAG_GAP = "gap"
 """The unit states that something is not covered."""
 
@@ -147,6 +149,8 @@ class Replay:
                 flags.append(FLAG_SCHEMA)
             if manifest.omitted:
                 flags.append(FLAG_OMITTED)
+            if any(table.carried_from is not None for table in manifest.tables):
+                flags.append(FLAG_CARRIED)
         return tuple(flags)
 
     def _read_manifest(self, row: StatementRow, manifest_object: ObjectId | None) -> Manifest | None:

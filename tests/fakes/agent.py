@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """An agent for tests of the commands: keeps the promises of `agent.cli.facade.Facade`, and fails on command."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
 from agent.collectors.watch import Ready
-from agent.errors import SourceError
+from agent.errors import AgentError, SourceError
 from agent.finding import Finding, Severity
 from agent.load import LoadReport
 from agent.outcome import (
     AgentStatus,
     Comparison,
     Enrolment,
+    MemberEnd,
     Outcome,
     SourceStatus,
     Stage,
@@ -82,6 +83,7 @@ class FakeAgent:
     waiting: list[list[Outcome] | Exception] = field(default_factory=list)
     comparison: Comparison | None = None
     findings: Sequence[Finding] = (Finding(Severity.OK, "settings", "fine"),)
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     asked: list[tuple[object, ...]] = field(default_factory=list)
     opened: int = 0
     open_error: Exception | None = None
@@ -121,6 +123,25 @@ class FakeAgent:
         progress.advance(10, 1000)
         progress.sent(500)
         return _give(self.snapshots.get(source, make_outcome(source)))
+
+    def group_names(self) -> Sequence[str]:
+        return tuple(self.groups)
+
+    def snapshot_group(
+        self, name: str, show: Callable[[str], AbstractContextManager[Progress]], *, send: bool = True,
+        force: bool = False, retry_login: bool = False,
+    ) -> Sequence[MemberEnd]:  # fmt: skip
+        flags = [flag for flag, is_set in (("force", force), ("retry login", retry_login)) if is_set]
+        self.asked.append(("group", name, send, *flags))
+        ends: list[MemberEnd] = []
+        for source in self.groups[name]:
+            with show(source) as progress:
+                progress.begin("public.visit", 10)
+            end = self.snapshots.get(source, make_outcome(source))
+            if isinstance(end, Exception) and not isinstance(end, AgentError):
+                raise end
+            ends.append(MemberEnd(source, end))
+        return ends
 
     def watches(self, names: Sequence[str]) -> Sequence["FakeWatch"]:
         self.asked.append(("watches", list(names)))

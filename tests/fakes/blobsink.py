@@ -26,3 +26,6 @@ class MemorySink:
         if self._keep:
             self.blobs[state.digest()] = b"".join(parts)
         return Token(state.digest(), size)
+
+    def put_again(self, token: Token) -> bool:
+        return self._keep and token.sha256 in self.blobs

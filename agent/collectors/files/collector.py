@@ -9,17 +9,27 @@ from contextlib import contextmanager
 from agent.collectors.base import Finding, Severity
 from agent.collectors.files.checks import judge
 from agent.collectors.files.folder import open_folder
+from agent.collectors.files.memory import FileMemory
 from agent.collectors.files.settings import FilesSettings
 from agent.collectors.files.view import FilesView, refuse
 from agent.collectors.mounts import read_mounts
 
 
 class FilesCollector:
-    """Read one folder tree. Never writes to it. `pause` waits between two readings of a file that changes."""
+    """Read one folder tree. Never writes to it. `pause` waits between two readings of a file that changes.
 
-    def __init__(self, settings: FilesSettings, pause: Callable[[float], None] = time.sleep) -> None:
+    `memory`: what its files were when they were read; None: each file is read each time.
+    """
+
+    def __init__(
+        self,
+        settings: FilesSettings,
+        pause: Callable[[float], None] = time.sleep,
+        memory: FileMemory | None = None,
+    ) -> None:
         self._settings = settings
         self._pause = pause
+        self._memory = memory
 
     @contextmanager
     def open_view(self) -> Iterator[FilesView]:
@@ -29,7 +39,7 @@ class FilesCollector:
         except OSError as err:
             raise refuse(err, self._settings) from err
         try:
-            yield FilesView(root, self._settings, self._pause)
+            yield FilesView(root, self._settings, self._pause, self._memory)
         finally:
             root.close()
 

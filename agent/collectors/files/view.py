@@ -3,18 +3,21 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from stat import S_ISREG
 from typing import Final
 
 from agent.collectors.base import BlobSink, Document, Omission, Table, TableSize
 from agent.collectors.files.folder import Folder
+from agent.collectors.files.memory import FileMemory
 from agent.collectors.files.notes import Notes
 from agent.collectors.files.reading import SCHEMA, EntryReader
 from agent.collectors.files.settings import FilesSettings
 from agent.collectors.files.walk import walk
 from agent.errors import SourceError
+from evidence.encode import encode_time
 from evidence.manifest.statement import Consistency
 from evidence.rows.line import encode_line
 from evidence.rows.schema import RAW_TEXT_NOTE
@@ -30,10 +33,18 @@ class FilesView:
     position: str = "-"
     is_copy: bool = False
 
-    def __init__(self, root: Folder, settings: FilesSettings, pause: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        root: Folder,
+        settings: FilesSettings,
+        pause: Callable[[float], None] = time.sleep,
+        memory: FileMemory | None = None,
+    ) -> None:
         self._root = root
         self._settings = settings
         self._pause = pause
+        self._memory = memory
+        self._trust = ""
         self._notes = Notes()
         self._raw_columns: set[str] = set()
 
@@ -59,8 +70,14 @@ class FilesView:
 
     def read(self, table: Table, blobs: BlobSink) -> Iterator[bytes]:  # noqa: ARG002 - there is one table
         """Yield blocks of lines in the order of paths. Raises: SourceError if the folder itself cannot be listed."""
-        self._notes, self._raw_columns = Notes(), set()
-        reader = EntryReader(self._settings, blobs, self._notes, self._pause)
+        self._notes, self._raw_columns, self._trust = Notes(), set(), ""
+        with ExitStack() as closing:
+            memory = None if self._memory is None else closing.enter_context(self._memory.reading())
+            reader = EntryReader(self._settings, blobs, self._notes, self._pause, memory)
+            yield from self._blocks(reader)
+            self._trust = _tell_trust(reader)
+
+    def _blocks(self, reader: EntryReader) -> Iterator[bytes]:
         block: list[bytes] = []
         size = 0
         try:
@@ -88,8 +105,8 @@ class FilesView:
         return ()
 
     def notes(self) -> Sequence[str]:
-        """Give what vanished, changed, could not be read, or was excluded."""
-        return self._notes.lines()
+        """Give what vanished, changed, could not be read, or was excluded; and how many files were not opened."""
+        return (*self._notes.lines(), *([self._trust] if self._trust else []))
 
 
 def refuse(err: OSError, settings: FilesSettings) -> SourceError:
@@ -97,6 +114,15 @@ def refuse(err: OSError, settings: FilesSettings) -> SourceError:
     return SourceError(
         f"the folder {settings.path} cannot be read: {err.strerror or err}",
         hint="check `path`, that the volume is mounted, and that the agent's account may read and enter the folder",
+    )
+
+
+def _tell_trust(reader: EntryReader) -> str:
+    if reader.oldest is None:
+        return ""
+    return (
+        f"{reader.trusted} files were not opened: size, times, inode and device are those of an earlier reading, the oldest"
+        f" of {encode_time(datetime.fromtimestamp(reader.oldest, UTC))}"
     )
 
 

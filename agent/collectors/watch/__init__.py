@@ -7,7 +7,6 @@ machine, `looking` the look, `hints` the events of the system, `watch` puts them
 
 from agent.collectors.watch.hints import Hints, NoHints, SystemHints
 from agent.collectors.watch.looking import FolderLook, Look, Seen, SqliteLook
-from agent.collectors.watch.remarks import RemarkedCollector
 from agent.collectors.watch.rules import Pace, Settling, Verdict
 from agent.collectors.watch.watch import Ready, SourceWatch
 
@@ -18,7 +17,6 @@ __all__ = [
     "NoHints",
     "Pace",
     "Ready",
-    "RemarkedCollector",
     "Seen",
     "Settling",
     "SourceWatch",

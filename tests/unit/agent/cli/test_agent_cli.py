@@ -133,6 +133,47 @@ def test_failure_of_one_source_does_not_stop_the_others(agent: FakeAgent, capsys
     ]
 
 
+@pytest.mark.parametrize("words", [("--group", "nightly"), ("nightly",), ("nightly", "--group", "nightly")])
+def test_group_is_taken_as_one_by_its_name(agent: FakeAgent, words: tuple[str, ...]) -> None:
+    agent.groups = {"nightly": ("his", "lis")}
+    assert _run(agent, "snapshot", *words, "--no-send") == 0
+    assert agent.asked[1:] == [("group", "nightly", False)]
+
+
+def test_source_that_its_group_has_taken_is_not_taken_again(agent: FakeAgent) -> None:
+    agent.groups, agent.names = {"nightly": ("his", "lis")}, ("his", "lis", "pacs")
+    assert _run(agent, "snapshot", "his", "pacs", "nightly") == 0
+    assert agent.asked[1:] == [("group", "nightly", True), ("snapshot", "pacs", True)]
+
+
+def test_sources_are_taken_one_by_one_where_no_group_is_named(agent: FakeAgent) -> None:
+    agent.groups = {"nightly": ("his", "lis")}
+    assert _run(agent, "snapshot") == 0
+    assert agent.asked[1:] == [("snapshot", "his", True), ("snapshot", "lis", True)]
+
+
+def test_unknown_group_takes_nothing_and_names_those_that_there_are(
+    agent: FakeAgent, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agent.groups = {"nightly": ("his", "lis")}
+    assert _run(agent, "snapshot", "--group", "weekly", "his") == 64
+    assert agent.asked == [("open", Path("folder"))]
+    said = capsys.readouterr().err
+    assert "there is no group weekly" in said
+    assert "nightly" in said
+
+
+def test_failed_member_of_a_group_is_told_and_the_others_are_taken(
+    agent: FakeAgent, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agent.groups = {"nightly": ("his", "lis")}
+    agent.snapshots["his"] = LoginError("wrong password", hint="secret set")
+    code, document = _json(agent, capsys, "snapshot", "--group", "nightly")
+    assert code == 1
+    assert [each["source"] for each in document["snapshots"]] == ["lis"]  # type: ignore[attr-defined]  # likewise
+    assert [each["source"] for each in document["errors"]] == ["his"]  # type: ignore[attr-defined]  # likewise
+
+
 def test_failure_counts_more_than_waiting(agent: FakeAgent) -> None:
     agent.snapshots = {"his": make_outcome(trouble=DOWN), "lis": LoginError("x", hint="y")}
     assert _run(agent, "snapshot") == 1

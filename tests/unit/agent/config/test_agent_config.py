@@ -13,6 +13,7 @@ from agent.config import (
     AgentConfig,
     CommandSource,
     FilesSource,
+    GroupSettings,
     MysqlSource,
     OdbcSource,
     OracleSource,
@@ -56,6 +57,10 @@ def test_example_shows_every_key_of_every_model_and_parses() -> None:
     assert set(data) == _keys_of(AgentConfig)
     assert set(data["spool"]) == _keys_of(SpoolSettings)
     assert set(data["throttle"]) == _keys_of(ThrottleSettings)
+    shown = re.search(r"(?m)^# (groups: \[\{.*\}\])$", EXAMPLE)
+    assert shown is not None
+    assert set(yaml.safe_load(shown[1])["groups"][0]) == _keys_of(GroupSettings)
+    assert _parse(EXAMPLE.replace("groups: []", shown[1])).groups
     assert {source["kind"] for source in data["sources"]} == set(_KINDS)
     for source in data["sources"]:
         assert set(source) == _keys_of(_KINDS[source["kind"]]), source["kind"]
@@ -203,6 +208,33 @@ def test_two_sources_of_one_name_are_refused(first: str, second: str | None) -> 
             f"- kind: files\n  name: {second}\n  path: c\n"
         )
     assert (caught.value.line, caught.value.key) == (5, "sources[2].name")
+
+
+_TWO = "sources: [{name: his, kind: sqlite, path: a}, {name: lis, kind: sqlite, path: b}]\n"
+
+
+def test_group_names_sources_in_the_order_in_which_they_are_read() -> None:
+    group = _parse(_TWO + "groups: [{name: nightly, sources: [lis, his]}]").find_group("nightly")
+    assert group is not None
+    assert group.sources == ("lis", "his")
+
+
+@pytest.mark.parametrize(
+    ("groups", "said", "key"),
+    [
+        ("[{name: n, sources: [his, pacs]}]", "a name among the sources: his, lis", "groups[0].sources[1]"),
+        ("[{name: n, sources: [his, HIS]}]", "a name among the sources", "groups[0].sources[1]"),
+        ("[{name: n, sources: [his, his]}]", "each source once", "groups[0].sources[1]"),
+        ("[{name: n, sources: [his]}]", "at least 2", "groups[0].sources"),
+        ("[{name: HIS, sources: [his, lis]}]", "a name that no source", "groups[0].name"),
+        ("[{name: n, sources: [his, lis]}, {name: N, sources: [his, lis]}]", "no other group has", "groups[1].name"),
+        ("[{name: a b, sources: [his, lis]}]", "1 to 64 of the letters", "groups[0].name"),
+    ],
+)
+def test_group_that_makes_no_sense_is_refused_at_its_place(groups: str, said: str, key: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(said)) as caught:
+        _parse(f"{_TWO}groups: {groups}\n")
+    assert caught.value.key == key
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a b", "医院", "a" * 65, "a\\b", "-\n"])

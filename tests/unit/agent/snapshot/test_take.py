@@ -15,7 +15,7 @@ from agent.collectors.base import BlobSink, Consistency, Document, Omission, Tab
 from agent.errors import SourceDownError, SourceError, TableLostError
 from agent.holdings import Base, Holdings
 from agent.journal import SourceKeys
-from agent.snapshot.progress import Silent
+from agent.snapshot.progress import Progress, Silent
 from agent.snapshot.take import Place, Taken, take_snapshot
 from agent.spool import Spool, SpooledPack
 from evidence.digest import ObjectId
@@ -97,7 +97,12 @@ class Bench:
         self.holdings = Holdings(self.folder / "h.sqlite")
         self.spool = Spool(self.folder / "spool", max_bytes=1 << 40, min_free_bytes=0, keep_bytes=1 << 40, level=1)
 
-    def take(self, source: Source, ask: Callable[[Sequence[ObjectId]], set[ObjectId]] | None = None) -> Taken:
+    def take(
+        self,
+        source: Source,
+        ask: Callable[[Sequence[ObjectId]], set[ObjectId]] | None = None,
+        progress: Progress | None = None,
+    ) -> Taken:
         self.sequence += 1
         ticks = iter(range(10_000))
 
@@ -113,7 +118,7 @@ class Bench:
         with self.spool.writer(committed) as spooler:
             taken = take_snapshot(
                 source, place, KEYS, spooler, self.holdings, self.folder / "tmp",  # type: ignore[arg-type]
-                ask=ask, clock=clock, progress=Silent(),
+                ask=ask, clock=clock, progress=progress or Silent(),
             )  # fmt: skip
         for pack in self.spool.packs():
             for frame in read_frames([pack.path.read_bytes()]):

@@ -68,7 +68,7 @@ def large(postgres_server: PostgresServer, postgres_database: str) -> str:
 def _read_all(run: SupervisedRun, collector: GuardedCollector, folder: Path) -> int:
     """Build every table as the recipe does; give the rows."""
     rows = 0
-    blobs = BlobWriter(RootsOnly(), folder / "work", run.throttle.read)
+    blobs = BlobWriter(RootsOnly(), folder / "work", pace=run.throttle.read)
     try:
         with run.attend(collector).open_view() as view:
             for table in view.tables():

@@ -83,6 +83,19 @@ def test_equal_tables_are_said_to_be_equal_and_not_read() -> None:
     ]
 
 
+def test_table_that_was_carried_over_says_in_which_snapshot_it_was_read() -> None:
+    history = SourceHistory()
+    first = history.take(TableContent(PATIENT, [b"1\ta"]))
+    second = history.take(TableContent(PATIENT, [b"1\ta"], carried_from=1))
+    third = history.take(TableContent(PATIENT, [b"1\tb"]))
+    (equal,) = diff_snapshots(first, second)
+    assert isinstance(equal, TableDiff)
+    assert (equal.presence, equal.carried) == (Presence.EQUAL, (None, 1))
+    changed = next(diff_snapshots(second, third))
+    assert isinstance(changed, TableDiff)
+    assert (changed.presence, changed.carried) == (Presence.CHANGED, (1, None))
+
+
 def test_tables_added_and_removed_are_not_tables_that_could_not_be_read() -> None:
     history = SourceHistory()
     other = replace(PATIENT, name="visit")

@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sources of one moment: a transfer between two databases is in both snapshots of a group, or in neither."""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from agent.app import Agent
+from agent.collectors.base import Collector, Finding, View
+from agent.config import AnySource
+from agent.errors import BudgetError, BusyError, LoginError, PinError
+from agent.lock import RunLock
+from agent.outcome import Outcome, Stage
+from agent.snapshot.group import take_group
+from agent.snapshot.progress import Progress, Silent, unpaced
+from center.app import Center
+from evidence.manifest.group import GroupLack, GroupView, parse_group_note
+from tests.builders.world import World, check_chain, run_sql, sqlite_source
+
+NAMES = ("his", "lis", "pacs")
+
+
+@contextmanager
+def silent(_source: str) -> Iterator[Progress]:
+    yield Silent()
+
+
+def _make(path: Path, money: int) -> Path:
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("CREATE TABLE account (id INTEGER PRIMARY KEY, money INTEGER NOT NULL) STRICT")
+        db.execute("INSERT INTO account VALUES (1, ?)", (money,))
+    return path
+
+
+@pytest.fixture
+def hospital(tmp_path: Path) -> Iterator[tuple[World, Center]]:
+    with World.make(tmp_path) as world, world.serving() as center, ExitStack() as applications:
+        paths = [_make(tmp_path / f"{name}.db", 100) for name in NAMES]
+        sources = "".join(sqlite_source(name, path) for name, path in zip(NAMES, paths, strict=True))
+        world.add_agent(center, "X013", sources + "groups:\n  - {name: nightly, sources: [his, lis, pacs]}\n")
+        for path in paths:
+            # Live: somebody works with each of them.
+            db = applications.enter_context(closing(sqlite3.connect(path)))
+            db.execute("SELECT money FROM account").fetchall()
+        yield world, center
+
+
+def _money(center: Center, source: str, sequence: int) -> int:
+    snapshot = center.open_snapshot("X013", source, sequence)
+    (line,) = snapshot.lines(snapshot.table("account"))
+    return int(line.split(b"\t")[1])
+
+
+def _notes(center: Center, source: str, sequence: int = 1) -> list[GroupView | GroupLack]:
+    notes = center.open_snapshot("X013", source, sequence).manifest.notes
+    return [found for note in notes if (found := parse_group_note(note)) is not None]
+
+
+class _Moving:
+    """A collector of an open agent that moves money from one database to another when its view is left."""
+
+    def __init__(self, collector: Collector, move: Callable[[], None]) -> None:
+        self._collector = collector
+        self._move = move
+
+    @contextmanager
+    def open_view(self) -> Iterator[View]:
+        with self._collector.open_view() as view:
+            yield view
+        self._move()
+
+    def check(self) -> Sequence[Finding]:
+        return self._collector.check()
+
+    def grants(self) -> str:
+        return self._collector.grants()
+
+
+class _MovingAgent(Agent):
+    move: Callable[[], None] = staticmethod(lambda: None)
+
+    def _make_collector(self, source: AnySource) -> Collector:
+        return _Moving(super()._make_collector(source), self.move)
+
+
+def test_money_moved_while_the_first_source_is_read_is_in_none_of_the_groups_snapshots(
+    hospital: tuple[World, Center], tmp_path: Path
+) -> None:
+    world, center = hospital
+    moved: list[int] = []
+
+    def move() -> None:
+        # Committed between the reading of one source and the next: whoever opened the views one by one would see half.
+        moved.append(1)
+        run_sql(tmp_path / "his.db", "UPDATE account SET money = money - 7")
+        run_sql(tmp_path / "pacs.db", "UPDATE account SET money = money + 7")
+
+    _MovingAgent.move = staticmethod(move)
+    with _MovingAgent.open(world.agent_folder("X013")) as agent:
+        ends = agent.snapshot_group("nightly", silent)
+        outcomes = [end.end for end in ends]
+        assert [end.source for end in ends] == list(NAMES)
+        assert all(isinstance(o, Outcome) and o.stage is Stage.STORED for o in outcomes), outcomes
+        assert len(moved) == 3
+        assert [_money(center, name, 1) for name in NAMES] == [100, 100, 100]
+        agent.snapshot_group("nightly", silent)
+    assert [_money(center, name, 2) for name in NAMES] == [79, 100, 121]
+    assert [check_chain(center, "X013", name) for name in NAMES] == [["snapshot"] * 2] * 3
+
+
+def test_manifests_of_a_group_carry_one_id_their_places_and_the_spread(hospital: tuple[World, Center]) -> None:
+    world, center = hospital
+    with Agent.open(world.agent_folder("X013")) as agent:
+        agent.snapshot_group("nightly", silent)
+        agent.snapshot_group("nightly", silent)
+    notes = [note for name in NAMES for note in _notes(center, name)]
+    assert all(isinstance(note, GroupView) for note in notes)
+    views = [note for note in notes if isinstance(note, GroupView)]
+    assert [(view.place, view.members) for view in views] == [(1, 3), (2, 3), (3, 3)]
+    assert len({(view.group, view.spread) for view in views}) == 1
+    span = max(v.opened for v in views) - min(v.opening for v in views)
+    assert timedelta(0) <= span <= views[0].spread < timedelta(seconds=30)
+    for name, view in zip(NAMES, views, strict=True):
+        statement = center.open_snapshot("X013", name, 1).statement
+        assert statement.began == view.opening, "a statement's span holds the moment of its state"
+    (again,) = _notes(center, "his", 2)
+    assert again.group != views[0].group
+
+
+def test_member_that_cannot_be_opened_loses_no_other_and_stands_in_their_notes(
+    hospital: tuple[World, Center], tmp_path: Path
+) -> None:
+    world, center = hospital
+    (tmp_path / "lis.db").rename(tmp_path / "away.db")
+    with Agent.open(world.agent_folder("X013")) as agent:
+        his, lis, pacs = agent.snapshot_group("nightly", silent)
+        assert isinstance(his.end, Outcome)
+        assert isinstance(pacs.end, Outcome)
+        assert not isinstance(lis.end, Outcome)
+        code = lis.end.code
+        for name in ("his", "pacs"):
+            view, lack = _notes(center, name)
+            assert isinstance(view, GroupView)
+            assert view.members == 3
+            assert lack == GroupLack(view.group, "lis", code)
+        (tmp_path / "away.db").rename(tmp_path / "lis.db")
+        assert all(isinstance(end.end, Outcome) for end in agent.snapshot_group("nightly", silent))
+    assert len(_notes(center, "his", 2)) == 1
+    assert check_chain(center, "X013", "lis") == ["snapshot"]
+
+
+class _Failing(_Moving):
+    """A collector whose view is over its budget as soon as it is asked for its tables."""
+
+    @contextmanager
+    def open_view(self) -> Iterator[View]:
+        with self._collector.open_view() as view:
+            view.tables = self._move  # type: ignore[method-assign,assignment]
+            yield view
+
+
+class _FailingAgent(Agent):
+    def _make_collector(self, source: AnySource) -> Collector:
+        def fail() -> None:
+            raise BudgetError("too old", hint="read at a quieter hour")
+
+        found = super()._make_collector(source)
+        return _Failing(found, fail) if source.name == "lis" else found
+
+
+def test_member_that_fails_while_it_is_read_stands_in_the_notes_of_those_read_later(
+    hospital: tuple[World, Center],
+) -> None:
+    world, center = hospital
+    with _FailingAgent.open(world.agent_folder("X013")) as agent:
+        ends = {end.source: end.end for end in agent.snapshot_group("nightly", silent)}
+    assert isinstance(ends["his"], Outcome)
+    assert isinstance(ends["pacs"], Outcome)
+    assert isinstance(ends["lis"], BudgetError)
+    assert [type(note) for note in _notes(center, "his")] == [GroupView], "it was signed before"
+    assert [type(note) for note in _notes(center, "pacs")] == [GroupView, GroupLack]
+
+
+def test_member_that_another_run_holds_is_busy_and_the_others_are_taken(hospital: tuple[World, Center]) -> None:
+    world, _ = hospital
+    folder = world.agent_folder("X013")
+    with RunLock(folder / "locks" / "pacs", "pacs"), Agent.open(folder) as agent:
+        ends = {end.source: end.end for end in agent.snapshot_group("nightly", silent)}
+    assert isinstance(ends["pacs"], BusyError)
+    assert isinstance(ends["his"], Outcome)
+
+
+class _Refusing:
+    """A member's run that meets somebody who is not our center."""
+
+    def settle(self) -> None:
+        raise PinError("another key", hint="call the archives")
+
+
+class _View:
+    def __init__(self, name: str, log: list[str], error: Exception | None = None) -> None:
+        self.name, self.log, self.error = name, log, error
+
+    @contextmanager
+    def open_view(self) -> Iterator["_View"]:
+        if self.error is not None:
+            raise self.error
+        self.log.append(f"open {self.name}")
+        try:
+            yield self
+        finally:
+            self.log.append(f"close {self.name}")
+
+
+class _Settled:
+    def __init__(self, log: list[str], error: Exception | None = None) -> None:
+        self.log, self.error = log, error
+
+    def settle(self) -> None:
+        pass
+
+    def take(self, collector: Collector, *_: object, **__: object) -> str:
+        with collector.open_view():
+            if self.error is not None:
+                raise self.error
+        return "taken"
+
+
+class _Unhurried:
+    """A supervised run that never waits."""
+
+    class throttle:
+        read = staticmethod(unpaced)
+
+    def wait(self) -> None:
+        pass
+
+    def turn(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+def _take(members: list[tuple[str, object, object]]) -> dict[str, object]:
+    from agent.snapshot.group import Member
+
+    made = [Member(name, run, view, _Unhurried()) for name, run, view in members]  # type: ignore[arg-type]  # as much as is asked
+    clock = iter(datetime(2026, 11, 22, tzinfo=UTC) + timedelta(seconds=i) for i in range(1_000))
+    return dict(take_group("g", [m.source for m in made], made, {}, lambda: next(clock), silent, send=False))
+
+
+@pytest.mark.parametrize("error", [PinError("x", hint="y"), RuntimeError("x"), KeyboardInterrupt()])
+def test_every_view_is_closed_when_a_group_is_broken_off(error: BaseException) -> None:
+    log: list[str] = []
+    members = [(n, _Settled(log, error if n == "b" else None), _View(n, log)) for n in "abc"]  # type: ignore[arg-type]
+    with pytest.raises(type(error)):
+        _take(members)  # type: ignore[arg-type]
+    assert sorted(log[:3]) == ["open a", "open b", "open c"], "all are open before the first is read"
+    assert sorted(log[3:]) == ["close a", "close b", "close c"]
+
+
+def test_views_are_closed_if_opening_another_ends_in_what_no_member_may_raise() -> None:
+    log: list[str] = []
+    with pytest.raises(ZeroDivisionError):
+        _take([("a", _Settled(log), _View("a", log)), ("b", _Settled(log), _View("b", log, ZeroDivisionError()))])
+    assert log == ["open a", "close a"]
+
+
+def test_another_center_in_ours_place_ends_the_group_before_any_view_is_open() -> None:
+    log: list[str] = []
+    with pytest.raises(PinError):
+        _take([("a", _Settled(log), _View("a", log)), ("b", _Refusing(), _View("b", log))])
+    assert log == []
+
+
+def test_group_of_which_nothing_can_be_opened_gives_each_ones_reason() -> None:
+    log: list[str] = []
+    errors = [LoginError(name, hint="x") for name in "ab"]
+    ends = _take([(n, _Settled(log), _View(n, log, e)) for n, e in zip("ab", errors, strict=True)])
+    assert list(ends.values()) == errors

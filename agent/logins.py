@@ -5,7 +5,7 @@
 
 Counted are refusals in a row of the same account with the same secret, over all processes. Another secret, user or address gives
 another digest and so a fresh count; a login that succeeds removes the file. The secret itself stands nowhere, and what does
-cannot be tried out quickly. Source: decision 0047.
+cannot be tried out quickly. Source: decision 0045.
 """
 
 import hashlib

@@ -4,7 +4,7 @@
     paused.json    {"since": "2026-11-26T02:00:00Z", "until": "2026-11-26T06:00:00Z" or null}
 
 Whoever finds a file that cannot be read takes it for a pause without end: to stand still is the harmless mistake.
-No clock: "now" comes in. Source: decision 0046.
+No clock: "now" comes in. Source: decision 0044.
 """
 
 import json

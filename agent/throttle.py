@@ -6,7 +6,7 @@ vacuum, undo or checkpoints waiting. So pauses may stretch a view to at most hal
 run known, reading never falls behind the straight line that ends there, which is the least rate; without, all pauses together
 take at most that half. When there is no room for a pause, reading goes on. A view that keeps the application from writing
 is not stretched at all. A source without an age limit waits as long as it takes. A pause by the operator ends the run: to
-let go of the source is the point of it. Source: decision 0045.
+let go of the source is the point of it. Source: decision 0043.
 
 `read` is called between blocks, by one thread; `send` by another. Neither sleeps longer than a second at a stretch.
 """

@@ -4,7 +4,7 @@
 The same pack again would not do: a store replaces nothing, so a damaged file stands in the way of its like. So the
 objects that the center asks for are written anew, each whole, into packs of other names. What is kept is a cache and may
 hold anything: each object is checked against its id. Three readings of the packs, a frame at a time; in memory are the
-ids that are asked for. Source: decision 0065.
+ids that are asked for. Source: decision 0055.
 """
 
 import os

@@ -6,7 +6,7 @@ agents have seen newer checkpoints. So holds are kept in `ledger.sqlite`, while 
 file: it is a shared lock on `confirmed.lock`, held by the process that an agent has confirmed, as long as it lives.
 A command beside the running receiver is covered by the receiver's. Not every agent's word will do: one that was away
 for long has little to say about what was lost, so it must have seen the largest checkpoint that any unit is known to
-have acknowledged. Thread-safe. Source: design section 5; decisions 0008, 0022, 0025, 0066.
+have acknowledged. Thread-safe. Source: design section 5; decisions 0008, 0022, 0025, 0056.
 """
 
 import fcntl

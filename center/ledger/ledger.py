@@ -290,7 +290,7 @@ class Ledger:
         """Take all entries that another copy of this log has and we lack; give their number.
 
         The copy's own checkpoint counts as shown: it bears this log's signature, so signing on without it would fork the
-        log even if its entries turn out to be damaged. It confirms nothing: a copy has no memory of what came after it. Source: decision 0066.
+        log even if its entries turn out to be damaged. It confirms nothing: a copy has no memory of what came after it. Source: decision 0056.
 
         Raises:
             RefusedError: nothing is lacking, or the copy is of another log, shorter than what was shown, or damaged.

@@ -12,7 +12,7 @@ a column are looked at first (`Survey`), and the nearest type that holds every o
     all other → longtext in utf8mb4, compared by code points; in a key varchar, for only that can be indexed
 
 A column with a value that its type cannot hold is longtext in canonical form; one with a text that is not UTF-8 is
-longblob of the raw bytes. The report says so. Source: MySQL manual chapter 11, MariaDB "Data Types"; decision 0050.
+longblob of the raw bytes. The report says so. Source: MySQL manual chapter 11, MariaDB "Data Types"; decision 0046.
 """
 
 import re

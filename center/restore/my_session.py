@@ -3,7 +3,7 @@
 
 Imports MySQLdb (extra `mysql`), so it is itself imported only when such a target is opened. Raw bytes both ways. What
 does not fit is an error, never cut (`sql_mode`); a warning is an error, too. The server cannot ask for files of ours
-(`local_infile`): a center has keys. Knows no tables. Source: MySQL manual 5.1.11; decision 0050.
+(`local_infile`): a center has keys. Knows no tables. Source: MySQL manual 5.1.11; decision 0046.
 """
 
 import configparser

@@ -3,7 +3,7 @@
 
 The document is what SHOW CREATE said (`center.restore.ddl`). A table is made by its own statement under the name that it
 has until the end; a view whose definer is not here is made for the restoring account, which is noted. Programs are run
-only if asked for. MariaDB's sequences get their values from `@sequences`. Source: decision 0051.
+only if asked for. MariaDB's sequences get their values from `@sequences`. Source: decision 0047.
 """
 
 import re

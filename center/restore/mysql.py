@@ -5,7 +5,7 @@ These servers commit whatever changes a table's shape, so tables are filled unde
 them their names: before it nothing that was there has changed, and `close` without it drops ours. One restore at a time
 (GET_LOCK); what a broken one left is dropped by the next. Types: `center.restore.my_plan`. A table is tried in the types
 of its source with its key, then in types that hold all, then without key and NOT NULL; the notes say what it became.
-Large cells: `center.restore.my_large`. Source: decision 0050.
+Large cells: `center.restore.my_large`. Source: decision 0046.
 """
 
 import hashlib

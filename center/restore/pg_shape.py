@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A PostgreSQL source's own DDL, run in a PostgreSQL: shapes before the rows, rules when they are there.
 
-Every statement stands alone in a savepoint: what is refused is noted, and the others are run. Source: decision 0051.
+Every statement stands alone in a savepoint: what is refused is noted, and the others are run. Source: decision 0047.
 """
 
 from collections.abc import Iterable

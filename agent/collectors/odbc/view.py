@@ -5,7 +5,7 @@
     2. begin what the dialect calls one state                    4. each table: its rows; give its lock back; is it still
                                                                     what the catalog said?
 All tables are read by one session, for ODBC has no way to hand a state from session to session. The driver lives in a
-process of its own; if that dies, the state is gone with it, and so is the view. Source: decisions 0040 and 0041.
+process of its own; if that dies, the state is gone with it, and so is the view. Source: decisions 0038 and 0039.
 """
 
 import json

@@ -12,9 +12,10 @@ import pytest
 from agent.app import Agent
 from agent.collectors.base import Collector, Finding, View
 from agent.config import AnySource
-from agent.errors import BudgetError, BusyError, LoginError, PinError
+from agent.errors import BudgetError, BusyError, LoginError, PausedError, PinError
 from agent.lock import RunLock
 from agent.outcome import Outcome, Stage
+from agent.pausing import Pause, PauseFile
 from agent.snapshot.group import take_group
 from agent.snapshot.progress import Progress, Silent, unpaced
 from center.app import Center
@@ -244,10 +245,13 @@ class _Unhurried:
         return nullcontext()
 
 
-def _take(members: list[tuple[str, object, object]]) -> dict[str, object]:
+_UNHURRIED = _Unhurried()
+
+
+def _take(members: list[tuple[str, object, object]], run: _Unhurried = _UNHURRIED) -> dict[str, object]:
     from agent.snapshot.group import Member
 
-    made = [Member(name, run, view, _Unhurried()) for name, run, view in members]  # type: ignore[arg-type]  # as much as is asked
+    made = [Member(name, source, view, run) for name, source, view in members]  # type: ignore[arg-type]  # as much as is asked
     clock = iter(datetime(2026, 11, 22, tzinfo=UTC) + timedelta(seconds=i) for i in range(1_000))
     return dict(take_group("g", [m.source for m in made], made, {}, lambda: next(clock), silent, send=False))
 
@@ -281,3 +285,62 @@ def test_group_of_which_nothing_can_be_opened_gives_each_ones_reason() -> None:
     errors = [LoginError(name, hint="x") for name in "ab"]
     ends = _take([(n, _Settled(log), _View(n, log, e)) for n, e in zip("ab", errors, strict=True)])
     assert list(ends.values()) == errors
+
+
+def _add_settings(folder: Path, source: str, settings: str) -> None:
+    path = folder / "agent.yaml"
+    text = path.read_text(encoding="utf-8")
+    assert text.count(f"name: {source},") == 1
+    path.write_text(text.replace(f"name: {source},", f"name: {source}, {settings},"), encoding="utf-8")
+
+
+def test_each_member_keeps_to_its_own_quiet_hours_and_has_a_load_report(hospital: tuple[World, Center]) -> None:
+    world, center = hospital
+    folder = world.agent_folder("X013")
+    at = datetime.now().astimezone()
+    hours = f"{at - timedelta(hours=2):%H:%M}-{at + timedelta(hours=2):%H:%M}"
+    _add_settings(folder, "lis", f'throttle: {{quiet_hours: "{hours}"}}')
+    with Agent.open(folder) as agent:
+        his, lis, pacs = agent.snapshot_group("nightly", silent)
+        assert isinstance(his.end, Outcome)
+        assert isinstance(lis.end, PausedError)
+        assert isinstance(pacs.end, Outcome)
+        assert [type(note) for note in _notes(center, "pacs")] == [GroupView, GroupLack]
+        assert [(load.source, load.outcome, load.sequence) for load in agent.loads(None)] == [
+            ("his", "stored", 1),
+            ("pacs", "stored", 1),
+        ]
+        ends = agent.snapshot_group("nightly", silent, force=True)
+        assert all(isinstance(end.end, Outcome) for end in ends)
+        assert [load.outcome for load in agent.loads("lis")] == ["stored"]
+        assert all(load.read_bytes > 0 and load.transaction_s > 0 for load in agent.loads(None))
+
+
+def test_paused_agent_opens_no_view_of_a_group(hospital: tuple[World, Center]) -> None:
+    world, _ = hospital
+    folder = world.agent_folder("X013")
+    PauseFile(folder).set(Pause(datetime.now(UTC), None))
+    with Agent.open(folder) as agent:
+        ends = agent.snapshot_group("nightly", silent)
+        assert all(isinstance(end.end, PausedError) for end in ends)
+        assert agent.loads(None) == []
+        assert all(isinstance(end.end, Outcome) for end in agent.snapshot_group("nightly", silent, force=True))
+
+
+def test_member_that_ends_while_it_is_read_says_so_in_its_load_report(hospital: tuple[World, Center]) -> None:
+    world, _ = hospital
+    with _FailingAgent.open(world.agent_folder("X013")) as agent:
+        agent.snapshot_group("nightly", silent)
+        assert [load.outcome for load in agent.loads(None)] == ["stored", BudgetError.code, "stored"]
+
+
+def test_nobodys_view_stands_open_while_another_waits_for_a_calm_machine() -> None:
+    log: list[str] = []
+
+    class Waiting(_Unhurried):
+        def wait(self) -> None:
+            log.append("wait")
+
+    _take([(n, _Settled(log), _View(n, log)) for n in "abc"], Waiting())
+    assert log[:3] == ["wait"] * 3
+    assert sorted(log[3:6]) == ["open a", "open b", "open c"]

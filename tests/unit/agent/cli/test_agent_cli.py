@@ -133,6 +133,12 @@ def test_failure_of_one_source_does_not_stop_the_others(agent: FakeAgent, capsys
     ]
 
 
+def test_force_and_retried_logins_count_for_every_member_of_a_group(agent: FakeAgent) -> None:
+    agent.groups = {"nightly": ("his", "lis")}
+    assert _run(agent, "snapshot", "nightly", "--force", "--retry-login") == 0
+    assert agent.asked[1:] == [("group", "nightly", True, "force", "retry login")]
+
+
 @pytest.mark.parametrize("words", [("--group", "nightly"), ("nightly",), ("nightly", "--group", "nightly")])
 def test_group_is_taken_as_one_by_its_name(agent: FakeAgent, words: tuple[str, ...]) -> None:
     agent.groups = {"nightly": ("his", "lis")}

@@ -350,3 +350,45 @@ def test_quiet_hours_begin_on_the_minute_and_may_pass_midnight(
 def test_what_is_no_part_of_a_day_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=rf"^{re.escape(text)}$"):
         parse_quiet_hours(text)
+
+
+def test_view_that_takes_anothers_place_is_of_the_run_under_way_and_has_an_age_of_its_own() -> None:
+    bench = Bench(Limits(quiet_hours=DAY, max_load=1), age_limit_s=100)
+    bench.throttle.wait_to_begin("his")
+    bench.throttle.begin()
+    bench.hour = 9
+    bench.read(MIB)
+    assert bench.throttle.pauses_s[Reason.QUIET_HOURS] == pytest.approx(50)
+    assert bench.read(MIB) == 0, "the first view has had its share"
+    bench.throttle.end()
+    bench.throttle.wait_to_begin("his")
+    bench.throttle.begin()
+    bench.read(MIB)
+    assert bench.throttle.pauses_s[Reason.QUIET_HOURS] == pytest.approx(100)
+    bench.throttle.end()
+    bench.paused = PausedError("paused", hint="resume")
+    with pytest.raises(PausedError, match="paused"):
+        bench.throttle.wait_to_begin("his")
+
+
+def test_what_a_view_stood_open_before_its_turn_is_no_work_and_gone_from_its_share() -> None:
+    latency = Latency(2)
+    latency.set_before([0.1] * 20)
+    for _ in range(20):
+        latency.add(1.0)
+    bench = Bench(Limits(), age_limit_s=1000, latency=latency)
+    bench.throttle.begin()
+    bench.time.now += 400
+    bench.throttle.resume()
+    assert bench.read(MIB, working_s=1) == pytest.approx(4), "four times the work, not four times the waiting"
+    assert bench.read(*[MIB] * 100, working_s=1) == pytest.approx(100 - 4)
+
+
+def test_view_whose_turn_comes_late_still_has_a_straight_line_to_keep_to() -> None:
+    bench = Bench(Limits(read_rate=MIB), age_limit_s=1000, expected_bytes=100 * MIB)
+    bench.throttle.begin()
+    began = bench.time.now
+    bench.time.now += 400
+    bench.throttle.resume()
+    bench.read(*[MIB] * 100)
+    assert bench.time.now - began == pytest.approx(400 + 100 * 100 / 110, abs=2)

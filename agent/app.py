@@ -352,7 +352,7 @@ class Agent:
 
     def collector(self, name: str) -> Collector:
         """Give the collector of a configured source, as it is. Raises: SourceError if there is no such source."""
-        return self._sources.collector(self._find(name))
+        return self._make_collector(self._find(name))
 
     def plan(self, name: str, question: Question, progress: Progress) -> Plan:
         """Measure what a snapshot of the source will take. Raises: SourceError and its kin."""
@@ -420,6 +420,9 @@ class Agent:
             )
         return source
 
+    def _make_collector(self, source: AnySource) -> Collector:
+        return self._sources.collector(source)
+
     def _supervised(self, name: str, force: bool) -> SupervisedRun:
         source = self.config.find_source(name)
         # What waits in the spool may be of a source that is no longer configured.
@@ -435,7 +438,7 @@ class Agent:
             guard = LoginGuard(self.folder, name, (*login_of(source), self._sources.password(source)), source.password)
             if retry_login:
                 guard.clear()
-        return GuardedCollector(self._sources.collector(source), guard)
+        return GuardedCollector(self._make_collector(source), guard)
 
     def _is_split(self, name: str) -> bool:
         source = self.config.find_source(name)
@@ -469,7 +472,7 @@ class Agent:
 
     def _find_data(self, source: AnySource) -> Path | None:
         try:
-            collector = self._sources.collector(source)
+            collector = self._make_collector(source)
         except AgentError:
             return None  # the check of the source itself tells why
         return collector.data_folder() if isinstance(collector, Placed) else None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The agent's wiring: one folder, opened; the only place that names concrete collectors and transports.
+"""The agent's wiring: one folder, opened; the only place that names concrete transports; `agent.sources` names collectors.
 
 agent.yaml       settings                     keys/, center.json     who this agent is, after enrolment
 journal.sqlite   taken, sent, receipted       spool/SOURCE/          packs that wait for a receipt
@@ -20,12 +20,10 @@ from pathlib import Path
 from types import TracebackType
 
 from agent.collectors.base import Collector, Placed
-from agent.collectors.files import FileMemory, FilesCollector, FilesSettings
-from agent.collectors.watch import FolderLook, Look, Pace, SourceWatch, SqliteLook, SystemHints
+from agent.collectors.watch import SourceWatch
 from agent.config import (
     AgentConfig,
     AnySource,
-    CommandSource,
     FilesSource,
     MysqlSource,
     OdbcSource,
@@ -35,7 +33,6 @@ from agent.config import (
     SqlserverSource,
     TableSource,
     age_limit_of,
-    is_reference,
     load_config,
     login_of,
 )
@@ -56,7 +53,7 @@ from agent.plan.planning import Desk as PlanDesk
 from agent.plan.planning import make_plan
 from agent.secrets import Secrets
 from agent.snapshot.attended import GuardedCollector
-from agent.snapshot.carrying import PERIODS, ReadPlan
+from agent.snapshot.carrying import ReadPlan
 from agent.snapshot.compare import compare_source
 from agent.snapshot.group import Member, Show, take_group
 from agent.snapshot.progress import Progress
@@ -64,10 +61,11 @@ from agent.snapshot.run import Desk, SourceRun, manifest_path, receipt_path
 from agent.snapshot.splitting import SplitCollector
 from agent.snapshot.supervised import COMPARED, Machine, SupervisedRun, check_pause
 from agent.snapshot.take import Taken
+from agent.sources import SourceMaker
 from agent.spool import Spool
 from agent.transport.base import SendPace, Transport, unpaced
 from agent.transport.send import Parties
-from evidence.manifest.statement import Consistency, SnapshotStatement, parse_statement
+from evidence.manifest.statement import SnapshotStatement, parse_statement
 from evidence.note.signed import parse_note
 from terminal.errors import UsageError
 from terminal.language import Text
@@ -96,6 +94,7 @@ class Agent:
         self.config = config
         self.clock = clock
         self._environ = environ
+        self._sources = SourceMaker(folder, environ, clock)
         self._machine = machine
         self._pauses = PauseFile(folder)
         self._loads = LoadLog(folder)
@@ -318,7 +317,7 @@ class Agent:
                     en=f"add `watch:` to a files or sqlite source in agent.yaml; those that have it: {listed}",
                 ),
             )
-        return [self._make_watch(source) for source in watched if not names or source.name in names]
+        return [self._sources.watch(source) for source in watched if not names or source.name in names]
 
     def enroll(self, url: str, code: str) -> Enrolment:
         """Make this agent one of the center's. Raises: EnrolmentError, PinError, CenterDownError, CenterRefusedError."""
@@ -421,6 +420,9 @@ class Agent:
             )
         return source
 
+    def _make_collector(self, source: AnySource) -> Collector:
+        return self._sources.collector(source)
+
     def _supervised(self, name: str, force: bool) -> SupervisedRun:
         source = self.config.find_source(name)
         # What waits in the spool may be of a source that is no longer configured.
@@ -433,7 +435,7 @@ class Agent:
         source = self._find(name)
         guard: LoginGuard | None = None
         if isinstance(source, PostgresqlSource | MysqlSource | SqlserverSource | OracleSource | OdbcSource):
-            guard = LoginGuard(self.folder, name, (*login_of(source), self._password(source)), source.password)
+            guard = LoginGuard(self.folder, name, (*login_of(source), self._sources.password(source)), source.password)
             if retry_login:
                 guard.clear()
         return GuardedCollector(self._make_collector(source), guard)
@@ -521,214 +523,6 @@ class Agent:
             waiting=sum(1 for e in entries if e.state is State.TAKEN),
             waiting_bytes=sum(pack.size for pack in self.spool(name).unsent()),
             load=self._loads.newest(name),
-        )
-
-    def _make_watch(self, source: FilesSource | SqliteSource) -> SourceWatch:
-        assert source.watch is not None
-        pace = Pace(source.watch.settle, source.watch.most_wait, source.watch.poll)
-        look: Look = (
-            SqliteLook(source.path)
-            if isinstance(source, SqliteSource)
-            else FolderLook(FilesSettings(source.path, source.include, source.exclude), source.watch.ignore)
-        )
-        return SourceWatch(
-            source.name, look, pace, self.folder / "watching" / source.name,
-            lambda look: SystemHints(look, time.monotonic), time.monotonic, is_consistent=isinstance(source, SqliteSource),
-        )  # fmt: skip
-
-    def _make_collector(self, source: AnySource) -> Collector:
-        if isinstance(source, SqliteSource):
-            from agent.collectors.sqlite import SqliteCollector, SqliteSettings
-
-            return SqliteCollector(
-                SqliteSettings(
-                    path=source.path,
-                    include=source.include,
-                    exclude=source.exclude,
-                    as_names=dict(source.as_names),
-                    busy_timeout_s=source.lock_timeout,
-                    snapshot_age_limit_s=source.snapshot_age_limit,
-                )
-            )
-        if isinstance(source, FilesSource):
-            period = PERIODS[source.reread]
-            memory = None
-            if period is not None:
-                path = self.folder / "remembered" / f"{source.name}.sqlite"
-                memory = FileMemory(path, period.total_seconds(), lambda: self.clock().timestamp())
-            settings = FilesSettings(source.path, source.include, source.exclude, source.attempts)
-            return FilesCollector(settings, memory=memory)
-        if isinstance(source, CommandSource):
-            return self._make_command(source)
-        if isinstance(source, MysqlSource):
-            return self._make_mysql(source)
-        if isinstance(source, OdbcSource):
-            return self._make_odbc(source)
-        if isinstance(source, SqlserverSource):
-            return self._make_sqlserver(source)
-        if isinstance(source, OracleSource):
-            return self._make_oracle(source)
-        return self._make_postgresql(source)
-
-    def _password(self, source: PostgresqlSource | MysqlSource | SqlserverSource | OracleSource | OdbcSource) -> str:
-        return Secrets(self.folder, self._environ).find(source.password) if source.password else ""
-
-    def _make_odbc(self, source: OdbcSource) -> Collector:
-        from agent.collectors.odbc import OdbcCollector, OdbcSettings
-
-        return OdbcCollector(
-            OdbcSettings(
-                dialect=source.dialect,
-                connection=source.connection,
-                user=source.user,
-                password=self._password(source),
-                include=source.include,
-                exclude=source.exclude,
-                as_names=dict(source.as_names),
-                lock_timeout_s=source.lock_timeout,
-                give_way_after_s=source.give_way_after,
-                stall_limit_s=source.stall_timeout,
-                snapshot_age_limit_s=source.snapshot_age_limit,
-                connect_timeout_s=source.connect_timeout,
-            )
-        )
-
-    def _make_sqlserver(self, source: SqlserverSource) -> Collector:
-        from agent.collectors.sqlserver import SqlserverCollector, SqlserverSettings
-
-        return SqlserverCollector(
-            SqlserverSettings(
-                host=source.host,
-                port=source.port,
-                database=source.database,
-                user=source.user,
-                password=self._password(source),
-                driver=source.driver,
-                encrypt={"mandatory": "yes", "optional": "no", "strict": "strict"}[source.encrypt],
-                trust_certificate=source.trust_certificate,
-                include=source.include,
-                exclude=source.exclude,
-                as_names=dict(source.as_names),
-                lock_timeout_s=source.lock_timeout,
-                give_way_after_s=source.give_way_after,
-                stall_limit_s=source.stall_timeout,
-                snapshot_age_limit_s=source.snapshot_age_limit,
-                connect_timeout_s=source.connect_timeout,
-                accepts=Consistency(source.consistency),
-            )
-        )
-
-    def _make_oracle(self, source: OracleSource) -> Collector:
-        try:
-            from agent.collectors.oracle import OracleCollector, OracleSettings
-        except ImportError as err:
-            raise SourceError(
-                f"the driver that source {source.name!r} needs cannot be loaded: {err}",
-                hint="install it with `pip install 'jinsuo[oracle]'`",
-            ) from err
-        return OracleCollector(
-            OracleSettings(
-                host=source.host,
-                port=source.port,
-                service=source.service,
-                user=source.user,
-                password=self._password(source),
-                client=source.client,
-                include=source.include,
-                exclude=source.exclude,
-                as_names=dict(source.as_names),
-                stall_limit_s=source.stall_timeout,
-                snapshot_age_limit_s=source.snapshot_age_limit,
-                connect_timeout_s=source.connect_timeout,
-            )
-        )
-
-    def _make_command(self, source: CommandSource) -> Collector:
-        from agent.collectors.command import CommandCollector, CommandSettings, Output
-
-        secrets = Secrets(self.folder, self._environ)
-        found = {name: secrets.find(value) for name, value in source.env.items() if is_reference(value)}
-        default = source.path.name if source.path else source.name
-        return CommandCollector(
-            CommandSettings(
-                argv=source.argv,
-                name=source.dump or default,
-                output=Output(source.output),
-                path=source.path,
-                remove=source.remove,
-                env=dict(source.env) | found,
-                secrets=tuple(found.values()),
-                cwd=source.cwd,
-                timeout_s=source.timeout,
-                stall_timeout_s=source.stall_timeout,
-                exit_codes=source.exit_codes,
-                consistency=Consistency(source.consistency),
-            ),
-            self._environ,
-        )
-
-    def _make_mysql(self, source: MysqlSource) -> Collector:
-        try:
-            from agent.collectors.mysql import MysqlCollector, MysqlSettings
-        except ImportError as err:
-            raise SourceError(
-                Text(
-                    zh=f"来源 {source.name!r} 所需的驱动加载不了：{err}",
-                    en=f"the driver that source {source.name!r} needs cannot be loaded: {err}",
-                ),
-                hint=Text(
-                    zh="执行 `pip install 'jinsuo[mysql]'` 安装；在 Linux 上会就地编译，需要 gcc、python3-dev、pkg-config 和 "
-                    "libmariadb-dev（或 default-libmysqlclient-dev）",
-                    en="install it with `pip install 'jinsuo[mysql]'`; on Linux that builds it, and needs gcc, "
-                    "python3-dev, pkg-config and libmariadb-dev (or default-libmysqlclient-dev)",
-                ),
-            ) from err
-        return MysqlCollector(
-            MysqlSettings(
-                host=source.host,
-                port=source.port,
-                database=source.database,
-                user=source.user,
-                password=self._password(source),
-                ssl_mode=source.ssl_mode,
-                ssl_ca=source.ssl_ca,
-                include=source.include,
-                exclude=source.exclude,
-                as_names=dict(source.as_names),
-                lock_guard=source.lock_guard,
-                lock_timeout_s=source.lock_timeout,
-                give_way_after_s=source.give_way_after,
-                statement_timeout_s=source.statement_timeout,
-                snapshot_age_limit_s=source.snapshot_age_limit,
-                connect_timeout_s=source.connect_timeout,
-            )
-        )
-
-    def _make_postgresql(self, source: PostgresqlSource) -> Collector:
-        from agent.collectors.postgresql import PostgresqlCollector, PostgresqlSettings
-
-        options = {"sslrootcert": str(source.sslrootcert)} if source.sslrootcert else {}
-        return PostgresqlCollector(
-            PostgresqlSettings(
-                host=source.host,
-                port=source.port,
-                database=source.database,
-                user=source.user,
-                password=self._password(source),
-                sslmode=source.sslmode,
-                connect_options=options,
-                include=source.include,
-                exclude=source.exclude,
-                as_names=dict(source.as_names),
-                materialized_views=source.materialized_views,
-                large_objects=source.large_objects,
-                lock_timeout_s=source.lock_timeout,
-                statement_timeout_s=source.statement_timeout,
-                snapshot_age_limit_s=source.snapshot_age_limit,
-                connect_timeout_s=source.connect_timeout,
-                give_way_after_s=source.give_way_after,
-                pg_dump=source.pg_dump,
-            )
         )
 
 

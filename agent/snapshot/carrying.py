@@ -3,7 +3,7 @@
 
 A carried table stands in the manifest as it did in the newest one: claim, top, schema, times of reading, and the number of the
 statement in which it was read. It is carried only if all of that is known for certain; anything else means that it is read,
-which is always right. Decides; reads the kept manifest and the holdings, never the source. Source: docs/decisions/0056.
+which is always right. Decides; reads the kept manifest and the holdings, never the source. Source: docs/decisions/0051.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

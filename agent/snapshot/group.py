@@ -3,11 +3,11 @@
 
     1. settle every chain (may ask the center), then wait until each source may be begun: no view stands open meanwhile
     2. open all views at once, a thread for each            4. the caller delivers, when no view is open
-    3. read the sources one by one, in their order, each at its own pace
+    3. read the sources one by one, in their order but for those whose writers wait for us, each at its own pace
 
 A member that fails takes no other with it: what is written after its failure notes it. Each view is closed as soon as
 its source has been read, and all of them before an error leaves. How far apart the views were opened is measured, not
-bounded, and stands in each manifest (`evidence.manifest.group`). Source: docs/decisions/0055.
+bounded, and stands in each manifest (`evidence.manifest.group`). Source: docs/decisions/0050.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from agent.collectors.base import Collector, Finding, View
+from agent.collectors.base import Attending, Collector, Finding, View
 from agent.errors import AgentError, PinError, ReceiptError
 from agent.snapshot.progress import Progress
 from agent.snapshot.run import SourceRun
@@ -86,7 +86,10 @@ def take_group(
         opened = _open_all(ready, clock, closing, ends)
         last = max((each.opened for each in opened), default=began)
         group = GroupId(name, began)
-        for each in opened:
+        # Whose application cannot write while we read comes first: it must not wait for the others' turns.
+        for each in sorted(
+            opened, key=lambda each: not (isinstance(each.view, Attending) and each.view.blocks_writers)
+        ):
             source = each.member.source
             view = GroupView(group, sources.index(source) + 1, len(sources), each.opening, each.opened, last - began)
             ends[source] = _take(each, view, ends, show, send=send)

@@ -3,7 +3,7 @@
 
 Only where the settings ask for it (`split: true`); else a limit ends the snapshot, for it is better to lose the backup than
 the database. The old view is closed before the new one is opened, so the source never holds two. From then on the class
-is `per-table`, and a note says from which table on which state was read. Source: design section 7, promise 5; docs/decisions/0057.
+is `per-table`, and a note says from which table on which state was read. Source: design section 7, promise 5; docs/decisions/0052.
 """
 
 from collections.abc import Iterator, Sequence

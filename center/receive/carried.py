@@ -4,7 +4,7 @@
 A carried table's tree is judged like any other (`closure.py`); that proves its rows, not when they were read. So what
 the manifest says of that, `carried_from` and `read_at`, is held against the manifest of the statement that it names: there
 the table must have been read, with the same claim, the same top, at the same time. What the snapshot before says too was
-held against it then, so nothing is read for it. Source: docs/decisions/0056.
+held against it then, so nothing is read for it. Source: docs/decisions/0051.
 """
 
 from collections.abc import Callable

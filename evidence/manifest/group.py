@@ -8,7 +8,7 @@
 source's state is of a moment between `opening` and `opened`; `spread` is from `began` until the last view was open, so
 no two states of the group are further apart. Times and seconds have six digits. The second line tells of a member that
 had failed when this manifest was written, with the agent's error code. All in the unit's clock. They are notes: no
-statement's grammar knows of groups. Invariant: one note has one spelling. Source: docs/decisions/0055.
+statement's grammar knows of groups. Invariant: one note has one spelling. Source: docs/decisions/0050.
 """
 
 import re

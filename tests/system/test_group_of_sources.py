@@ -344,3 +344,17 @@ def test_nobodys_view_stands_open_while_another_waits_for_a_calm_machine() -> No
     _take([(n, _Settled(log), _View(n, log)) for n in "abc"], Waiting())
     assert log[:3] == ["wait"] * 3
     assert sorted(log[3:6]) == ["open a", "open b", "open c"]
+
+
+def test_a_source_whose_application_cannot_write_meanwhile_is_read_first() -> None:
+    log: list[str] = []
+
+    class Blocking(_View):
+        blocks_writers = True
+
+        def attend(self) -> None:
+            pass
+
+    ends = _take([("a", _Settled(log), _View("a", log)), ("b", _Settled(log), Blocking("b", log))])
+    assert log[2:] == ["close b", "close a"]
+    assert list(ends) == ["a", "b"]

@@ -8,7 +8,7 @@ counts depends on the path, so that files that were first read together are read
 nothing about what is written within the same tick of the clock: so one that was younger than `RACY_S` when reading began is
 not remembered (git's "racily clean"; the kernel may write through a mapping for 30 s without touching the times).
 One reading at a time, in one thread, its paths ascending as the walk gives them; memory is a thousand paths. SQLite
-without fsync, one file for each source; damaged, it is begun anew. Source: docs/decisions/0058.
+without fsync, one file for each source; damaged, it is begun anew. Source: docs/decisions/0053.
 """
 
 import os

@@ -99,7 +99,7 @@ def test_a_node_judged_while_its_pages_are_being_judged_does_not_lose_their_larg
             closure._judge_pages(pages, KeySpec.of(SCAN), SCAN)
         return found
 
-    intake = _Intake(read, hospital.secrets, "0" * 64, find_facts)
+    intake = _Intake(read, hospital.secrets, "0" * 64, find_facts, lambda err: None)
     pack = io.BytesIO()
     writer = PackWriter(pack.write)
     for kind, body in [(ObjectKind.DOCUMENT, SCAN.encode()), *((ObjectKind.NODE, body) for body in nodes.values())]:

@@ -196,12 +196,3 @@ def test_comparing_says_of_a_carried_table_that_it_is_its_older_reading_that_dif
         told = {t.name: (t.verdict.value, t.reason) for t in agent.compare("his", 2, Silent()).tables}
     assert told[NOTES] == ("different", "not read in #2, carried over from #1")
     assert told["ward"] == ("equal", "")
-
-
-def test_plan_says_which_tables_would_not_be_read(nights: Nights) -> None:
-    with nights.open() as agent:
-        assert {t.name: (t.every, t.carried_from) for t in agent.plan("his").tables}[NOTES] == ("weekly", None)
-    nights.take()
-    with nights.open() as agent:
-        told = {t.name: (t.every, t.carried_from) for t in agent.plan("his").tables}
-    assert told == {NOTES: ("weekly", 1), "ward": ("each run", None), "患者": ("each run", None)}

@@ -28,6 +28,7 @@ class Reader:
         self._snapshot = snapshot
         self._idle: Connection | None = None
         self._busy: list[Connection] = []
+        self._is_closed = False
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -44,6 +45,7 @@ class Reader:
 
     def close(self) -> None:
         """End all sessions; what still reads gets an error, and closes its own."""
+        self._is_closed = True
         for connection in self._busy:
             abort(connection)
         if self._idle is not None:
@@ -51,6 +53,10 @@ class Reader:
             self._idle = None
 
     def _put_back(self, connection: Connection) -> None:
+        if self._is_closed:
+            # A session may outlive being aborted, if its query had just ended; nobody would close it later.
+            connection.close()
+            return
         try:
             execute(connection, "ROLLBACK")
         except psycopg2.Error:

@@ -17,9 +17,9 @@ from functools import partial
 
 from center.errors import CenterError, ConflictError, LostError, NotFoundError, PackError, StatementError, StoreError
 from center.ledger.ledger import Ledger
-from center.receive.carried import check_carried, manifests_of
 from center.receive.closure import Closure, has_token, judge_group
 from center.receive.conflicts import Conflicts
+from center.registry.carried import check_carried, manifests_of
 from center.registry.catalog import MANIFEST_SPEC, TOKENS_SPEC, Catalog, Fact, ObjectPlace, StatementRow
 from center.registry.objects import SourceObjects, pack_path
 from center.registry.packs import forget_lost

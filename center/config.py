@@ -157,9 +157,13 @@ limits:
 # What `serve` logs: text (a line an event) or json (an object a line); to stderr, or to a file that is rotated.
 # 服务的日志：text 一行一事，json 一行一个对象；file 留空则写标准错误，否则写文件，满 max_size 换新，旧的留 keep 个。
 log:
+  # text or json. 文本或 JSON。
   format: text
+  # A file, relative to this one's folder or absolute; empty: stderr. 日志文件；留空写标准错误。
   file:
+  # How large it gets before a new one is begun. 写到多大换新文件。
   max_size: 20 MiB
+  # How many old ones stay. 旧文件留几个。
   keep: 10
 
 # Bytes of the disk that packs never take, so that the log can always finish what it has begun.

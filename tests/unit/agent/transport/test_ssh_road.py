@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import httpcore
 import paramiko
 import pytest
 
@@ -20,13 +21,16 @@ from agent.secrets import Secrets
 from agent.settings.road import RoadSettings
 from agent.throttle import Limits, Surroundings, Throttle
 from agent.transport.hostkey import parse_host_key
+from agent.transport.pinned import PinnedContext
 from agent.transport.roads import make_way
 from agent.transport.sshkey import load_private, make_key, public_line
 from agent.transport.way import Way
+from center.receive.tls import read_spki_sha256
 from evidence.digest import pack_name
 from tests.builders.receivers import Running, run_receiver
 from tests.builders.roads import admit, ssh_settings, ssh_way
 from tests.contract.transports import SECRETS
+from tests.fakes.line import FaultyLine
 from tests.fakes.machine import FakeHost, FakeTime
 from tests.servers.sshd import SshServer, can_listen_on_ipv6, make_host_key
 
@@ -77,6 +81,39 @@ def test_a_server_that_was_started_anew_is_found_again(center: Running, identity
             assert road.latest("his") is None
     finally:
         server.remove()
+
+
+def test_a_session_on_which_nobody_answers_is_given_up(center: Running, ssh_server: SshServer, tmp_path: Path) -> None:
+    with FaultyLine(ssh_server.port) as line:
+        admit(ssh_server, tmp_path / "ssh.key", f"127.0.0.1:{center.port}")
+        settings = ssh_settings(ssh_server, tmp_path / "ssh.key", port=line.port)
+        backend = ssh_way(settings, tmp_path).open()
+        before = sessions(ssh_server)
+
+        def connect(timeout_s: float) -> httpcore.NetworkStream:
+            return backend.connect_tcp("ignored", center.port, timeout_s)
+
+        # An answer that does not come.
+        stream = connect(10.0).start_tls(
+            PinnedContext(read_spki_sha256(center.folder / "tls" / "center.crt")), None, 10.0
+        )
+        with pytest.raises(httpcore.ReadTimeout):
+            stream.read(1, 0.05)
+        # A channel that does not open.
+        connect(10.0).close()
+        assert sessions(ssh_server) == before + 2
+        line.thawed.clear()
+        with pytest.raises((httpcore.ConnectTimeout, httpcore.ConnectError)):
+            connect(0.2)
+        # A server that says nothing.
+        with pytest.raises((httpcore.ConnectTimeout, httpcore.ConnectError)):
+            connect(0.2)
+        line.thawed.set()
+        connect(10.0).close()
+        assert sessions(ssh_server) == before + 3
+        backend.close()
+        with pytest.raises(httpcore.ConnectError):
+            connect(10.0)
 
 
 def test_a_center_that_does_not_run_is_down_and_not_a_refusal(

@@ -18,8 +18,8 @@ import httpcore
 import paramiko
 
 from agent.errors import CenterDownError, ForwardError, HostKeyError, SshLoginError
+from agent.settings.hostkey import HostKey
 from agent.transport.channel import ChannelStream, translated
-from agent.transport.hostkey import HostKey
 from agent.transport.proxy import join_address
 from agent.transport.way import DIRECT, Backend, Way
 from terminal.language import Text
@@ -163,7 +163,7 @@ class _SshBackend(Backend):
         if not session.initial_kex_done:
             raise TimeoutError("the SSH server did not agree on keys in time")
         found = session.get_remote_server_key()
-        if not way.host_key.fits(found):
+        if not way.host_key.fits(found.asbytes()):
             raise _foreign(way, found)
         try:
             left = session.auth_publickey(way.user, way.load_key())

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpcore
 import paramiko
 import pytest
+from paramiko.packet import Packetizer
 
 from agent.errors import CenterDownError, RoadError
 from agent.identity import Identity
@@ -152,6 +153,31 @@ def test_aes_gcm_is_what_both_ends_agree_on(monkeypatch: pytest.MonkeyPatch, ide
         road.latest("his")
         assert seen[0].local_cipher == seen[0].remote_cipher == "aes256-gcm@openssh.com"
     assert not seen[0].is_alive()
+
+
+def test_keys_that_are_renewed_on_the_way_disturb_nothing(
+    monkeypatch: pytest.MonkeyPatch, center: Running, identity: Identity, way: Way, tmp_path: Path
+) -> None:
+    # A session renews its keys after 512 MiB; here after each MiB, in the midst of packs.
+    monkeypatch.setattr(Packetizer, "REKEY_BYTES", 1 << 20)
+    renewed: list[object] = []
+    activate = paramiko.Transport._activate_outbound
+
+    def watch(session: paramiko.Transport) -> None:
+        renewed.append(session)
+        activate(session)
+
+    monkeypatch.setattr(paramiko.Transport, "_activate_outbound", watch)
+    data = bytes(range(256)) * (3 << 12)
+    path = tmp_path / pack_name([data])
+    path.write_bytes(data)
+    with identity.connect(lambda: None, way=way) as road:
+        for _ in range(3):
+            center.admission.packs.clear()
+            road.put_pack("his", path.name, path)
+            assert center.admission.packs["X013", "his", path.name] == data
+    assert len(renewed) > 5
+    assert len(set(renewed)) == 1
 
 
 @pytest.mark.parametrize("kind", ["ecdsa", "rsa"])

@@ -11,6 +11,7 @@ from center.cli.compare import Compare
 from center.cli.diff import Diff
 from center.cli.find import Find
 from center.cli.history import History
+from center.cli.inbox import InboxOnce
 from center.cli.init import Init
 from center.cli.key import Key
 from center.cli.ledger import LedgerImportTail, LedgerRelease, LedgerStatus
@@ -43,6 +44,7 @@ def make_program() -> Program:
         commands=(
             Init(),
             Serve(),
+            InboxOnce(),
             UnitAdd(),
             UnitList(),
             UnitShow(),

@@ -44,6 +44,7 @@ from evidence.errors import EvidenceError, FormatError
 from evidence.keys.signer import Ed25519Signer
 from evidence.manifest.statement import (
     MAX_GIVEN_UP,
+    Channel,
     GapCause,
     GapStatement,
     SnapshotStatement,
@@ -79,6 +80,7 @@ class Desk:
     clock: Callable[[], datetime]
     version: str
     plan: ReadPlan = field(default_factory=ReadPlan)
+    channel: Channel = Channel.ONLINE
 
 
 class SourceRun:
@@ -128,6 +130,7 @@ class SourceRun:
             previous=None if latest is None else latest.digest,
             signer=self._signer,
             version=desk.version,
+            channel=desk.channel,
         )
         self._recall_newest()
         # A chain without whole holdings: the center has what this agent does not remember. Ask, rather than send all.

@@ -19,6 +19,7 @@ from center.cli.rebuild import Rebuild
 from center.cli.restore import Restore
 from center.cli.serve import Serve
 from center.cli.snapshots import Snapshots
+from center.cli.ssh_key import SshKeyAdd, SshKeyList, SshKeyRemove
 from center.cli.unit import UnitAdd, UnitDisable, UnitEnable, UnitList, UnitRekey, UnitShow
 from evidence.errors import EvidenceError
 from terminal.command import Advice, Home, Program
@@ -51,6 +52,9 @@ def make_program() -> Program:
             UnitDisable(),
             UnitEnable(),
             UnitRekey(),
+            SshKeyAdd(),
+            SshKeyList(),
+            SshKeyRemove(),
             Snapshots(),
             Diff(),
             Compare(),

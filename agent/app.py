@@ -11,6 +11,7 @@ remembered/      disposable cache: what files were when they were read
 
 import shutil
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -19,6 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 
+from agent.bagged import BagLog
 from agent.collectors.base import Collector, Placed
 from agent.collectors.watch import SourceWatch
 from agent.config import (
@@ -56,6 +58,7 @@ from agent.snapshot.attended import GuardedCollector
 from agent.snapshot.carrying import ReadPlan
 from agent.snapshot.compare import compare_source
 from agent.snapshot.group import Member, Show, take_group
+from agent.snapshot.posting import PostSettings, Sender, SourcePost
 from agent.snapshot.progress import Progress
 from agent.snapshot.run import Desk, SourceRun, manifest_path, receipt_path
 from agent.snapshot.splitting import SplitCollector
@@ -64,7 +67,8 @@ from agent.snapshot.take import Taken
 from agent.sources import SourceMaker
 from agent.spool import Spool
 from agent.transport.base import SendPace, Transport, unpaced
-from agent.transport.roads import make_way
+from agent.transport.posted import Posted
+from agent.transport.roads import make_box, make_way
 from agent.transport.send import Parties
 from agent.transport.way import Way
 from evidence.manifest.statement import Channel, SnapshotStatement, parse_statement
@@ -74,6 +78,7 @@ from terminal.language import Text
 
 JOURNAL_NAME = "journal.sqlite"
 HOLDINGS_NAME = "holdings.sqlite"
+_CHANNELS = {"https": Channel.ONLINE, "ssh": Channel.SSH, "sftp": Channel.SFTP, "folder": Channel.FOLDER}
 _STAGES = {State.TAKEN: Stage.SPOOLED, State.REGISTERED: Stage.REGISTERED, State.STORED: Stage.STORED}
 
 
@@ -105,6 +110,9 @@ class Agent:
         self._closing.callback(self.journal.close)
         self._holdings = Holdings(folder / HOLDINGS_NAME)
         self._closing.callback(self._holdings.close)
+        self._bags = BagLog(folder / JOURNAL_NAME)
+        self._closing.callback(self._bags.close)
+        self._posted: defaultdict[str, Posted] = defaultdict(Posted)
 
     @classmethod
     def open(
@@ -149,7 +157,8 @@ class Agent:
             member = self._begin(name, closing, force=force, retry_login=retry_login)
             started = time.monotonic()
             pace = member.supervised.throttle.read
-            taken = member.run.take(member.collector, progress, send=send, remarks=remarks, pace=pace)
+            travels = send and not self.config.road.carries_files
+            taken = member.run.take(member.collector, progress, send=travels, remarks=remarks, pace=pace)
             outcome = self._deliver(member, taken, progress, send=send)
             return replace(outcome, took=timedelta(seconds=time.monotonic() - started))
 
@@ -177,7 +186,8 @@ class Agent:
                     raise
                 except AgentError as err:
                     failed[source] = err
-            takings = take_group(name, group.sources, list(members.values()), failed, self.clock, show, send=send)
+            travels = send and not self.config.road.carries_files
+            takings = take_group(name, group.sources, list(members.values()), failed, self.clock, show, send=travels)
             for source, taken in takings.items():
                 if isinstance(taken, AgentError):
                     ends[source] = taken
@@ -217,9 +227,10 @@ class Agent:
         """With `send`, wait for the receipt of a snapshot that is in the spool; give its outcome."""
         name = member.source
         trouble: AgentError | None = None
+        told: Sequence[str] = ()
         if send:
             try:
-                member.run.deliver(progress)
+                told = self._send_source(name, member.run, progress)
             except CenterDownError as err:
                 if all(entry.note != taken.note for entry in self.journal.all_of(name)):
                     raise  # given up: it does not wait, it must be taken anew
@@ -231,9 +242,30 @@ class Agent:
         return replace(
             outcome,
             omitted=tuple(Left(o.name, o.reason) for o in taken.omitted),
-            notes=taken.notes,
+            notes=(*taken.notes, *told),
             trouble=trouble,
         )
+
+    def _send_source(self, name: str, run: SourceRun, progress: Progress) -> Sequence[str]:
+        """Send what a source's spool holds, over whatever road; give what a person should know of it."""
+        road = self.config.road
+        if not road.carries_files:
+            run.deliver(progress)
+            return ()
+        identity = Identity.open(self.folder)
+        address = identity.address
+        sender = Sender(
+            identity.unit, identity.statement, identity.cosigner, address.log.name, address.operator,
+            address.sealing_key, f"jinsuo {version('jinsuo')}",
+        )  # fmt: skip
+        settings = PostSettings(road.bags.size, timedelta(seconds=road.bags.resend_after))
+        post = SourcePost(
+            name, run, self._posted[name], sender, self.journal, self._bags, self.spool(name), self.folder, self.clock,
+            settings,
+        )  # fmt: skip
+        with make_box(road, Secrets(self.folder, self._environ)) as box:
+            bags = post.deliver(box, progress)
+        return (f"{bags} bags are in the drop box; receipts come back later",) if bags else ()
 
     def send(self, progress: Progress, *, force: bool = False) -> list[Outcome]:
         """Drain the spool, source by source, oldest statement first; what cannot be sent yet has `trouble`.
@@ -248,7 +280,7 @@ class Agent:
             trouble: AgentError | None = None
             try:
                 with RunLock(self.folder / "locks" / name, name):
-                    self._run(name, self._supervised(name, force).throttle.send).deliver(progress)
+                    self._send_source(name, self._run(name, self._supervised(name, force).throttle.send), progress)
             except (PinError, ReceiptError):
                 raise
             except AgentError as err:
@@ -266,6 +298,8 @@ class Agent:
         Raises: CenterDownError (also where the center waits for another's word), CenterRefusedError, PinError.
         """
         names = self.source_names()
+        if self.config.road.carries_files:
+            return  # nobody is there; each bag shows it
         if names and is_enrolled(self.folder) and self.journal.checkpoint() is not None:
             with Identity.open(self.folder).connect(self._seen_checkpoint, way=self._way()) as road:
                 road.latest(names[0])
@@ -366,7 +400,7 @@ class Agent:
             entries=self.journal.all_of(name),
             last=self.last_outcome(name),
             connect=(lambda: Identity.open(self.folder).connect(self._seen_checkpoint, way=self._way()))
-            if is_enrolled(self.folder)
+            if is_enrolled(self.folder) and not self.config.road.carries_files
             else None,
             find_data=self._find_data,
             clock=time.monotonic,
@@ -460,11 +494,11 @@ class Agent:
             unit=identity.unit,
             signer=identity.statement,
             parties=Parties(identity.address.log, identity.address.operator, identity.cosigner),
-            connect=lambda: self._connect(identity, pace),
+            connect=lambda: self._connect(identity, pace, name),
             clock=self.clock,
             version=version("jinsuo"),
             plan=self._read_plan(name),
-            channel=Channel.SSH if self.config.road.kind == "ssh" else Channel.ONLINE,
+            channel=_CHANNELS[self.config.road.kind],
         )
         return SourceRun(name, desk)
 
@@ -472,7 +506,9 @@ class Agent:
         """Give the way that bytes take by the settings. Raises: RoadError, SecretError."""
         return make_way(self.config.road, Secrets(self.folder, self._environ))
 
-    def _connect(self, identity: Identity, pace: SendPace) -> Transport:
+    def _connect(self, identity: Identity, pace: SendPace, name: str) -> Transport:
+        if self.config.road.carries_files:
+            return self._posted[name]
         transport = identity.connect(self._seen_checkpoint, pace, self._way())
         self._closing.callback(transport.close)
         return transport
@@ -485,7 +521,14 @@ class Agent:
         return collector.data_folder() if isinstance(collector, Placed) else None
 
     def _ask_center(self) -> datetime | None:
-        """Make a request with a token, which a center refuses to a disabled unit; give the center's own time."""
+        """Make a request with a token, which a center refuses to a disabled unit; give the center's own time.
+
+        Over a road that carries files nobody answers, so its drop box is looked at.
+        """
+        if self.config.road.carries_files:
+            with make_box(self.config.road, Secrets(self.folder, self._environ)) as box:
+                box.check()
+            return None
         with Identity.open(self.folder).connect(self._seen_checkpoint, way=self._way()) as road:
             road.latest(next(iter(self.source_names()), "check"))
             return road.center_time

@@ -150,7 +150,7 @@ class BagSettings(Settings):
     `resend_after`: what was not answered for so long is made into new bags.
     """
 
-    size: Annotated[SizeBytes, Field(ge=32 << 20)] = 512 << 20
+    size: Annotated[SizeBytes, Field(ge=1 << 20)] = 512 << 20
     resend_after: Annotated[Seconds, Field(ge=3600)] = 7 * 86400
 
 

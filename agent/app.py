@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -39,7 +40,15 @@ from agent.config import (
     login_of,
 )
 from agent.doctor import Circumstances, examine
-from agent.errors import AgentError, CenterDownError, EnrolmentError, PinError, ReceiptError, SourceError
+from agent.errors import (
+    AgentError,
+    CenterDownError,
+    DropBoxError,
+    EnrolmentError,
+    PinError,
+    ReceiptError,
+    SourceError,
+)
 from agent.finding import Finding, Severity
 from agent.holdings import Holdings
 from agent.host import SystemHost, lower_priority, own_cpu_s
@@ -66,7 +75,7 @@ from agent.snapshot.supervised import COMPARED, Machine, SupervisedRun, check_pa
 from agent.snapshot.take import Taken
 from agent.sources import SourceMaker
 from agent.spool import Spool
-from agent.transport.base import SendPace, Transport, unpaced
+from agent.transport.base import DropBox, SendPace, Transport, unpaced
 from agent.transport.posted import Posted
 from agent.transport.roads import make_box, make_way
 from agent.transport.send import Parties
@@ -263,8 +272,7 @@ class Agent:
             name, run, self._posted[name], sender, self.journal, self._bags, self.spool(name), self.folder, self.clock,
             settings,
         )  # fmt: skip
-        with make_box(road, Secrets(self.folder, self._environ)) as box:
-            bags = post.deliver(box, progress)
+        bags = post.deliver(self._box, progress)
         return (f"{bags} bags are in the drop box; receipts come back later",) if bags else ()
 
     def send(self, progress: Progress, *, force: bool = False) -> list[Outcome]:
@@ -275,7 +283,7 @@ class Agent:
         """
         check_pause(self.folder, self.clock, force)()
         outcomes: list[Outcome] = []
-        for name in dict.fromkeys(entry.source for entry in self.journal.unfinished()):
+        for name in dict.fromkeys([*(entry.source for entry in self.journal.unfinished()), *self._answered()]):
             waiting = [entry for entry in self.journal.unfinished() if entry.source == name]
             trouble: AgentError | None = None
             try:
@@ -520,14 +528,31 @@ class Agent:
             return None  # the check of the source itself tells why
         return collector.data_folder() if isinstance(collector, Placed) else None
 
+    @cached_property
+    def _box(self) -> DropBox:
+        """The drop box of a road that carries files, until this agent is closed. Raises: RoadError, SecretError."""
+        box = make_box(self.config.road, Secrets(self.folder, self._environ))
+        self._closing.callback(box.close)
+        return box
+
+    def _answered(self) -> Sequence[str]:
+        """Give the sources for which receipts have come by a road that carries files, whether any are waited for or not."""
+        if not self.config.road.carries_files or not is_enrolled(self.folder):
+            return ()
+        try:
+            files = self._box.receipts()
+        except DropBoxError:
+            return ()  # those that wait for some are told
+        unit = Identity.open(self.folder).unit
+        return [name for name in self.source_names() if any(f.startswith(f"receipts-{unit}-{name}-") for f in files)]
+
     def _ask_center(self) -> datetime | None:
         """Make a request with a token, which a center refuses to a disabled unit; give the center's own time.
 
         Over a road that carries files nobody answers, so its drop box is looked at.
         """
         if self.config.road.carries_files:
-            with make_box(self.config.road, Secrets(self.folder, self._environ)) as box:
-                box.check()
+            self._box.check()
             return None
         with Identity.open(self.folder).connect(self._seen_checkpoint, way=self._way()) as road:
             road.latest(next(iter(self.source_names()), "check"))

@@ -541,8 +541,10 @@ class Agent:
             return ()
         try:
             files = self._box.receipts()
-        except DropBoxError:
-            return ()  # those that wait for some are told
+        except AgentError as err:
+            if isinstance(err, DropBoxError) or self.journal.unfinished():
+                return ()  # those that wait for some are told
+            raise
         unit = Identity.open(self.folder).unit
         return [name for name in self.source_names() if any(f.startswith(f"receipts-{unit}-{name}-") for f in files)]
 

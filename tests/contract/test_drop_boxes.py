@@ -13,7 +13,7 @@ from tests.contract.drop_boxes import DropBoxContract, Opened, make_large
 from tests.servers.sshd import SshServer
 
 
-def _sftp_drop(folder: Path, server: SshServer, port: int | None = None) -> Drop:
+def make_sftp_drop(folder: Path, server: SshServer, port: int | None = None) -> Drop:
     """Make a drop box on an SFTP server, by a key that may do nothing but SFTP there."""
     outbox, inbox = folder / "srv" / "outbox", folder / "srv" / "inbox"
     for each in (outbox, inbox):
@@ -60,4 +60,4 @@ class TestFolder(_Fixtures):
 class TestSftp(_Fixtures):
     @pytest.fixture
     def box(self, tmp_path: Path, ssh_server: SshServer) -> Drop:
-        return _sftp_drop(tmp_path, ssh_server)
+        return make_sftp_drop(tmp_path, ssh_server)

@@ -85,8 +85,9 @@ def make_units(
 
 @contextmanager
 def run_receiver(
-    folder: Path, port: int = 0, idle_timeout_s: float = 60.0, host: str = "127.0.0.1"
-) -> Iterator[Running]:
+    folder: Path, port: int = 0, idle_timeout_s: float = 60.0, host: str = "127.0.0.1",
+    admission: type[FakeAdmission] = FakeAdmission,
+) -> Iterator[Running]:  # fmt: skip
     """Run a receiver in a thread; keys and ledger in `folder` are made, or opened if they are there."""
     clock = MovableClock()
     tls = TlsFiles.within(folder / "tls")
@@ -106,8 +107,8 @@ def run_receiver(
 
         units = make_units(folder / "units", clock, record, read_spki_sha256(tls.certificate), master)
         info = CenterInfo(LOG.key, OPERATOR.key, sealing.public, "jinsuo test")
-        admission = FakeAdmission(ledger, units)
-        api = make_api(info, admission, ledger, units, sealing, clock, Limits(idle_s=idle_timeout_s))
+        admitted = admission(ledger, units)
+        api = make_api(info, admitted, ledger, units, sealing, clock, Limits(idle_s=idle_timeout_s))
         receiver = Receiver(api, host, port, tls)
         addresses: list[str] = []
         is_ready = threading.Event()
@@ -121,7 +122,7 @@ def run_receiver(
         try:
             assert is_ready.wait(20), "the receiver did not start"
             yield Running(
-                addresses[0], folder, clock, units, ledger, admission, api, info, sealing, receiver, thread, acts
+                addresses[0], folder, clock, units, ledger, admitted, api, info, sealing, receiver, thread, acts
             )
         finally:
             receiver.stop()

@@ -239,7 +239,7 @@ class Agent:
         told: Sequence[str] = ()
         if send:
             try:
-                told = self._send_source(name, member.run, progress)
+                told = self._send_source(name, member.run, progress, member.supervised.throttle.send)
             except CenterDownError as err:
                 if all(entry.note != taken.note for entry in self.journal.all_of(name)):
                     raise  # given up: it does not wait, it must be taken anew
@@ -255,7 +255,7 @@ class Agent:
             trouble=trouble,
         )
 
-    def _send_source(self, name: str, run: SourceRun, progress: Progress) -> Sequence[str]:
+    def _send_source(self, name: str, run: SourceRun, progress: Progress, pace: SendPace) -> Sequence[str]:
         """Send what a source's spool holds, over whatever road; give what a person should know of it."""
         road = self.config.road
         if not road.carries_files:
@@ -270,10 +270,14 @@ class Agent:
         settings = PostSettings(road.bags.size, timedelta(seconds=road.bags.resend_after))
         post = SourcePost(
             name, run, self._posted[name], sender, self.journal, self._bags, self.spool(name), self.folder, self.clock,
-            settings,
+            settings, pace,
         )  # fmt: skip
         bags = post.deliver(self._box, progress)
-        return (f"{bags} bags are in the drop box; receipts come back later",) if bags else ()
+        return (
+            (f"put into the drop box: {bags} bag{'s' if bags > 1 else ''}; the receipt comes back by it",)
+            if bags
+            else ()
+        )
 
     def send(self, progress: Progress, *, force: bool = False) -> list[Outcome]:
         """Drain the spool, source by source, oldest statement first; what cannot be sent yet has `trouble`.
@@ -288,7 +292,8 @@ class Agent:
             trouble: AgentError | None = None
             try:
                 with RunLock(self.folder / "locks" / name, name):
-                    self._send_source(name, self._run(name, self._supervised(name, force).throttle.send), progress)
+                    pace = self._supervised(name, force).throttle.send
+                    self._send_source(name, self._run(name, pace), progress, pace)
             except (PinError, ReceiptError):
                 raise
             except AgentError as err:

@@ -8,7 +8,7 @@ harmless: what is in no bag is made into a new one. Clock: times come in as argu
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -103,11 +103,6 @@ class BagLog:
         """Note that something was done once about a source; tell whether this is the first time."""
         with self._change() as db:
             return db.execute("INSERT INTO bag_mark VALUES (?, ?) ON CONFLICT DO NOTHING", (source, what)).rowcount == 1
-
-    def unmark(self, source: str, whats: Sequence[str]) -> None:
-        """Forget what was noted."""
-        with self._change() as db:
-            db.executemany("DELETE FROM bag_mark WHERE source = ? AND what = ?", [(source, what) for what in whats])
 
     @contextmanager
     def _change(self) -> Iterator[sqlite3.Connection]:

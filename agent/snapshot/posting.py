@@ -21,7 +21,7 @@ from agent.journal import Journal, JournalEntry, State
 from agent.snapshot.progress import Progress
 from agent.snapshot.run import SourceRun
 from agent.spool import Spool, SpooledPack
-from agent.transport.base import DropBox
+from agent.transport.base import DropBox, SendPace, unpaced
 from agent.transport.posted import Posted, refused
 from agent.transport.send import PACK_REFUSED
 from evidence.bag.envelope import MAX_PACKS, MAX_STATEMENTS, Envelope
@@ -64,9 +64,9 @@ class SourcePost:
 
     def __init__(
         self, name: str, run: SourceRun, posted: Posted, sender: Sender, journal: Journal, bags: BagLog, spool: Spool,
-        folder: Path, clock: Callable[[], datetime], settings: PostSettings,
+        folder: Path, clock: Callable[[], datetime], settings: PostSettings, pace: SendPace = unpaced,
     ) -> None:  # fmt: skip
-        """`posted` is the transport of `run`; `folder` the agent's."""
+        """`posted` is the transport of `run`; `folder` the agent's; `pace`: of bags on their way."""
         self._name = name
         self._run = run
         self._posted = posted
@@ -77,6 +77,7 @@ class SourcePost:
         self._staging = folder / "bags" / name
         self._clock = clock
         self._settings = settings
+        self._pace = pace
 
     def deliver(self, box: DropBox, progress: Progress) -> int:
         """Read what came, put what waits; give the number of bags that were put.
@@ -241,7 +242,7 @@ class SourcePost:
         )  # fmt: skip
 
     def _put(self, box: DropBox, bagged: Bagged, staged: Path, progress: Progress) -> None:
-        box.put(bagged.name, staged)
+        box.put(bagged.name, staged, self._pace)
         self._bags.mark_put(bagged.bag)
         remove_bag(staged)
         sizes = {pack.name: pack.size for pack in self._spool.packs()}

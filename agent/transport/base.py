@@ -98,8 +98,8 @@ class DropBox(Protocol):
     Not thread-safe. Close it, or use it as a context manager.
     """
 
-    def put(self, name: str, folder: Path) -> None:
-        """Put the bag that lies in `folder` into the outbox, under `name`."""
+    def put(self, name: str, folder: Path, pace: SendPace = unpaced) -> None:
+        """Put the bag that lies in `folder` into the outbox, under `name`; `pace`: of the bytes that go."""
 
     def check(self) -> None:
         """Raises: unless bags can be put and receipts read now."""

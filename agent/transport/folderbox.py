@@ -9,7 +9,6 @@ Order: files copied and synced, folders synced, renamed in one step, outbox sync
 """
 
 import os
-import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from agent.errors import DropBoxError
+from agent.transport.base import SendPace, unpaced
 from evidence.bag.receipts import is_receipts_name
 from evidence.disk import NewFile, make_folder, sync_folder
 from terminal.language import Text
@@ -44,7 +44,7 @@ class FolderBox:
     def close(self) -> None:
         """Do nothing: folders are not held open."""
 
-    def put(self, name: str, folder: Path) -> None:
+    def put(self, name: str, folder: Path, pace: SendPace = unpaced) -> None:
         """Put the bag that lies in `folder` into the outbox, under `name`."""
 
         def act() -> None:
@@ -52,7 +52,7 @@ class FolderBox:
                 return
             part = self._outbox / f".{name}.part"
             _list(self._outbox)  # a share that is not mounted must not be taken for an empty one and made anew
-            _copy_tree(folder, part)
+            _copy_tree(folder, part, pace)
             part.rename(self._outbox / name)
             sync_folder(self._outbox)
 
@@ -107,7 +107,7 @@ def _list(folder: Path) -> list[str]:
         return sorted(entry.name for entry in entries)
 
 
-def _copy_tree(source: Path, target: Path) -> None:
+def _copy_tree(source: Path, target: Path, pace: SendPace) -> None:
     """Copy files that are not there in full yet, and make all of it durable. Raises: OSError."""
     make_folder(target)
     for base, _, names in os.walk(source):
@@ -119,16 +119,7 @@ def _copy_tree(source: Path, target: Path) -> None:
                 if (below / name).stat().st_size == path.stat().st_size:
                     continue  # it was named only when it was whole and durable
             with NewFile(below, name) as file, path.open("rb") as reading:
-                shutil.copyfileobj(reading, _Writing(file), _CHUNK)
+                while part := reading.read(_CHUNK):
+                    pace(len(part))
+                    file.write(part)
                 file.commit_over(below / name)
-
-
-class _Writing:
-    """A `NewFile` as something to copy into."""
-
-    def __init__(self, file: NewFile) -> None:
-        self._file = file
-
-    def write(self, data: bytes) -> int:
-        self._file.write(data)
-        return len(data)

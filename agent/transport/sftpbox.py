@@ -34,12 +34,11 @@ _MAX_PACKET: Final = 1 << 15
 class SftpBox:
     """An outbox and an inbox on an SFTP server. The session is opened with the first act."""
 
-    def __init__(self, way: SshWay, outbox: str, inbox: str, pace: SendPace = unpaced) -> None:
-        """Name the server and the folders, which must be there; `pace`: of the bytes that go."""
+    def __init__(self, way: SshWay, outbox: str, inbox: str) -> None:
+        """Name the server and the folders, which must be there."""
         self._way = way
         self._outbox = outbox.rstrip("/") or "/"
         self._inbox = inbox.rstrip("/") or "/"
-        self._pace = pace
         self._session: paramiko.Transport | None = None
         self._sftp: paramiko.SFTPClient | None = None
 
@@ -58,7 +57,7 @@ class SftpBox:
             session.close()
             session.sock.close()
 
-    def put(self, name: str, folder: Path) -> None:
+    def put(self, name: str, folder: Path, pace: SendPace = unpaced) -> None:
         """Put the bag that lies in `folder` into the outbox, under `name`."""
         with self._opened() as sftp:
             target, part = f"{self._outbox}/{name}", f"{self._outbox}/.{name}.part"
@@ -68,7 +67,7 @@ class SftpBox:
                 below = "/".join([part, *Path(base).relative_to(folder).parts])
                 _make_folder(sftp, below)
                 for each in sorted(names):
-                    self._put_file(sftp, Path(base) / each, f"{below}/{each}")
+                    _put_file(sftp, Path(base) / each, f"{below}/{each}", pace)
             _rename(sftp, part, target)
 
     def check(self) -> None:
@@ -103,23 +102,6 @@ class SftpBox:
             except FileNotFoundError:
                 return
 
-    def _put_file(self, sftp: paramiko.SFTPClient, path: Path, target: str) -> None:
-        size = path.stat().st_size
-        there = _find(sftp, target)
-        start = 0 if there is None or there > size else there
-        if there == size:
-            return
-        with path.open("rb") as source, sftp.open(target, "r+b" if start else "wb") as file:
-            file.set_pipelined(True)
-            source.seek(start)
-            file.seek(start)
-            while part := source.read(_CHUNK):
-                self._pace(len(part))
-                file.write(part)
-        found = _find(sftp, target)
-        if found != size:
-            raise OSError(f"the server keeps {found} of {size} bytes of {target}")
-
     @contextmanager
     def _opened(self) -> Iterator[paramiko.SFTPClient]:
         """Have a session; what is wrong with it or the folders is told as one error, and the session is given up."""
@@ -152,6 +134,25 @@ def _begin(session: paramiko.Transport) -> paramiko.SFTPClient:
     if channel is not None:
         channel.settimeout(TIMEOUT_S)
     return sftp
+
+
+def _put_file(sftp: paramiko.SFTPClient, path: Path, target: str, pace: SendPace) -> None:
+    """Upload a file, or the rest of it. Raises: OSError, SSHException."""
+    size = path.stat().st_size
+    there = _find(sftp, target)
+    start = 0 if there is None or there > size else there
+    if there == size:
+        return
+    with path.open("rb") as source, sftp.open(target, "r+b" if start else "wb") as file:
+        file.set_pipelined(True)
+        source.seek(start)
+        file.seek(start)
+        while part := source.read(_CHUNK):
+            pace(len(part))
+            file.write(part)
+    found = _find(sftp, target)
+    if found != size:
+        raise OSError(f"the server keeps {found} of {size} bytes of {target}")
 
 
 def _find(sftp: paramiko.SFTPClient, path: str) -> int | None:

@@ -89,8 +89,8 @@ def main() -> None:
         packs = [make_pack(root) for _ in range(options.size * (1 << 20) // PACK_BYTES)]
         bench = Bench(root, packs, identity, server, port)
         rows = [measure_road(road, bench, options.rounds) for road in roads(bench, closing)]
-    headers = ("road", "MiB/s", "our CPU s", "peer", "peer MiB/s", "ratio")
-    table(f"{bench.mib:.0f} MiB in packs of {PACK_BYTES >> 20} MiB, {options.rounds} rounds", headers, rows)
+        title = f"{bench.mib:.0f} MiB in packs of {PACK_BYTES >> 20} MiB, {options.rounds} rounds"
+    table(title, ("road", "MiB/s", "our CPU s", "peer", "peer MiB/s", "ratio"), rows)
 
 
 def roads(bench: Bench, closing: ExitStack) -> Iterator[Road]:

@@ -2,8 +2,8 @@
 """The center's answers as they came in files of receipts, in the form in which an interactive road gives them.
 
 So what a run does with a receipt, a refusal or missing content is the same code on every road. What no file has
-answered is on its way: that is CenterDownError, "later". Asked about objects that no answer speaks of, it takes them to
-be absent: they are sent again, which is safe. A proof of consistency comes with the files, from any that was given.
+answered is on its way: that is CenterDownError, "later". Asked about objects, it takes all of them to be absent: they are
+sent again, which is safe. A proof of consistency comes with the files, from any that was given.
 """
 
 from collections.abc import Iterable
@@ -37,7 +37,6 @@ class Posted:
         self._statements: dict[Sha256, StatementAnswer] = {}
         self._latest: tuple[bytes, bytes] | None = None
         self._checkpoint: bytes | None = None
-        self._lacked: frozenset[ObjectId] | None = None
 
     def take(self, receipts: Receipts) -> None:
         """Answer from this file from now on, and by the proofs of those before it."""
@@ -48,7 +47,6 @@ class Posted:
             if about is not None:
                 self._receipts[about] = receipt
         self._statements = {answer.digest: answer for answer in receipts.statements}
-        self._lacked = frozenset(name for answer in receipts.statements for name in answer.missing)
         if receipts.latest is not None:
             self._latest = receipts.latest[0], receipts.latest[1].encode()
         self._checkpoint = receipts.checkpoint
@@ -74,9 +72,9 @@ class Posted:
     def close(self) -> None:
         """Do nothing."""
 
-    def missing(self, source: str, ids: Iterable[ObjectId]) -> set[ObjectId]:  # noqa: ARG002 - one source
-        """Give those of `ids` that the newest file says are missing; before any has come, all."""
-        return set(ids) if self._lacked is None else set(ids) & self._lacked
+    def missing(self, source: str, ids: Iterable[ObjectId]) -> set[ObjectId]:  # noqa: ARG002 - see the protocol
+        """Give all `ids`: an answer names what is missing next, not all that is missing below."""
+        return set(ids)
 
     def put_pack(self, source: str, name: str, path: Path) -> None:  # noqa: ARG002 - see the protocol
         """Raises: CenterDownError: packs travel in bags."""

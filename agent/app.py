@@ -53,10 +53,11 @@ from agent.finding import Finding, Severity
 from agent.holdings import Holdings
 from agent.host import SystemHost, lower_priority, own_cpu_s
 from agent.identity import Identity, enroll, is_enrolled
-from agent.journal import Journal, JournalEntry, State
+from agent.journal import Journal, JournalEntry, SourceKeys, State
 from agent.load import LoadLog, LoadReport
 from agent.lock import RunLock
 from agent.logins import LoginGuard
+from agent.offline import Known, accept_enrolment, request_enrolment
 from agent.outcome import AgentStatus, Comparison, Enrolment, Left, MemberEnd, Outcome, SourceStatus, Stage
 from agent.pausing import PauseFile
 from agent.plan.figures import Plan, Question
@@ -371,8 +372,36 @@ class Agent:
     def enroll(self, url: str, code: str) -> Enrolment:
         """Make this agent one of the center's. Raises: EnrolmentError, PinError, CenterDownError, CenterRefusedError."""
         identity, sources = enroll(self.folder, url, code, self._way())
+        if self.config.road.carries_files and sources:
+            # There will be nobody to ask: the secrets and the chains of older sources come now, over this line.
+            with identity.connect(self._seen_checkpoint, way=self._way()) as line:
+                for source in sources:
+                    self._run(source, line=line).settle()
         address = identity.address
         return Enrolment(address.unit, address.name, address.url, address.log.name, address.log.vkey, sources)
+
+    def request_enrolment(self, code: str) -> bytes:
+        """Give a request for enrolment, for the center to answer in a file. Raises: EnrolmentError."""
+        return request_enrolment(self.folder, code)
+
+    def accept_enrolment(self, code: str, answer: bytes) -> Enrolment:
+        """Make this agent one of the center's, by its answer to the request. Raises: EnrolmentError, PinError, ReceiptError."""
+
+        def keep(known: Sequence[Known]) -> None:
+            for each in known:
+                secrets = each.secrets
+                self.journal.put_keys(each.source, SourceKeys(secrets.row_secret, secrets.storage_key, True))
+
+        identity, known = accept_enrolment(self.folder, code, answer, keep)
+        for each in known:
+            if each.latest is not None:
+                # The chain goes on from there, as with a line; a kill before this is mended by the first bag's answer.
+                self._posted[each.source].tell_latest(*each.latest)
+                if self.config.road.carries_files:
+                    self._run(each.source).settle()
+        address = identity.address
+        names = tuple(each.source for each in known)
+        return Enrolment(address.unit, address.name, address.url, address.log.name, address.log.vkey, names)
 
     def check(self, *, as_service: bool = False, retry_login: bool = False) -> Sequence[Finding]:
         """Examine settings, folder, line and every source."""
@@ -497,7 +526,7 @@ class Agent:
         source = self.config.find_source(name)
         return ReadPlan(tuple(source.read.items())) if isinstance(source, TableSource) else ReadPlan()
 
-    def _run(self, name: str, pace: SendPace = unpaced) -> SourceRun:
+    def _run(self, name: str, pace: SendPace = unpaced, line: Transport | None = None) -> SourceRun:
         identity = Identity.open(self.folder)
         desk = Desk(
             folder=self.folder,
@@ -507,7 +536,7 @@ class Agent:
             unit=identity.unit,
             signer=identity.statement,
             parties=Parties(identity.address.log, identity.address.operator, identity.cosigner),
-            connect=lambda: self._connect(identity, pace, name),
+            connect=lambda: line or self._connect(identity, pace, name),
             clock=self.clock,
             version=version("jinsuo"),
             plan=self._read_plan(name),

@@ -20,7 +20,7 @@ from center.cli.restore import Restore
 from center.cli.serve import Serve
 from center.cli.snapshots import Snapshots
 from center.cli.ssh_key import SshKeyAdd, SshKeyList, SshKeyRemove
-from center.cli.unit import UnitAdd, UnitDisable, UnitEnable, UnitList, UnitRekey, UnitShow
+from center.cli.unit import UnitAdd, UnitDisable, UnitEnable, UnitEnrollFile, UnitList, UnitRekey, UnitShow
 from evidence.errors import EvidenceError
 from terminal.command import Advice, Home, Program
 from terminal.language import Language, Text
@@ -47,6 +47,7 @@ def make_program() -> Program:
             Serve(),
             InboxOnce(),
             UnitAdd(),
+            UnitEnrollFile(),
             UnitList(),
             UnitShow(),
             UnitDisable(),

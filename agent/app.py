@@ -11,14 +11,17 @@ remembered/      disposable cache: what files were when they were read
 
 import shutil
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 
+from agent.bagged import BagLog
 from agent.collectors.base import Collector, Placed
 from agent.collectors.watch import SourceWatch
 from agent.config import (
@@ -37,15 +40,24 @@ from agent.config import (
     login_of,
 )
 from agent.doctor import Circumstances, examine
-from agent.errors import AgentError, CenterDownError, EnrolmentError, PinError, ReceiptError, SourceError
+from agent.errors import (
+    AgentError,
+    CenterDownError,
+    DropBoxError,
+    EnrolmentError,
+    PinError,
+    ReceiptError,
+    SourceError,
+)
 from agent.finding import Finding, Severity
 from agent.holdings import Holdings
 from agent.host import SystemHost, lower_priority, own_cpu_s
 from agent.identity import Identity, enroll, is_enrolled
-from agent.journal import Journal, JournalEntry, State
+from agent.journal import Journal, JournalEntry, SourceKeys, State
 from agent.load import LoadLog, LoadReport
 from agent.lock import RunLock
 from agent.logins import LoginGuard
+from agent.offline import Known, accept_enrolment, request_enrolment
 from agent.outcome import AgentStatus, Comparison, Enrolment, Left, MemberEnd, Outcome, SourceStatus, Stage
 from agent.pausing import PauseFile
 from agent.plan.figures import Plan, Question
@@ -56,6 +68,7 @@ from agent.snapshot.attended import GuardedCollector
 from agent.snapshot.carrying import ReadPlan
 from agent.snapshot.compare import compare_source
 from agent.snapshot.group import Member, Show, take_group
+from agent.snapshot.posting import PostSettings, Sender, SourcePost
 from agent.snapshot.progress import Progress
 from agent.snapshot.run import Desk, SourceRun, manifest_path, receipt_path
 from agent.snapshot.splitting import SplitCollector
@@ -63,8 +76,9 @@ from agent.snapshot.supervised import COMPARED, Machine, SupervisedRun, check_pa
 from agent.snapshot.take import Taken
 from agent.sources import SourceMaker
 from agent.spool import Spool
-from agent.transport.base import SendPace, Transport, unpaced
-from agent.transport.roads import make_way
+from agent.transport.base import DropBox, SendPace, Transport, unpaced
+from agent.transport.posted import Posted
+from agent.transport.roads import make_box, make_way
 from agent.transport.send import Parties
 from agent.transport.way import Way
 from evidence.manifest.statement import Channel, SnapshotStatement, parse_statement
@@ -74,6 +88,7 @@ from terminal.language import Text
 
 JOURNAL_NAME = "journal.sqlite"
 HOLDINGS_NAME = "holdings.sqlite"
+_CHANNELS = {"https": Channel.ONLINE, "ssh": Channel.SSH, "sftp": Channel.SFTP, "folder": Channel.FOLDER}
 _STAGES = {State.TAKEN: Stage.SPOOLED, State.REGISTERED: Stage.REGISTERED, State.STORED: Stage.STORED}
 
 
@@ -105,6 +120,9 @@ class Agent:
         self._closing.callback(self.journal.close)
         self._holdings = Holdings(folder / HOLDINGS_NAME)
         self._closing.callback(self._holdings.close)
+        self._bags = BagLog(folder / JOURNAL_NAME)
+        self._closing.callback(self._bags.close)
+        self._posted: defaultdict[str, Posted] = defaultdict(lambda: Posted(self._bags.find_proof))
 
     @classmethod
     def open(
@@ -149,7 +167,8 @@ class Agent:
             member = self._begin(name, closing, force=force, retry_login=retry_login)
             started = time.monotonic()
             pace = member.supervised.throttle.read
-            taken = member.run.take(member.collector, progress, send=send, remarks=remarks, pace=pace)
+            travels = send and not self.config.road.carries_files
+            taken = member.run.take(member.collector, progress, send=travels, remarks=remarks, pace=pace)
             outcome = self._deliver(member, taken, progress, send=send)
             return replace(outcome, took=timedelta(seconds=time.monotonic() - started))
 
@@ -177,7 +196,8 @@ class Agent:
                     raise
                 except AgentError as err:
                     failed[source] = err
-            takings = take_group(name, group.sources, list(members.values()), failed, self.clock, show, send=send)
+            travels = send and not self.config.road.carries_files
+            takings = take_group(name, group.sources, list(members.values()), failed, self.clock, show, send=travels)
             for source, taken in takings.items():
                 if isinstance(taken, AgentError):
                     ends[source] = taken
@@ -217,9 +237,10 @@ class Agent:
         """With `send`, wait for the receipt of a snapshot that is in the spool; give its outcome."""
         name = member.source
         trouble: AgentError | None = None
+        told: Sequence[str] = ()
         if send:
             try:
-                member.run.deliver(progress)
+                told = self._send_source(name, member.run, progress, member.supervised.throttle.send)
             except CenterDownError as err:
                 if all(entry.note != taken.note for entry in self.journal.all_of(name)):
                     raise  # given up: it does not wait, it must be taken anew
@@ -231,8 +252,32 @@ class Agent:
         return replace(
             outcome,
             omitted=tuple(Left(o.name, o.reason) for o in taken.omitted),
-            notes=taken.notes,
+            notes=(*taken.notes, *told),
             trouble=trouble,
+        )
+
+    def _send_source(self, name: str, run: SourceRun, progress: Progress, pace: SendPace) -> Sequence[str]:
+        """Send what a source's spool holds, over whatever road; give what a person should know of it."""
+        road = self.config.road
+        if not road.carries_files:
+            run.deliver(progress)
+            return ()
+        identity = Identity.open(self.folder)
+        address = identity.address
+        sender = Sender(
+            identity.unit, identity.statement, identity.cosigner, address.log.name, address.operator,
+            address.sealing_key, f"jinsuo {version('jinsuo')}",
+        )  # fmt: skip
+        settings = PostSettings(road.bags.size, timedelta(seconds=road.bags.resend_after))
+        post = SourcePost(
+            name, run, self._posted[name], sender, self.journal, self._bags, self.spool(name), self.folder, self.clock,
+            settings, pace,
+        )  # fmt: skip
+        bags = post.deliver(self._box, progress)
+        return (
+            (f"put into the drop box: {bags} bag{'s' if bags > 1 else ''}; the receipt comes back by it",)
+            if bags
+            else ()
         )
 
     def send(self, progress: Progress, *, force: bool = False) -> list[Outcome]:
@@ -243,12 +288,13 @@ class Agent:
         """
         check_pause(self.folder, self.clock, force)()
         outcomes: list[Outcome] = []
-        for name in dict.fromkeys(entry.source for entry in self.journal.unfinished()):
+        for name in dict.fromkeys([*(entry.source for entry in self.journal.unfinished()), *self._answered()]):
             waiting = [entry for entry in self.journal.unfinished() if entry.source == name]
             trouble: AgentError | None = None
             try:
                 with RunLock(self.folder / "locks" / name, name):
-                    self._run(name, self._supervised(name, force).throttle.send).deliver(progress)
+                    pace = self._supervised(name, force).throttle.send
+                    self._send_source(name, self._run(name, pace), progress, pace)
             except (PinError, ReceiptError):
                 raise
             except AgentError as err:
@@ -266,6 +312,8 @@ class Agent:
         Raises: CenterDownError (also where the center waits for another's word), CenterRefusedError, PinError.
         """
         names = self.source_names()
+        if self.config.road.carries_files:
+            return  # nobody is there; each bag shows it
         if names and is_enrolled(self.folder) and self.journal.checkpoint() is not None:
             with Identity.open(self.folder).connect(self._seen_checkpoint, way=self._way()) as road:
                 road.latest(names[0])
@@ -324,8 +372,36 @@ class Agent:
     def enroll(self, url: str, code: str) -> Enrolment:
         """Make this agent one of the center's. Raises: EnrolmentError, PinError, CenterDownError, CenterRefusedError."""
         identity, sources = enroll(self.folder, url, code, self._way())
+        if self.config.road.carries_files and sources:
+            # There will be nobody to ask: the secrets and the chains of older sources come now, over this line.
+            with identity.connect(self._seen_checkpoint, way=self._way()) as line:
+                for source in sources:
+                    self._run(source, line=line).settle()
         address = identity.address
         return Enrolment(address.unit, address.name, address.url, address.log.name, address.log.vkey, sources)
+
+    def request_enrolment(self, code: str) -> bytes:
+        """Give a request for enrolment, for the center to answer in a file. Raises: EnrolmentError."""
+        return request_enrolment(self.folder, code)
+
+    def accept_enrolment(self, code: str, answer: bytes) -> Enrolment:
+        """Make this agent one of the center's, by its answer to the request. Raises: EnrolmentError, PinError, ReceiptError."""
+
+        def keep(known: Sequence[Known]) -> None:
+            for each in known:
+                secrets = each.secrets
+                self.journal.put_keys(each.source, SourceKeys(secrets.row_secret, secrets.storage_key, True))
+
+        identity, known = accept_enrolment(self.folder, code, answer, keep)
+        for each in known:
+            if each.latest is not None:
+                # The chain goes on from there, as with a line; a kill before this is mended by the first bag's answer.
+                self._posted[each.source].tell_latest(*each.latest)
+                if self.config.road.carries_files:
+                    self._run(each.source).settle()
+        address = identity.address
+        names = tuple(each.source for each in known)
+        return Enrolment(address.unit, address.name, address.url, address.log.name, address.log.vkey, names)
 
     def check(self, *, as_service: bool = False, retry_login: bool = False) -> Sequence[Finding]:
         """Examine settings, folder, line and every source."""
@@ -366,7 +442,7 @@ class Agent:
             entries=self.journal.all_of(name),
             last=self.last_outcome(name),
             connect=(lambda: Identity.open(self.folder).connect(self._seen_checkpoint, way=self._way()))
-            if is_enrolled(self.folder)
+            if is_enrolled(self.folder) and not self.config.road.carries_files
             else None,
             find_data=self._find_data,
             clock=time.monotonic,
@@ -450,7 +526,7 @@ class Agent:
         source = self.config.find_source(name)
         return ReadPlan(tuple(source.read.items())) if isinstance(source, TableSource) else ReadPlan()
 
-    def _run(self, name: str, pace: SendPace = unpaced) -> SourceRun:
+    def _run(self, name: str, pace: SendPace = unpaced, line: Transport | None = None) -> SourceRun:
         identity = Identity.open(self.folder)
         desk = Desk(
             folder=self.folder,
@@ -460,11 +536,11 @@ class Agent:
             unit=identity.unit,
             signer=identity.statement,
             parties=Parties(identity.address.log, identity.address.operator, identity.cosigner),
-            connect=lambda: self._connect(identity, pace),
+            connect=lambda: line or self._connect(identity, pace, name),
             clock=self.clock,
             version=version("jinsuo"),
             plan=self._read_plan(name),
-            channel=Channel.SSH if self.config.road.kind == "ssh" else Channel.ONLINE,
+            channel=_CHANNELS[self.config.road.kind],
         )
         return SourceRun(name, desk)
 
@@ -472,7 +548,9 @@ class Agent:
         """Give the way that bytes take by the settings. Raises: RoadError."""
         return make_way(self.config.road, Secrets(self.folder, self._environ))
 
-    def _connect(self, identity: Identity, pace: SendPace) -> Transport:
+    def _connect(self, identity: Identity, pace: SendPace, name: str) -> Transport:
+        if self.config.road.carries_files:
+            return self._posted[name]
         transport = identity.connect(self._seen_checkpoint, pace, self._way())
         self._closing.callback(transport.close)
         return transport
@@ -484,8 +562,34 @@ class Agent:
             return None  # the check of the source itself tells why
         return collector.data_folder() if isinstance(collector, Placed) else None
 
+    @cached_property
+    def _box(self) -> DropBox:
+        """The drop box of a road that carries files, until this agent is closed. Raises: RoadError, SecretError."""
+        box = make_box(self.config.road, Secrets(self.folder, self._environ))
+        self._closing.callback(box.close)
+        return box
+
+    def _answered(self) -> Sequence[str]:
+        """Give the sources for which receipts have come by a road that carries files, whether any are waited for or not."""
+        if not self.config.road.carries_files or not is_enrolled(self.folder):
+            return ()
+        try:
+            files = self._box.receipts()
+        except AgentError as err:
+            if isinstance(err, DropBoxError) or self.journal.unfinished():
+                return ()  # those that wait for some are told
+            raise
+        unit = Identity.open(self.folder).unit
+        return [name for name in self.source_names() if any(f.startswith(f"receipts-{unit}-{name}-") for f in files)]
+
     def _ask_center(self) -> datetime | None:
-        """Make a request with a token, which a center refuses to a disabled unit; give the center's own time."""
+        """Make a request with a token, which a center refuses to a disabled unit; give the center's own time.
+
+        Over a road that carries files nobody answers, so its drop box is looked at.
+        """
+        if self.config.road.carries_files:
+            self._box.check()
+            return None
         with Identity.open(self.folder).connect(self._seen_checkpoint, way=self._way()) as road:
             road.latest(next(iter(self.source_names()), "check"))
             return road.center_time

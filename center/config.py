@@ -11,6 +11,7 @@ from typing import Annotated, Final
 
 from pydantic import Field, field_validator
 
+from center.settings.inbox import InboxesSettings
 from evidence.errors import FormatError
 from evidence.keys.key import check_key_name
 from terminal.language import Language, Text
@@ -49,6 +50,7 @@ class CenterConfig(Settings):
     folders: Folders = Folders()
     limits: Limits = Limits()
     log: LogSettings = LogSettings()
+    inboxes: InboxesSettings = InboxesSettings()
     disk_reserve: Annotated[SizeBytes, Field(ge=16 << 20)] = 256 << 20
 
     @field_validator("origin")
@@ -165,6 +167,15 @@ log:
   max_size: 20 MiB
   # How many old ones stay. 旧文件留几个。
   keep: 10
+inboxes:
+  # How often the drop boxes are looked at.
+  # 查看收件箱的间隔。
+  poll: 1 min
+  # Folders where bags arrive from units without a line (gateways, SFTP), and where receipts for them are put:
+  #   - {{folder: /srv/drop/X013/outbox, receipts: /srv/drop/X013/inbox, settle: 10 min, keep: 7 d}}
+  # settle: a bag that is not whole is taken in part once nothing has come for so long; keep: bags taken in stay so long.
+  # 没有线路的单位（网闸、SFTP）投递包裹的目录，以及放回执的目录；settle：不完整的包裹多久无变化后按现状接收；keep：已接收包裹保留多久。
+  boxes: []
 
 # Bytes of the disk that packs never take, so that the log can always finish what it has begun.
 # 磁盘上为日志保留的空间，数据包不会占用。

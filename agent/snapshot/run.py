@@ -210,6 +210,43 @@ class SourceRun:
                 desk.holdings.forget(self._name)
             self.sent_bytes = 0
             self._keep_receipt(entry.sequence)
+        self._retire()
+
+    def accept(self, is_answered: Callable[[JournalEntry], bool]) -> None:
+        """Take in what a road without a line has brought for the statements that wait, in their order.
+
+        Raises: as `deliver`; what was taken in stays so.
+        """
+        for entry in self._waiting():
+            if not is_answered(entry):
+                continue
+            try:
+                self._submit(entry)
+            except CenterRefusedError as err:
+                self._rejoin(err)
+                self._yield_to(err, entry)
+                continue
+            self._keep_receipt(entry.sequence)
+        self._retire()
+
+    def refill(self, *, again: bool) -> None:
+        """Send once more what the center lacks although it had acknowledged it: all of the spool, and what was kept.
+
+        `again`: that was done before and did not help; then the next snapshot sends what the source still has.
+        """
+        if again:
+            self._desk.holdings.forget(self._name)
+            return
+        self._desk.spool.forget_sent()
+        self._restock()
+
+    def give_up_on_pack(self, err: CenterRefusedError) -> NoReturn:
+        """Let go of what needs a pack that the center refuses again and again. Raises: CenterRefusedError."""
+        self._refused(err)
+
+    def _retire(self) -> None:
+        """Let go of the packs that the center has, once no statement waits for them."""
+        desk = self._desk
         if all(entry.state is State.REGISTERED for entry in self._waiting()):
             gone = desk.spool.retire_sent(lambda: desk.holdings.pinned_packs(self._name))
             desk.holdings.forget_packs(self._name, gone)

@@ -71,6 +71,10 @@ class SshWay:
         """Give a backend; the session is opened with the first stream."""
         return _SshBackend(self)
 
+    def session(self, timeout_s: float) -> paramiko.Transport:
+        """Give a session of one's own with the server, both ends proven. Raises: as a stream's opening."""
+        return _SshBackend(self)._open(timeout_s)
+
 
 class _SshBackend(Backend):
     def __init__(self, way: SshWay) -> None:

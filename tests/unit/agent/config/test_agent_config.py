@@ -30,6 +30,15 @@ from agent.config import (
 from agent.example import EXAMPLE, first_settings, make_folder
 from agent.settings.health import HealthSettings
 from agent.settings.road import ProxySettings, RoadSettings, SshSettings, parse_address
+from agent.settings.road import (
+    BagSettings,
+    FolderSettings,
+    ProxySettings,
+    RoadSettings,
+    SftpSettings,
+    SshSettings,
+    parse_address,
+)
 from agent.snapshot.supervised import limits_of
 from agent.throttle import Limits, parse_quiet_hours
 from terminal.errors import SettingsError, UsageError
@@ -132,7 +141,10 @@ def test_example_shows_every_key_of_the_road() -> None:
     assert set(yaml.safe_load(EXAMPLE)["road"]) == _keys_of(RoadSettings)
     assert _parse(EXAMPLE).road == RoadSettings()
     shown = {"kind": "ssh"}
-    for key, model in (("proxy", ProxySettings), ("ssh", SshSettings)):
+    assert set(yaml.safe_load(EXAMPLE)["road"]["bags"]) == _keys_of(BagSettings)
+    for key, model in (
+        ("proxy", ProxySettings), ("ssh", SshSettings), ("folder", FolderSettings), ("sftp", SftpSettings),
+    ):  # fmt: skip
         shown |= yaml.safe_load(_commented(key))
         assert set(shown[key]) == _keys_of(model)  # type: ignore[call-overload]
     road = _parse(yaml.safe_dump({"road": shown})).road
@@ -147,6 +159,12 @@ def test_example_shows_every_key_of_the_road() -> None:
     [
         ("{kind: ssh}", "`ssh`, for `kind: ssh`"),
         ("{kind: ftp}", "https"),
+        ("{kind: folder}", "`folder`, for `kind: folder`"),
+        ("{kind: sftp, folder: {outbox: a, inbox: b}}", "`sftp`, for `kind: sftp`"),
+        ("{kind: folder, folder: {outbox: a}}", "inbox"),
+        ("{kind: sftp, sftp: {host: h, user: u, host_key: X, outbox: ../a, inbox: b}}", "a folder of the SFTP server"),
+        ("{kind: sftp, sftp: {host: h, user: u, host_key: X, outbox: '', inbox: b}}", "outbox"),
+        ("{bags: {size: 1 KiB}}", "at least"),
         ("{proxy: {url: 'https://proxy:1'}}", "HTTP proxy"),
         ("{proxy: {url: 'http://proxy:1/x'}}", "HTTP proxy"),
         ("{proxy: {url: 'http://clinic:hunter2@proxy:1'}}", "HTTP proxy"),
@@ -182,6 +200,15 @@ def test_paths_and_addresses_of_a_road_are_taken_as_one_writes_them(tmp_path: Pa
     assert (road.ssh.host, road.ssh.key) == ("2001:db8::1", tmp_path / "keys" / "ssh.key")
     assert parse_address(road.ssh.forward or "") == ("::1", 8443)
     assert road.proxy.address == ("::1", 80)
+
+
+def test_folders_of_drop_boxes_are_absolute_here_and_as_written_there(tmp_path: Path) -> None:
+    sftp = f"{{host: h, user: u, host_key: 'SHA256:{'A' * 43}', outbox: out, inbox: /in}}"
+    (tmp_path / "agent.yaml").write_text(f"road: {{kind: folder, folder: {{outbox: o, inbox: /i}}, sftp: {sftp}}}")
+    road = load_config(tmp_path).road
+    assert road.carries_files and road.folder is not None and road.sftp is not None
+    assert (road.folder.outbox, road.folder.inbox) == (tmp_path / "o", Path("/i"))
+    assert (road.sftp.outbox, road.sftp.inbox, road.sftp.key) == ("out", "/in", tmp_path / "keys" / "ssh.key")
 
 
 def test_examples_of_the_handbook_are_settings() -> None:

@@ -29,7 +29,8 @@ from agent.collectors.mysql.rights import read_rights
 from agent.collectors.mysql.sequences import SEQUENCES, list_sequences, read_sequences
 from agent.collectors.mysql.settings import MysqlSettings
 from agent.collectors.mysql.snapshot import Snapshot
-from agent.collectors.mysql.tables import OfferedTable, check_names, check_still, offer_table
+from agent.collectors.mysql.tables import OfferedTable, check_still, offer_table
+from agent.collectors.naming import check_names
 from evidence.manifest.statement import Consistency
 from evidence.rows.names import encode_name
 from evidence.rows.schema import RAW_TEXT_NOTE
@@ -179,7 +180,9 @@ class MysqlView:
                 self._omissions.add(outcome.name, outcome.reason)
             else:
                 offered.append(outcome)
-        for omission in check_names(self._settings, offered, {source.full_name for source in sources}):
+        for omission in check_names(
+            self._settings, [o.schema.name for o in offered], {source.full_name for source in sources}
+        ):
             self._omissions.add(omission.name, omission.reason)
         return {o.schema.name: o for o in offered}
 

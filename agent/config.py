@@ -150,7 +150,7 @@ class PostgresqlSource(TableSource):
     materialized_views: bool = False
     large_objects: bool = True
     lock_timeout: Annotated[Seconds, Field(ge=1)] = 10
-    give_way_after: Annotated[Seconds, Field(ge=1)] = 15
+    give_way_after: Annotated[Seconds, Field(ge=0)] = 0
     statement_timeout: Annotated[Seconds, Field(ge=1)] | None = None
     connect_timeout: Annotated[Seconds, Field(ge=1)] = 10
     snapshot_age_limit: Annotated[Seconds, Field(ge=1)] = 4 * 3600
@@ -170,7 +170,7 @@ class MysqlSource(TableSource):
     ssl_ca: Path | None = None
     lock_guard: bool = False
     lock_timeout: Annotated[Seconds, Field(ge=1)] = 10
-    give_way_after: Annotated[Seconds, Field(ge=1)] = 15
+    give_way_after: Annotated[Seconds, Field(ge=0)] = 0
     statement_timeout: Annotated[Seconds, Field(ge=1)] | None = None
     connect_timeout: Annotated[Seconds, Field(ge=1)] = 10
     snapshot_age_limit: Annotated[Seconds, Field(ge=1)] = 4 * 3600

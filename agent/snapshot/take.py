@@ -14,7 +14,7 @@ reading come in as arguments. Source: design sections 2 to 5.
 """
 
 import shutil
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -51,6 +51,8 @@ from evidence.objects.object import MAX_OBJECT_BYTES, ObjectKind
 from evidence.rows.commit import row_key
 
 FILES: Final = "@files"
+_TRIES: Final = 3
+"""How often a table is begun that others want for themselves."""
 _NAMED: Final = 20
 """How many tables a note names."""
 
@@ -152,7 +154,7 @@ def _read_tables(
     reads: list[_Read] = []
     carried: list[Carried] = []
     omitted: list[Omission] = []
-    postponed: set[str] = set()
+    tries: Counter[str] = Counter()
     waiting = deque(_in_order(view.tables()))
     while waiting:
         table = waiting.popleft()
@@ -170,9 +172,9 @@ def _read_tables(
             with blobs.noting() as noted:
                 declared, built = _read_table(view, table, key, sink, blobs, folder, progress, pace)
         except TableLostError as err:
-            if isinstance(err, TableBusyError) and name not in postponed:
+            tries[name] += 1
+            if isinstance(err, TableBusyError) and tries[name] < _TRIES:
                 # Others need it now; when all else has been read they may have done what they wanted.
-                postponed.add(name)
                 waiting.append(table)
                 continue
             omitted.append(Omission(name, " ".join(err.reason.split())))

@@ -290,7 +290,7 @@ def test_a_table_that_is_lost_is_omitted_with_its_reason(bench: Bench) -> None:
 def test_a_table_that_others_need_now_is_read_after_all_others(bench: Bench) -> None:
     tables = {name: (Table(replace(VISIT, name=name), True), visits(3000)) for name in ("bed", "visit", "ward")}
     undisturbed = bench.take(Source(tables)).manifest
-    source = Source(tables, busy=["bed"])
+    source = Source(tables, busy=["bed", "bed"])
     manifest = bench.take(source).manifest
     assert source.read_ == ["visit", "ward", "bed"]
     assert [t.claim for t in manifest.tables] == [t.claim for t in undisturbed.tables]
@@ -299,7 +299,7 @@ def test_a_table_that_others_need_now_is_read_after_all_others(bench: Bench) -> 
 
 def test_a_table_that_others_need_still_is_omitted_with_its_reason(bench: Bench) -> None:
     tables = {name: (Table(replace(VISIT, name=name), True), visits(3000)) for name in ("bed", "visit")}
-    source = Source(tables, busy=["bed", "bed", "visit"])
+    source = Source(tables, busy=["bed", "bed", "bed", "visit"])
     manifest = bench.take(source).manifest
     assert [t.claim.name for t in manifest.tables] == ["visit"]
     assert ("bed", "others waited for it") in [(o.name, o.reason) for o in manifest.omitted]

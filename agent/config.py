@@ -78,6 +78,7 @@ class SourceThrottle(Settings):
     min_free_memory: Annotated[SizeBytes, Field(ge=0)] | None = None
     max_load: Annotated[float, Field(gt=0)] | None = None
     begin_within: Annotated[Seconds, Field(ge=0)] = 30 * 60
+    share: Percent | None = None
     read_rate: Rate | None = None
     send_rate: Rate | None = None
     quiet_hours: Annotated[str, AfterValidator(_check_hours)] | None = None

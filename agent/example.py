@@ -51,6 +51,8 @@ throttle:
   max_load: null
   # 本机一直太忙，等多久后放弃开始（返回 2）。 How long to wait for a busy machine before giving up (exit code 2).
   begin_within: 30 min
+  # 读取只占百分之几的时间，其余时间停着，例如 10。 Read for so many percent of the time, such as 10, and pause for the rest.
+  share: null
   # 从来源每秒最多读多少，例如 20 MiB。 At most so much a second from the source, such as 20 MiB.
   read_rate: null
   # 在线路上每秒最多发多少，例如 2 MiB。 At most so much a second on the line, such as 2 MiB.

@@ -60,7 +60,7 @@ def write_grants(settings: PostgresqlSettings) -> str:
     return f"""\
 -- Run in database {database} as a superuser. From PostgreSQL 14 on, the third statement stands for all that follow it
 -- down to the line: it covers schemas and tables that do not exist yet.
-CREATE ROLE {user} LOGIN PASSWORD '...' CONNECTION LIMIT 5;
+CREATE ROLE {user} LOGIN PASSWORD '...' CONNECTION LIMIT 8;
 GRANT CONNECT ON DATABASE {database} TO {user};
 GRANT pg_read_all_data TO {user};
 

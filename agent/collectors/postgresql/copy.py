@@ -7,8 +7,8 @@ PostgreSQL cannot hold), but for NULLs at the end of a row, which a line does no
     server ─► thread: copy_expert ─► BufferedWriter ─► _Sink: whole rows ─► _Pipe ─► caller: blocks
 
 The pipe is bounded in bytes: a slow caller makes the server wait, not memory grow. Whoever stops taking blocks calls `close`;
-afterwards the thread has ended, and the session must be closed too, for its COPY was broken off. `break_off` ends COPY and
-session while the caller may be anywhere: he takes what had come, always whole rows, then learns that no more does.
+afterwards the thread has ended, and the session must be closed too, for its COPY was broken off. `break_off` ends the
+stream while the caller may be anywhere: he takes what had come, always whole rows, then learns that no more does.
 Source: PostgreSQL documentation, COPY, "Text Format"; src/backend/commands/copyto.c.
 """
 
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from psycopg2.extensions import connection as Connection
 
-from agent.collectors.postgresql.connect import abort
+from agent.collectors.postgresql.connect import abort, cut
 from evidence.kernel import find_kernel
 
 if TYPE_CHECKING:
@@ -82,21 +82,21 @@ class CopyStream:
         return None
 
     def break_off(self) -> None:
-        """End the session, and with it its locks, from another thread than the caller's.
+        """Take no more, from another thread than the caller's, of a session that the server was told to end.
 
         Where the server had sent all, the caller still gets all, and None.
         """
         self._is_broken_off = True
-        self._end()
+        self._end(cut)
 
     def close(self) -> None:
         """End the COPY, and with one that is not finished its session."""
         if self._thread.is_alive():
-            self._end()
+            self._end(abort)
 
-    def _end(self) -> None:
+    def _end(self, stop: Callable[[Connection], None]) -> None:
         self._pipe.stop()
-        abort(self._connection)
+        stop(self._connection)
         self._thread.join()
         # What the server had sent can still be read from a socket that was shut down: the session would look alive to
         # the ROLLBACK that follows, and break in the middle of the next table.

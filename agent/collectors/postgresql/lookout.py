@@ -28,8 +28,11 @@ _WAITING: Final = """
     WHERE NOT granted AND locktype = 'relation'
       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
 _OURS: Final = """
-    SELECT count(*) FROM pg_stat_activity
+    SELECT pid FROM pg_stat_activity
     WHERE pid = ANY(%s) AND application_name = current_setting('application_name') AND usename = current_user"""
+
+# An end, not a cancellation: it also reaches a server that is blocked on sending, and a transaction that does nothing.
+_END: Final = "SELECT pg_terminate_backend(pid) FROM unnest(%s::int4[]) AS u(pid)"
 
 
 class Aside(Protocol):
@@ -70,7 +73,10 @@ class Lookout:
 
     @contextlib.contextmanager
     def holding(self, pid: int, let_go: Callable[[], None]) -> Iterator[None]:
-        """Hold a lock in session `pid` of the server; `let_go` ends it, and is called in another thread, at most once."""
+        """Hold a lock in session `pid` of the server.
+
+        When somebody waits for it, the server ends the session, then `let_go` is called, in another thread, once.
+        """
         with self._lock:
             self._held[pid] = let_go
         try:
@@ -108,9 +114,9 @@ class Lookout:
         if self._session is None:
             self._session = open_connection(self._settings)
         blocking = {pid for (pids,) in query(self._session, _WAITING) for pid in pids}
-        held = [pid for pid in self._held if pid in blocking]
-        lets_go_aside = self._aside.is_running() and self._is_ours(blocking - self._held.keys())
-        if not held and not lets_go_aside:
+        held = blocking & self._held.keys()
+        beside = self._find_aside(blocking - held)
+        if not held and not beside:
             self._waiting_since = None
             return
         now = self._clock()
@@ -118,15 +124,18 @@ class Lookout:
             self._waiting_since = now
         if now - self._waiting_since < self._settings.give_way_after_s:
             return
+        query(self._session, _END, [[*held, *beside]])
+        self._note(self._clock() - self._waiting_since, len(held) + bool(beside))
         for pid in held:
             self._held.pop(pid)()
-        if lets_go_aside:
+        if beside:
             self._aside.let_go()
-        self._note(self._clock() - self._waiting_since, len(held) + lets_go_aside)
 
-    def _is_ours(self, blocking: set[int]) -> bool:
+    def _find_aside(self, blocking: set[int]) -> list[int]:
         assert self._session is not None
-        return bool(blocking) and query(self._session, _OURS, [list(blocking)])[0][0] > 0
+        if not blocking or not self._aside.is_running():
+            return []
+        return [pid for (pid,) in query(self._session, _OURS, [list(blocking)])]
 
     def _note(self, blocked_s: float, gave_way: int) -> None:
         self._waiting_since = None

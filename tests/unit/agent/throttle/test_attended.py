@@ -117,7 +117,8 @@ def test_large_cells_keep_to_the_rate_too(tmp_path: Path, supervision: Supervisi
 def test_who_wants_the_table_gets_it_while_the_reading_pauses(
     postgres_server: PostgresServer, large: str, supervision: Supervision, tmp_path: Path
 ) -> None:
-    collector = PostgresqlCollector(settings_for(postgres_server, large), supervision.time)
+    settings = settings_for(postgres_server, large, pg_dump=Path("/nowhere/pg_dump"))
+    collector = PostgresqlCollector(settings, supervision.time)
     roots: list[bytes] = []
     altered: list[bool] = []
 

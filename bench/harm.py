@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a snapshot does to those who work: pgbench with and without one, by throttle, and how long anybody waits for a lock.
 
-pgbench's own tables; four clients that update without a break (the worst that a live system can be), or, with `--load half`, at
-half of the rate that they reach so, as a system that is not at its end. Each round measures pgbench alone and then beside a
-snapshot, and of the second only what fell within the snapshot; ratios are of neighbours, the medians of all rounds stand in the
-table. Meanwhile `pg_locks` and `pg_stat_activity` are looked at five times a second: the longest that anybody waited for a lock of
-ours, and the age of our oldest transaction. Snapshots stay in the spool, so that no center works on the same cores. With `--load
-locks` nobody works; somebody ALTERs and LOCKs the largest table again and again in the midst of a throttled snapshot.
+pgbench's own tables; four clients that update rows at random without a break (the worst that a live system can be), or, with `--load
+half`, at half of the rate that they reach so, as a system that is not at its end. With `--script tpcb-like` each transaction also
+updates one of a few rows, as tables of serial numbers are: those suffer from the age of a snapshot alone, whoever holds it.
+
+Each round measures pgbench alone and then beside a snapshot, and of the second only what fell within the snapshot; ratios are of
+neighbours, the medians of all rounds stand in the table. Meanwhile `pg_locks` and `pg_stat_activity` are looked at five times a
+second: the longest that anybody waited for a lock of ours, and the age of our oldest transaction. Snapshots stay in the spool, so
+that no center works on the same cores. With `--load locks` nobody works; somebody ALTERs and LOCKs the largest table again and
+again in the midst of a throttled snapshot.
 
 `--keep FILE` adds the rounds to a file and makes the table of all that it has, so that a measurement can be made in parts.
 """
@@ -21,7 +24,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -49,8 +52,20 @@ THROTTLES: Final = {
     "share25": ("low", "{share: 25}", "low priority, `share: 25`"),
     "share10": ("low", "{share: 10}", "low priority, `share: 10`"),
     "share5": ("low", "{share: 5}", "low priority, `share: 5`"),
+    "held": ("", "", "nothing is read: a snapshot is held for 60 s"),
 }
-"""By name: priority, throttle, and what the table says."""
+"""By name: priority, throttle, and what the table says. `held` tells what the age of a snapshot costs by itself."""
+
+_HELD_S: Final = 60
+
+
+@dataclass(frozen=True)
+class Load:
+    """What pgbench does: its script, clients, and transactions a second together; None: without a break."""
+
+    script: str
+    clients: int
+    rate: int | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +95,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--load", choices=("full", "half", "locks"), default="full")
+    parser.add_argument("--script", choices=("simple-update", "tpcb-like"), default="simple-update")
     parser.add_argument("--throttles", default=",".join(THROTTLES), help=f"some of {', '.join(THROTTLES)}")
     parser.add_argument("--keep", type=Path, help="add to the rounds of this file")
     options = parser.parse_args()
@@ -93,14 +109,17 @@ def main() -> None:
             if options.load == "locks":
                 measure_locks(server, folder)
                 return
-            rate = find_half(server, root, options.clients) if options.load == "half" else None
+            work = Load(options.script, options.clients)
+            if options.load == "half":
+                work = replace(work, rate=find_half(server, root, work))
+            load = f"{options.script}, {options.load} load"
             for _ in range(options.rounds):
                 for name in options.throttles.split(","):
-                    set_throttle(folder, *THROTTLES[name][:2])
-                    done = one_round(server, folder, root, options.clients, rate)
+                    act = hold(server) if name == "held" else take(folder, *THROTTLES[name][:2])
+                    done = one_round(server, act, root, work)
                     print(f"{name}: {done}", flush=True)
-                    keep(options.keep or root / "rounds", options.load, name, done)
-            print_table(read_rounds(options.keep or root / "rounds", options.load), options.load)
+                    keep(options.keep or root / "rounds", load, name, done)
+            print_table(read_rounds(options.keep or root / "rounds", load), load)
     finally:
         server.stop()
         shutil.rmtree(root)
@@ -131,7 +150,7 @@ def print_table(rounds: dict[str, list[Round]], load: str) -> None:
         return statistics.median(of(each) for each in measured)
 
     table(
-        f"pgbench ({load} load) beside a snapshot (× what it does alone)",
+        f"pgbench ({load}) beside a snapshot (× what it does alone)",
         (
             "throttle",
             "rounds",
@@ -160,25 +179,45 @@ def print_table(rounds: dict[str, list[Round]], load: str) -> None:
     )
 
 
-def one_round(server: PostgresServer, folder: Path, root: Path, clients: int, rate: int | None) -> Round:
-    """Measure pgbench alone, then beside a snapshot from its begin to its end."""
-    with PgbenchBeside(server, root, clients, rate):
+def take(folder: Path, priority: str, throttle: str) -> Callable[[], object]:
+    """Give the act of taking a snapshot at this pace."""
+    set_throttle(folder, priority, throttle)
+    return partial(measure, [str(BIN / "jinsuo-agent"), "-C", str(folder), "snapshot", "his", "--no-send"])
+
+
+def hold(server: PostgresServer) -> Callable[[], object]:
+    """Give the act of holding a snapshot of the database, and reading nothing."""
+
+    def act() -> None:
+        connection = psycopg2.connect(server.dsn, application_name="jinsuo")
+        with connection.cursor() as cursor:
+            cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+            cursor.execute("SELECT pg_export_snapshot()")
+            time.sleep(_HELD_S)
+        connection.close()
+
+    return act
+
+
+def one_round(server: PostgresServer, act: Callable[[], object], root: Path, load: Load) -> Round:
+    """Measure pgbench alone, then beside `act` from its begin to its end."""
+    with PgbenchBeside(server, root, load):
         time.sleep(2)
         began = time.time()
         time.sleep(_ALONE_S)
         ended = time.time()
     alone = read_log(root, began, ended)
-    with PgbenchBeside(server, root, clients, rate), Watching(server) as watching:
+    with PgbenchBeside(server, root, load), Watching(server) as watching:
         time.sleep(2)
         began = time.time()
-        measure([str(BIN / "jinsuo-agent"), "-C", str(folder), "snapshot", "his", "--no-send"])
+        act()
         ended = time.time()
     return Round(alone, read_log(root, began, ended), ended - began, watching.oldest_s, watching.waited_s)
 
 
-def find_half(server: PostgresServer, root: Path, clients: int) -> int:
+def find_half(server: PostgresServer, root: Path, load: Load) -> int:
     """Give half of the transactions a second that the clients reach without a break."""
-    with PgbenchBeside(server, root, clients, None):
+    with PgbenchBeside(server, root, load):
         time.sleep(2)
         began = time.time()
         time.sleep(10)
@@ -189,9 +228,9 @@ def find_half(server: PostgresServer, root: Path, clients: int) -> int:
 class PgbenchBeside:
     """pgbench in slices of some seconds until the context ends: it writes its log only when it ends by itself."""
 
-    def __init__(self, server: PostgresServer, root: Path, clients: int, rate: int | None) -> None:
+    def __init__(self, server: PostgresServer, root: Path, load: Load) -> None:
         self._root = root
-        self._run_once = partial(run_pgbench, server, root, clients, 5, rate)
+        self._run_once = partial(run_pgbench, server, root, load, 5)
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
@@ -317,10 +356,10 @@ def set_throttle(folder: Path, priority: str, throttle: str) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
-def run_pgbench(server: PostgresServer, root: Path, clients: int, seconds: int, rate: int | None) -> None:
+def run_pgbench(server: PostgresServer, root: Path, load: Load, seconds: int) -> None:
     """Let clients work for so long; the log of each transaction lies in `root`."""
-    pace = ["--rate", str(rate)] if rate else []
-    pgbench(server, "-n", "-c", str(clients), "-T", str(seconds), *pace, "--log", f"--log-prefix={root / 'work'}")
+    words = ["-b", load.script, "-c", str(load.clients), *(["--rate", str(load.rate)] if load.rate else [])]
+    pgbench(server, "-n", *words, "-T", str(seconds), "--log", f"--log-prefix={root / 'work'}")
 
 
 def pgbench(server: PostgresServer, *words: str) -> None:

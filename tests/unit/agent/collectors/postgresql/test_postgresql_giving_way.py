@@ -7,6 +7,7 @@ lock was given up for it. `lock_timeout` makes a failure an error instead of a h
 
 import stat
 import sys
+import threading
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -298,3 +299,28 @@ def test_key_that_cannot_be_written_is_not_guessed(postgres_server: PostgresServ
         (line,) = read_lines(view, "public.k")
         assert offered.locate(line) == []
         assert offered.locate(b"\xff\xfe") == []
+
+
+@pytest.mark.long
+def test_rows_are_those_of_the_snapshot_whenever_others_come(postgres_server: PostgresServer, large: str) -> None:
+    is_over = threading.Event()
+
+    def come_again() -> None:
+        while not is_over.wait(0.03):
+            want(
+                postgres_server,
+                large,
+                "LOCK TABLE t IN ACCESS EXCLUSIVE MODE; UPDATE t SET n = n + 1 WHERE id % 997 = 0",
+            )
+
+    thread = threading.Thread(target=come_again)
+    with open_view(postgres_server, large, most_give_ways=10_000, pg_dump=NOWHERE) as view:
+        undisturbed = read_lines(view, "public.t")
+        thread.start()
+        try:
+            for _ in range(25):
+                assert read_lines(view, "public.t") == undisturbed
+        finally:
+            is_over.set()
+            thread.join()
+        assert view.strain().gave_way > 20

@@ -67,6 +67,7 @@ class SourceThrottle(Settings):
     min_free_memory: Annotated[SizeBytes, Field(ge=0)] | None = None
     max_load: Annotated[float, Field(gt=0)] | None = None
     begin_within: Annotated[Seconds, Field(ge=0)] = 30 * 60
+    share: Percent | None = None
     read_rate: Rate | None = None
     send_rate: Rate | None = None
     quiet_hours: Annotated[str, AfterValidator(_check_hours)] | None = None
@@ -139,7 +140,7 @@ class PostgresqlSource(TableSource):
     materialized_views: bool = False
     large_objects: bool = True
     lock_timeout: Annotated[Seconds, Field(ge=1)] = 10
-    give_way_after: Annotated[Seconds, Field(ge=1)] = 15
+    give_way_after: Annotated[Seconds, Field(ge=0)] = 0
     statement_timeout: Annotated[Seconds, Field(ge=1)] | None = None
     connect_timeout: Annotated[Seconds, Field(ge=1)] = 10
     snapshot_age_limit: Annotated[Seconds, Field(ge=1)] = 4 * 3600
@@ -159,7 +160,7 @@ class MysqlSource(TableSource):
     ssl_ca: Path | None = None
     lock_guard: bool = False
     lock_timeout: Annotated[Seconds, Field(ge=1)] = 10
-    give_way_after: Annotated[Seconds, Field(ge=1)] = 15
+    give_way_after: Annotated[Seconds, Field(ge=0)] = 0
     statement_timeout: Annotated[Seconds, Field(ge=1)] | None = None
     connect_timeout: Annotated[Seconds, Field(ge=1)] = 10
     snapshot_age_limit: Annotated[Seconds, Field(ge=1)] = 4 * 3600

@@ -11,6 +11,7 @@ AgentError                   (terminal.OperatorError: message, hint, code, exit 
 │   └── DriverError          a driver's own process died, hung or sent too much: update the driver
 ├── PausedError              the operator has paused the agent, or it is quiet hours: later
 ├── TableLostError           one table cannot be read (rights, dropped, altered): omit it, say so, go on
+│   └── TableBusyError       others need it now: read it after the others, then omit it
 ├── SourceChangedError       what was read is not one state: read again
 ├── BusyError                another run of the source is under way: wait
 ├── SpoolError               the agent's own folder is full or damaged: make room
@@ -94,6 +95,10 @@ class TableLostError(AgentError):
     def __init__(self, message: str, *, hint: str, reason: str) -> None:
         super().__init__(message, hint=hint)
         self.reason = reason
+
+
+class TableBusyError(TableLostError):
+    """One table cannot be read now, for others need it; later in the same run it may be."""
 
 
 class SourceChangedError(AgentError):

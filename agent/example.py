@@ -51,6 +51,8 @@ throttle:
   max_load: null
   # 本机一直太忙，等多久后放弃开始（返回 2）。 How long to wait for a busy machine before giving up (exit code 2).
   begin_within: 30 min
+  # 读取只占百分之几的时间，其余时间停着，例如 10。 Read for so many percent of the time, such as 10, and pause for the rest.
+  share: null
   # 从来源每秒最多读多少，例如 20 MiB。 At most so much a second from the source, such as 20 MiB.
   read_rate: null
   # 在线路上每秒最多发多少，例如 2 MiB。 At most so much a second on the line, such as 2 MiB.
@@ -146,8 +148,8 @@ sources:
     large_objects: true
     # 等锁的上限，避免挡住业务的 DDL。 How long to wait for a lock, so that we never stand in the way of DDL.
     lock_timeout: 10 s
-    # 别人等我们正在读的表多久，我们就让开。 How long others may wait for the table that we read before we give way.
-    give_way_after: 15 s
+    # 别人等我们正在读的表多久，我们就让开；0 为一发现就让。 How long others may wait for the table that we read; 0: until we see it.
+    give_way_after: 0 s
     # 一条查询的上限；null 随服务器。 How long one query may run; null: the server's own limit.
     statement_timeout: null
     # 连接的上限。 How long connecting may take.
@@ -207,7 +209,7 @@ sources:
     # Stop all writing for a moment (milliseconds), for two sessions of one state and the exact position; needs RELOAD.
     lock_guard: false
     lock_timeout: 10 s
-    give_way_after: 15 s
+    give_way_after: 0 s
     statement_timeout: null
     connect_timeout: 10 s
     snapshot_age_limit: 4 h

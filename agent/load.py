@@ -30,6 +30,7 @@ class Reason(StrEnum):
     MEMORY = "memory"
     LOAD = "load"
     LATENCY = "latency"
+    SHARE = "share"
     READ_RATE = "read rate"
     SEND_RATE = "send rate"
     QUIET_HOURS = "quiet hours"
@@ -41,7 +42,7 @@ class LoadReport:
 
     `outcome`: how far the snapshot came (`stored`, `spooled`…), or the code of what ended it. `transaction_s`: how long the
     one view of the source was open. `lock_wait_s`: the longest that we waited for a table's lock; `blocked_s`: the longest
-    that others were seen to wait for ours; `gave_way`: tables given up for them. `latency_…`: p95 of a trifling
+    that others were seen to wait for ours; `gave_way`: how often locks were given up for them. `latency_…`: p95 of a trifling
     question. `hurried`: pauses were cut short so that the view would not grow too old.
     """
 

@@ -71,6 +71,7 @@ def parse_quiet_hours(text: str) -> QuietHours:
 class Limits:
     """What a person set. Percentages are of all cores; rates are bytes a second; None: no limit.
 
+    `share`: the percentage of the time in which reading may be at work; it pauses for the rest.
     In quiet hours reading keeps to `quiet_rate`; if that is None, no run begins, and one that is under way keeps to
     the least rate.
     """
@@ -79,6 +80,7 @@ class Limits:
     max_io_wait: float | None = None
     min_free_memory: int | None = None
     max_load: float | None = None
+    share: float | None = None
     read_rate: int | None = None
     send_rate: int | None = None
     quiet_hours: QuietHours | None = None
@@ -227,7 +229,7 @@ class Throttle:
 
     def read(self, size_bytes: int) -> None:
         """Take note of a block that was read; return when the next one may be. Raises: PausedError, what `attend` raises."""
-        around, now = self._around, self._around.clock()
+        around, now, paused_s = self._around, self._around.clock(), self._paused_s()
         worked_s = now - self._resumed_at
         around.check_pause()
         self.read_bytes += size_bytes
@@ -239,6 +241,10 @@ class Throttle:
             pass
         if self.latency.is_high():
             self._pause(Reason.LATENCY, _SLOW * worked_s)
+        if self._limits.share is not None:
+            # What takes longer because others work is paid for with a longer pause.
+            owed_s = worked_s * (100 / self._limits.share - 1)
+            self._pause(Reason.SHARE, owed_s - (self._paused_s() - paused_s))
         self._resumed_at = around.clock()
 
     def send(self, size_bytes: int) -> None:

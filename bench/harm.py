@@ -1,14 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a snapshot does to those who work: pgbench with and without one, throttle off and on, in one run.
+"""What a snapshot does to those who work: pgbench with and without one, by throttle, and how long anybody waits for a lock.
 
-pgbench's own tables at scale 20 (300 MB), four clients that update without a break: the worst that a live system can be.
+pgbench's own tables; four clients that update rows at random without a break (the worst that a live system can be), or, with `--load
+half`, at half of the rate that they reach so, as a system that is not at its end. With `--script tpcb-like` each transaction also
+updates one of a few rows, as tables of serial numbers are: those suffer from the age of a snapshot alone, whoever holds it.
+
 Each round measures pgbench alone and then beside a snapshot, and of the second only what fell within the snapshot; ratios are of
-neighbours, the medians of all rounds stand in the table. Meanwhile `pg_locks` and `pg_stat_activity` are looked at five
-times a second: the longest that anybody waited for a lock of ours, and the age of our oldest transaction. Snapshots stay in the
-spool, so that no center works on the same cores. At last somebody ALTERs the largest table in the midst of a snapshot.
+neighbours, the medians of all rounds stand in the table. Meanwhile `pg_locks` and `pg_stat_activity` are looked at five times a
+second: the longest that anybody waited for a lock of ours, and the age of our oldest transaction. Snapshots stay in the spool, so
+that no center works on the same cores. With `--load locks` nobody works; somebody ALTERs and LOCKs the largest table again and
+again in the midst of a throttled snapshot.
+
+`--keep FILE` adds the rounds to a file and makes the table of all that it has, so that a measurement can be made in parts.
 """
 
 import argparse
+import json
 import os
 import shutil
 import statistics
@@ -17,9 +24,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import psycopg2
 
@@ -29,11 +37,35 @@ from tests.servers.postgresql import PostgresServer, find_binary
 
 _LOOK_S = 0.2
 _ALONE_S = 18
+_NONE = "{max_latency: null}"
+_PRIORITIES: Final = ("low", "normal")
 _OURS = "SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0) FROM pg_stat_activity WHERE application_name = 'jinsuo'"
 _WAITING = """
     SELECT coalesce(max(extract(epoch FROM clock_timestamp() - l.waitstart)), 0) FROM pg_locks l
     WHERE NOT l.granted AND EXISTS (SELECT FROM pg_stat_activity a
                                     WHERE a.application_name = 'jinsuo' AND a.pid = ANY(pg_blocking_pids(l.pid)))"""
+THROTTLES: Final = {
+    "off": ("normal", _NONE, "off (`priority: normal`, no probe)"),
+    "default": ("low", "{max_latency: 8}", "by default (low priority, probe)"),
+    "rate": ("low", "{read_rate: 8 MiB, max_latency: 5}", "low priority, `read_rate: 8 MiB`, `max_latency: 5`"),
+    "share50": ("low", "{share: 50}", "low priority, `share: 50`"),
+    "share25": ("low", "{share: 25}", "low priority, `share: 25`"),
+    "share10": ("low", "{share: 10}", "low priority, `share: 10`"),
+    "share5": ("low", "{share: 5}", "low priority, `share: 5`"),
+    "held": ("", "", "nothing is read: a snapshot is held for 60 s"),
+}
+"""By name: priority, throttle, and what the table says. `held` tells what the age of a snapshot costs by itself."""
+
+_HELD_S: Final = 60
+
+
+@dataclass(frozen=True)
+class Load:
+    """What pgbench does: its script, clients, and transactions a second together; None: without a break."""
+
+    script: str
+    clients: int
+    rate: int | None = None
 
 
 @dataclass(frozen=True)
@@ -59,50 +91,69 @@ class Round:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="script/bench harm", description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--scale", type=int, default=20)
+    parser.add_argument("--scale", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--clients", type=int, default=4)
-    parser.add_argument("--rate", default="8 MiB", help="read_rate of the throttled snapshots")
+    parser.add_argument("--load", choices=("full", "half", "locks"), default="full")
+    parser.add_argument("--script", choices=("simple-update", "tpcb-like"), default="simple-update")
+    parser.add_argument("--throttles", default=",".join(THROTTLES), help=f"some of {', '.join(THROTTLES)}")
+    parser.add_argument("--keep", type=Path, help="add to the rounds of this file")
     options = parser.parse_args()
     server = PostgresServer.create()
     root = Path(tempfile.mkdtemp(prefix="jinsuo-harm-"))
     try:
         print(f"machine: {machine()}", flush=True)
         pgbench(server, "-i", "-q", "-s", str(options.scale))
-        agents = {
-            "off": ("normal", "{max_latency: null}"),
-            "by default: low priority, latency": ("low", "{max_latency: 8}"),
-            f"on: low priority, {options.rate}/s, latency": ("low", f"{{read_rate: {options.rate}, max_latency: 5}}"),
-        }
         with CenterProcess(root / "center") as center:
-            folders = {
-                name: make_agent(server, center, root / f"agent{i}", *a) for i, (name, a) in enumerate(agents.items())
-            }
-            rounds: dict[str, list[Round]] = {name: [] for name in folders}
+            folder = make_agent(server, center, root / "agent")
+            if options.load == "locks":
+                measure_locks(server, folder)
+                return
+            work = Load(options.script, options.clients)
+            if options.load == "half":
+                work = replace(work, rate=find_half(server, root, work))
+            load = f"{options.script}, {options.load} load"
             for _ in range(options.rounds):
-                for name, folder in folders.items():
-                    rounds[name].append(one_round(server, folder, root, options.clients))
-                    print(f"{name}: {rounds[name][-1]}", flush=True)
-            alter_s = alter_amid_snapshot(server, list(folders.values())[-1])
-        print_table(rounds)
-        print(
-            f"\nAn ALTER of the largest table in the midst of a throttled snapshot waited {alter_s:.1f} s (give_way_after 15 s)."
-        )
+                for name in options.throttles.split(","):
+                    act = hold(server) if name == "held" else take(folder, *THROTTLES[name][:2])
+                    done = one_round(server, act, root, work)
+                    print(f"{name}: {done}", flush=True)
+                    keep(options.keep or root / "rounds", load, name, done)
+            print_table(read_rounds(options.keep or root / "rounds", load), load)
     finally:
         server.stop()
         shutil.rmtree(root)
 
 
-def print_table(rounds: dict[str, list[Round]]) -> None:
+def keep(path: Path, load: str, name: str, done: Round) -> None:
+    """Add a round to a file."""
+    with path.open("a") as file:
+        file.write(json.dumps({"load": load, "throttle": name, "round": asdict(done)}) + "\n")
+
+
+def read_rounds(path: Path, load: str) -> dict[str, list[Round]]:
+    """Give the rounds of a file that were measured under `load`, by throttle."""
+    rounds: dict[str, list[Round]] = {}
+    for line in path.read_text().splitlines():
+        kept = json.loads(line)
+        if kept["load"] == load:
+            values = kept["round"]
+            works = {key: Work(**values[key]) for key in ("alone", "beside")}
+            rounds.setdefault(kept["throttle"], []).append(Round(**{**values, **works}))
+    return {name: rounds[name] for name in THROTTLES if name in rounds}
+
+
+def print_table(rounds: dict[str, list[Round]], load: str) -> None:
     """Print medians of all rounds; ratios against pgbench alone."""
 
     def median(of: Callable[[Round], float], measured: list[Round]) -> float:
         return statistics.median(of(each) for each in measured)
 
     table(
-        "pgbench beside a snapshot (× what it does alone)",
+        f"pgbench ({load}) beside a snapshot (× what it does alone)",
         (
             "throttle",
+            "rounds",
             "throughput ×",
             "median ×",
             "p99 ×",
@@ -113,7 +164,8 @@ def print_table(rounds: dict[str, list[Round]]) -> None:
         ),
         [
             (
-                name,
+                THROTTLES[name][2],
+                len(measured),
                 median(lambda r: r.beside.tps / r.alone.tps, measured),
                 median(lambda r: r.beside.median_ms / r.alone.median_ms, measured),
                 median(lambda r: r.beside.p99_ms / r.alone.p99_ms, measured),
@@ -127,32 +179,63 @@ def print_table(rounds: dict[str, list[Round]]) -> None:
     )
 
 
-def one_round(server: PostgresServer, folder: Path, root: Path, clients: int) -> Round:
-    """Measure pgbench alone, then beside a snapshot from its begin to its end."""
-    with PgbenchBeside(server, root, clients):
+def take(folder: Path, priority: str, throttle: str) -> Callable[[], object]:
+    """Give the act of taking a snapshot at this pace."""
+    set_throttle(folder, priority, throttle)
+    return partial(measure, [str(BIN / "jinsuo-agent"), "-C", str(folder), "snapshot", "his", "--no-send"])
+
+
+def hold(server: PostgresServer) -> Callable[[], object]:
+    """Give the act of holding a snapshot of the database, and reading nothing."""
+
+    def act() -> None:
+        connection = psycopg2.connect(server.dsn, application_name="jinsuo")
+        with connection.cursor() as cursor:
+            cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+            cursor.execute("SELECT pg_export_snapshot()")
+            time.sleep(_HELD_S)
+        connection.close()
+
+    return act
+
+
+def one_round(server: PostgresServer, act: Callable[[], object], root: Path, load: Load) -> Round:
+    """Measure pgbench alone, then beside `act` from its begin to its end."""
+    with PgbenchBeside(server, root, load):
         time.sleep(2)
         began = time.time()
         time.sleep(_ALONE_S)
         ended = time.time()
     alone = read_log(root, began, ended)
-    with PgbenchBeside(server, root, clients), Watching(server) as watching:
+    with PgbenchBeside(server, root, load), Watching(server) as watching:
         time.sleep(2)
         began = time.time()
-        measure([str(BIN / "jinsuo-agent"), "-C", str(folder), "snapshot", "his", "--no-send"])
+        act()
         ended = time.time()
     return Round(alone, read_log(root, began, ended), ended - began, watching.oldest_s, watching.waited_s)
+
+
+def find_half(server: PostgresServer, root: Path, load: Load) -> int:
+    """Give half of the transactions a second that the clients reach without a break."""
+    with PgbenchBeside(server, root, load):
+        time.sleep(2)
+        began = time.time()
+        time.sleep(10)
+        ended = time.time()
+    return max(1, round(read_log(root, began, ended).tps / 2))
 
 
 class PgbenchBeside:
     """pgbench in slices of some seconds until the context ends: it writes its log only when it ends by itself."""
 
-    def __init__(self, server: PostgresServer, root: Path, clients: int) -> None:
-        self._arguments = (server, root, clients, 5)
+    def __init__(self, server: PostgresServer, root: Path, load: Load) -> None:
+        self._root = root
+        self._run_once = partial(run_pgbench, server, root, load, 5)
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
     def __enter__(self) -> "PgbenchBeside":
-        clear_log(self._arguments[1])
+        clear_log(self._root)
         self._thread.start()
         return self
 
@@ -162,7 +245,7 @@ class PgbenchBeside:
 
     def _run(self) -> None:
         while not self._is_over.is_set():
-            run_pgbench(*self._arguments)
+            self._run_once()
 
 
 class Watching:
@@ -193,37 +276,90 @@ class Watching:
         connection.close()
 
 
-def alter_amid_snapshot(server: PostgresServer, folder: Path) -> float:
-    """ALTER the largest table while it is read; give the seconds that this waited."""
-    process = subprocess.Popen(
-        [str(BIN / "jinsuo-agent"), "-C", str(folder), "snapshot", "his", "--no-send"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    copying = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'jinsuo' AND query LIKE 'COPY%accounts%'"
+def measure_locks(server: PostgresServer, folder: Path) -> None:
+    """ALTER and LOCK the largest table in the midst of throttled snapshots, and print how long that waited."""
+    alone = [_time_lock(server, "LOCK TABLE pgbench_accounts") for _ in range(30)]
+    altered: list[float] = []
+    locked: list[float] = []
+    set_throttle(folder, "low", "{read_rate: 8 MiB}")
+    for i in range(5):
+        process = subprocess.Popen(
+            [str(BIN / "jinsuo-agent"), "-C", str(folder), "snapshot", "his", "--no-send"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            if _wait_until_copied(server, process):
+                altered.append(_time_lock(server, f"ALTER TABLE pgbench_accounts ADD COLUMN harm{i} int"))
+            for _ in range(6):
+                if not _wait_until_copied(server, process):
+                    break
+                locked.append(_time_lock(server, "LOCK TABLE pgbench_accounts"))
+        finally:
+            process.wait(600)
+    table(
+        "A lock of the largest table, in milliseconds",
+        ("what", "times", "median", "longest"),
+        [
+            (what, len(times), 1000 * statistics.median(times), 1000 * max(times))
+            for what, times in (
+                ("LOCK TABLE, nobody reads", alone),
+                ("LOCK TABLE while it is read", locked),
+                ("ALTER TABLE … ADD COLUMN while it is read", altered),
+            )
+        ],
+    )
+
+
+def _wait_until_copied(server: PostgresServer, process: "subprocess.Popen[bytes]") -> bool:
+    """Wait until the largest table has been read for a moment; False: the snapshot has ended."""
+    copying = (
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'jinsuo' AND query LIKE 'COPY%accounts%'"
+        " AND clock_timestamp() - query_start > '300 ms' AND state = 'active'"
+    )
+    while process.poll() is None:
+        if server.execute(copying)[0][0]:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _time_lock(server: PostgresServer, sql: str) -> float:
+    connection = psycopg2.connect(server.dsn)
     try:
-        while not server.execute(copying)[0][0] and process.poll() is None:
-            time.sleep(0.05)
-        began = time.monotonic()
-        server.execute("ALTER TABLE pgbench_accounts ADD COLUMN harm int")
-        return time.monotonic() - began
+        with connection.cursor() as cursor:
+            began = time.monotonic()
+            cursor.execute(sql)
+            waited = time.monotonic() - began
+        connection.commit()
     finally:
-        process.wait(600)
+        connection.close()
+    return waited
 
 
-def make_agent(server: PostgresServer, center: CenterProcess, folder: Path, priority: str, throttle: str) -> Path:
+def make_agent(server: PostgresServer, center: CenterProcess, folder: Path) -> Path:
     """Make an enrolled agent whose chain has begun, so that no center is asked any more."""
-    center.enroll(f"X{folder.name[-1]}", folder, _source(server, throttle))
-    path = folder / "agent.yaml"
-    path.write_text(path.read_text().replace("  priority: low", f"  priority: {priority}"))
-    path.write_text(path.read_text().replace(throttle, "{max_latency: null}"))
+    center.enroll("X1", folder, _source(server))
+    set_throttle(folder, "normal", _NONE)
     snapshot(folder, "his")
-    path.write_text(path.read_text().replace("throttle: {max_latency: null}", f"throttle: {throttle}"))
     return folder
 
 
-def run_pgbench(server: PostgresServer, root: Path, clients: int, seconds: int) -> None:
+def set_throttle(folder: Path, priority: str, throttle: str) -> None:
+    """Change how the agent in `folder` spares its source."""
+    path = folder / "agent.yaml"
+    lines = path.read_text().splitlines()
+    for i, line in enumerate(lines):
+        if line.strip().startswith("priority: ") and line.strip().removeprefix("priority: ") in _PRIORITIES:
+            lines[i] = f"  priority: {priority}"
+        elif line.startswith("    throttle: {"):
+            lines[i] = f"    throttle: {throttle}"
+    path.write_text("\n".join(lines) + "\n")
+
+
+def run_pgbench(server: PostgresServer, root: Path, load: Load, seconds: int) -> None:
     """Let clients work for so long; the log of each transaction lies in `root`."""
-    pgbench(server, "-n", "-c", str(clients), "-T", str(seconds), "--log", f"--log-prefix={root / 'work'}")
+    words = ["-b", load.script, "-c", str(load.clients), *(["--rate", str(load.rate)] if load.rate else [])]
+    pgbench(server, "-n", *words, "-T", str(seconds), "--log", f"--log-prefix={root / 'work'}")
 
 
 def pgbench(server: PostgresServer, *words: str) -> None:
@@ -264,10 +400,10 @@ def _number(cursor: Any, sql: str) -> float:
     return float(cursor.fetchone()[0])
 
 
-def _source(server: PostgresServer, throttle: str) -> str:
+def _source(server: PostgresServer) -> str:
     return (
         f"  - name: his\n    kind: postgresql\n    host: {server.host}\n    port: {server.port}\n    database: postgres\n"
-        f"    user: {server.user}\n    password: env:JINSUO_BENCH_PASSWORD\n    throttle: {throttle}\n"
+        f"    user: {server.user}\n    password: env:JINSUO_BENCH_PASSWORD\n    throttle: {_NONE}\n"
     )
 
 

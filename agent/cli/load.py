@@ -18,6 +18,7 @@ _REASONS = {
     Reason.MEMORY: Text(zh="内存", en="memory"),
     Reason.LOAD: Text(zh="负载", en="load"),
     Reason.LATENCY: Text(zh="来源变慢", en="slow source"),
+    Reason.SHARE: Text(zh="时间份额", en="share of the time"),
     Reason.READ_RATE: Text(zh="读取速率", en="read rate"),
     Reason.SEND_RATE: Text(zh="发送速率", en="send rate"),
     Reason.QUIET_HOURS: Text(zh="静默时段", en="quiet hours"),

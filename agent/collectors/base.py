@@ -149,7 +149,7 @@ class Strain:
     """What a view has asked of others, as far as it could see.
 
     `lock_wait_s`: the longest that it waited for a table's lock. `blocked_s`: the longest that others were seen to wait
-    for its own. `gave_way`: tables that it gave up for them.
+    for its own. `gave_way`: how often it gave locks up for them.
     """
 
     lock_wait_s: float = 0.0

@@ -167,6 +167,7 @@ def limits_of(settings: SourceThrottle) -> Limits:
         max_io_wait=settings.max_io_wait,
         min_free_memory=settings.min_free_memory,
         max_load=settings.max_load,
+        share=settings.share,
         read_rate=settings.read_rate,
         send_rate=settings.send_rate,
         quiet_hours=parse_quiet_hours(settings.quiet_hours) if settings.quiet_hours else None,

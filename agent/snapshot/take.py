@@ -4,7 +4,8 @@
     1. open a view of the source            5. put @blobs, schemas, documents, manifest
     2. begin packs in the spool             6. make the last pack durable
     3. read every table into its tree,      7. sign the statement
-       or carry over what need not be read
+       or carry over what need not be read;
+       what others need now comes last
     4. close the view, as early as can be
 
 A crash before 7 leaves whole packs, which serve the next run, and no statement. Nothing here knows the line: packs are
@@ -13,6 +14,7 @@ reading come in as arguments. Source: design sections 2 to 5.
 """
 
 import shutil
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.collectors.base import Collector, Document, Omission, Table, View
-from agent.errors import BudgetError, SourceError, TableLostError
+from agent.errors import BudgetError, SourceError, TableBusyError, TableLostError
 from agent.holdings import Holdings
 from agent.journal import SourceKeys
 from agent.snapshot.blobs import BlobMemory, BlobWriter, read_lines
@@ -49,6 +51,8 @@ from evidence.objects.object import MAX_OBJECT_BYTES, ObjectKind
 from evidence.rows.commit import row_key
 
 FILES: Final = "@files"
+_TRIES: Final = 3
+"""How often a table is begun that others want for themselves."""
 _NAMED: Final = 20
 """How many tables a note names."""
 
@@ -151,7 +155,10 @@ def _read_tables(
     reads: list[_Read] = []
     carried: list[Carried] = []
     omitted: list[Omission] = []
-    for table in _in_order(view.tables()):
+    tries: Counter[str] = Counter()
+    waiting = deque(_in_order(view.tables()))
+    while waiting:
+        table = waiting.popleft()
         name = table.schema.name
         found = None if carrying is None else carrying.find(table)
         if carrying is not None and found is not None:
@@ -166,6 +173,11 @@ def _read_tables(
             with blobs.noting() as noted:
                 declared, built = _read_table(view, table, key, sink, blobs, folder, progress, pace)
         except TableLostError as err:
+            tries[name] += 1
+            if isinstance(err, TableBusyError) and tries[name] < _TRIES:
+                # Others need it now; when all else has been read they may have done what they wanted.
+                waiting.append(table)
+                continue
             omitted.append(Omission(name, " ".join(err.reason.split())))
             continue
         reads.append(_Read(built, (began, max(clock(), began))))

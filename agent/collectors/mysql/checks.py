@@ -15,7 +15,8 @@ from agent.collectors.mysql.failures import Error, refuse
 from agent.collectors.mysql.mapping import keeps_other_text
 from agent.collectors.mysql.rights import Rights, read_rights
 from agent.collectors.mysql.settings import MysqlSettings
-from agent.collectors.mysql.tables import OfferedTable, check_names, offer_table
+from agent.collectors.mysql.tables import OfferedTable, offer_table
+from agent.collectors.naming import check_names
 from agent.errors import AgentError
 from terminal.language import Text
 
@@ -70,7 +71,7 @@ def _examine(session: Session, settings: MysqlSettings, subject: str) -> Iterato
     outcomes = [offer_table(source, settings) for source in sources]
     offered = [o for o in outcomes if isinstance(o, OfferedTable)]
     omitted = [o for o in outcomes if isinstance(o, Omission)]
-    omitted += check_names(settings, offered, {source.full_name for source in sources})
+    omitted += check_names(settings, [o.schema.name for o in offered], {source.full_name for source in sources})
     yield from _judge_tables(offered, omitted, subject)
     yield from _judge_engines(offered, subject)
     yield from _judge_texts(offered, subject)

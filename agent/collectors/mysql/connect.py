@@ -4,7 +4,7 @@
 The driver converts nothing (`conv={}`) and the server converts no text (`character_set_results = NULL`): a text comes
 in the bytes of its column, and `mapping` asks for UTF-8 where a column keeps something else. Each session is harmless
 by itself: it cannot write, waits a bounded time for locks, the server ends it if we fall silent, and it never lets a
-server fetch files from here (`local_infile`). Not thread-safe.
+server fetch files from here (`local_infile`). One thread uses a session, and another may stop it.
 Source: formats.md, "Pinned"; MySQL manual 5.1.8, MariaDB server system variables.
 """
 
@@ -12,6 +12,7 @@ import contextlib
 import os
 import socket
 import struct
+import threading
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Final, TypeAlias
@@ -21,7 +22,7 @@ from MySQLdb import _mysql
 
 from agent.collectors.mysql.failures import Error, refuse, refuse_connection
 from agent.collectors.mysql.settings import MysqlSettings
-from agent.errors import SourceChangedError, SourceError
+from agent.errors import AgentError, SourceChangedError, SourceError
 from terminal.language import Text
 
 Row: TypeAlias = "tuple[bytes | None, ...]"
@@ -58,6 +59,9 @@ class Session:
     def __init__(self, settings: MysqlSettings) -> None:
         """Connect and pin everything. Raises: LoginError, SourceDownError, SourceError."""
         self._settings = settings
+        self._lock = threading.RLock()
+        self._stream: Stream | None = None
+        self._why: AgentError | None = None
         try:
             self._connection = _connect(settings)
         except MySQLdb.Error as err:
@@ -73,19 +77,53 @@ class Session:
             raise refuse(Error.of(err), settings.address) from err
 
     def query(self, sql: str) -> list[Row]:
-        """Run a query; give its rows. Raises: MySQLdb.Error."""
-        self._connection.query(sql.encode())
-        result = self._connection.store_result()
-        return [] if result is None else list(result.fetch_row(maxrows=0))
+        """Run a query; give its rows. Raises: MySQLdb.Error, why the session was stopped."""
+        with self._lock:
+            self.check()
+            return self._query(sql)
 
     def execute(self, sql: str) -> None:
         """Run a command that gives no rows. Raises: MySQLdb.Error."""
         self.query(sql)
 
     def stream(self, sql: str) -> "Stream":
-        """Run a query whose rows are taken as they come. Raises: MySQLdb.Error."""
-        self._connection.query(sql.encode())
-        return Stream(self._connection.use_result())
+        """Run a query whose rows are taken as they come. Raises: MySQLdb.Error, why the session was stopped."""
+        with self._lock:
+            self.check()
+            self._connection.query(sql.encode())
+            self._stream = Stream(self._connection.use_result(), self)
+            return self._stream
+
+    def taking(self) -> threading.RLock:
+        """Give the lock under which the driver is used."""
+        return self._lock
+
+    def check(self) -> None:
+        """Raises: why the session was stopped."""
+        if self._why is not None:
+            raise self._why
+
+    def stop(self, why: AgentError, last: str) -> None:
+        """From another thread, when the server was told to kill the query: run `last`, then nothing but `why` is to be had.
+
+        Raises: MySQLdb.Error.
+        """
+        with self._lock:
+            self._why = why
+            if self._stream is not None:
+                self._stream.drop()
+            self.settle()
+            self._query(last)
+
+    def use_again(self) -> None:
+        """Begin anew with a session that was stopped."""
+        with self._lock:
+            self._why = None
+
+    def settle(self) -> None:
+        """Let a KILL that came after the query's end hit this instead of the next query."""
+        with contextlib.suppress(MySQLdb.Error):
+            self._query("SELECT 1")
 
     def close(self) -> None:
         """End the session; a transaction of it is rolled back by the server."""
@@ -107,6 +145,11 @@ class Session:
                     socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
                 )
                 line.shutdown(socket.SHUT_RD)
+
+    def _query(self, sql: str) -> list[Row]:
+        self._connection.query(sql.encode())
+        result = self._connection.store_result()
+        return [] if result is None else list(result.fetch_row(maxrows=0))
 
     def __enter__(self) -> "Session":
         return self
@@ -171,17 +214,38 @@ class Session:
 class Stream:
     """The rows of one query, as they come. End it by taking all, or by `drain`."""
 
-    def __init__(self, result: Any) -> None:
+    def __init__(self, result: Any, session: Session) -> None:
         self._result = result
+        self._session = session
         self.is_open = True
 
     def take(self, most: int) -> Sequence[Row]:
-        """Give the next rows, at most so many; none at the end. Raises: MySQLdb.Error, SourceChangedError."""
-        if not self.is_open:
-            raise SourceChangedError(
-                "a reading was ended before all of its rows were taken",
-                hint="read one table at a time, in an open view",
-            )
+        """Give the next rows, at most so many; none at the end.
+
+        Raises: MySQLdb.Error, SourceChangedError, why the session was stopped.
+        """
+        with self._session.taking():
+            self._session.check()
+            if not self.is_open:
+                raise SourceChangedError(
+                    "a reading was ended before all of its rows were taken",
+                    hint="read one table at a time, in an open view",
+                )
+            return self._take(most)
+
+    def drain(self) -> None:
+        """Take what is left and drop it; the query's own errors do not matter any more."""
+        with self._session.taking():
+            self.drop()
+
+    def drop(self) -> None:
+        """Do what `drain` does, under the session's lock."""
+        with contextlib.suppress(MySQLdb.Error):
+            while self.is_open and self._take(_DRAINED):
+                pass
+        self._end()
+
+    def _take(self, most: int) -> Sequence[Row]:
         try:
             rows: Sequence[Row] = self._result.fetch_row(maxrows=most)
         except MySQLdb.Error:
@@ -190,13 +254,6 @@ class Stream:
         if not rows:
             self._end()
         return rows
-
-    def drain(self) -> None:
-        """Take what is left and drop it; the query's own errors do not matter any more."""
-        with contextlib.suppress(MySQLdb.Error):
-            while self.is_open and self.take(_DRAINED):
-                pass
-        self._end()
 
     def _end(self) -> None:
         self.is_open = False

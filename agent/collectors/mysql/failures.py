@@ -8,7 +8,15 @@ SourceDownError. Source: MySQL error reference; MariaDB error codes.
 from dataclasses import dataclass
 from typing import Final
 
-from agent.errors import AgentError, LoginError, SourceChangedError, SourceDownError, SourceError, TableLostError
+from agent.errors import (
+    AgentError,
+    LoginError,
+    SourceChangedError,
+    SourceDownError,
+    SourceError,
+    TableBusyError,
+    TableLostError,
+)
 from terminal.language import Text
 
 _LOGIN: Final = frozenset({1045, 1130, 1251, 1275, 1396, 1524, 1698, 1820, 1862, 2049, 2054, 2059, 2061, 3118, 4151})
@@ -180,4 +188,13 @@ def lose_because(table: str, reason: str, detail: str = "") -> TableLostError:
     full = f"{reason} ({detail})" if detail else reason
     return TableLostError(
         f"table {table} cannot be read: {full}", hint="run `jinsuo-agent check` and `jinsuo-agent grants`", reason=full
+    )
+
+
+def busy_because(table: str, reason: str) -> TableBusyError:
+    """Give the error that leaves `table` for later because of `reason`."""
+    return TableBusyError(
+        f"table {table} cannot be read now: {reason}",
+        hint="run the snapshot at an hour when nobody alters or locks the table",
+        reason=reason,
     )

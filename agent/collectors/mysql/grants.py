@@ -18,7 +18,7 @@ def write_grants(settings: MysqlSettings) -> str:
         )
     return f"""\
 -- Run as an administrator. Put the agent's address in place of 192.0.2.10, and a password in place of the dots.
-CREATE USER {account} IDENTIFIED BY '...' WITH MAX_USER_CONNECTIONS 5;
+CREATE USER {account} IDENTIFIED BY '...' WITH MAX_USER_CONNECTIONS 8;
 GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON {database}.* TO {account};
 -- To see who waits for a table that is being read, so that reading gives way:
 GRANT PROCESS ON *.* TO {account};

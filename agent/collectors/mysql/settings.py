@@ -15,7 +15,7 @@ class MysqlSettings:
     `include` and `exclude` are patterns (`*`, `?`, `[…]`) on `database.table` as design section 2 spells names; nothing
     included means all. `as_names` gives a table (by that name) the logical name it has in the evidence, spelled so too.
     `lock_timeout_s` bounds how long we queue for a table that others hold, and with it how long others queue behind
-    us; `give_way_after_s` how long others may wait for the table that we are reading. `statement_timeout_s` None leaves
+    us; `give_way_after_s` how long others may wait for the table that we are reading, 0: until it is seen. `statement_timeout_s` None leaves
     the server's own limit. `snapshot_age_limit_s` bounds how long the server keeps old versions of rows for us.
     `lock_guard`: stop all writing for a moment, so that two sessions see the same state (see `snapshot`).
     """
@@ -32,7 +32,7 @@ class MysqlSettings:
     as_names: Mapping[str, str] = field(default_factory=dict)
     lock_guard: bool = False
     lock_timeout_s: float = 10.0
-    give_way_after_s: float = 15.0
+    give_way_after_s: float = 0.0
     statement_timeout_s: float | None = None
     snapshot_age_limit_s: float = 4 * 3600.0
     connect_timeout_s: float = 10.0

@@ -4,8 +4,9 @@
 MySQL cannot hand a snapshot from session to session: whoever began the transaction reads. So there are
 
     reader    began the transaction: all tables are read here, one after another
-    watcher   in no transaction: reads the dictionary, looks who waits, ends what the reader is doing
+    watcher   in no transaction: reads the dictionary, ends what the reader is doing
     aside     (lock guard only) began its transaction at the same state: fetches slices while the reader streams
+    lookout   in no transaction: sees who waits for what the others have locked, and stops them
 
 A savepoint around each table gives its lock back at once, as mysqldump does; but not on MariaDB with a binary log, unless
 the account may switch that off for its session: there `keeps_locks` is true, and whoever watches must end the snapshot
@@ -26,9 +27,11 @@ from agent.collectors.mysql.catalog import Server
 from agent.collectors.mysql.connect import Session, Stream, literal, text_of
 from agent.collectors.mysql.failures import Error
 from agent.collectors.mysql.settings import MysqlSettings
-from agent.errors import SourceDownError, SourceError
+from agent.errors import AgentError, SourceDownError, SourceError
 
 _BEGIN: Final = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"
+_SAVEPOINT: Final = "SAVEPOINT jinsuo"
+_BACK: Final = "ROLLBACK TO SAVEPOINT jinsuo"
 _GUARD_WAIT_S: Final = 1
 _FILE: Final = re.compile(r"[!-~]+")
 _OWN: Final = frozenset({"system user", "event_scheduler"})
@@ -50,6 +53,8 @@ class Snapshot:
         self.position = "-"
         self.notes: tuple[str, ...] = ()
         self.aside: Session | None = None
+        self._given_up: AgentError | None = None
+        self._let_go: AgentError | None = None
         self.reader = Session(settings)
         self.keeps_locks = server.is_mariadb and server.has_binlog and self.reader.logs
         self._stream: Stream | None = None
@@ -67,18 +72,40 @@ class Snapshot:
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
         """Read one table; afterwards nothing of it is locked. Raises: MySQLdb.Error."""
-        sessions = [session for session in (self.reader, self.aside) if session is not None]
         self.end()
-        for session in sessions:
-            session.execute("SAVEPOINT jinsuo")
+        if self._given_up is not None:
+            raise self._given_up
+        self._let_go = None
+        for session in self._sessions:
+            session.use_again()
+            session.execute(_SAVEPOINT)
         try:
             yield
         finally:
             self.end()
-            # A session that broke has no lock left; what broke it is on its way to the caller.
-            with contextlib.suppress(MySQLdb.Error):
-                for session in sessions:
-                    session.execute("ROLLBACK TO SAVEPOINT jinsuo")
+            # A session that broke or was stopped has no lock left; what did it is on its way to the caller.
+            with contextlib.suppress(MySQLdb.Error, AgentError):
+                for session in self._sessions:
+                    session.execute(_BACK)
+
+    def let_go(self, by: Session, why: AgentError) -> None:
+        """Free the table that is being read, from another thread: its reader gets `why`. Raises: MySQLdb.Error."""
+        self._let_go = why
+        for session in self._sessions:
+            by.execute(f"KILL QUERY {session.id}")
+            session.stop(why, _BACK)
+
+    def give_up(self, by: Session, why: AgentError) -> None:
+        """End the snapshot, from another thread: whoever reads in it gets `why`. Raises: MySQLdb.Error."""
+        self._given_up = why
+        for session in self._sessions:
+            by.execute(f"KILL {session.id}")
+
+    def check(self) -> None:
+        """Raises: why the snapshot was given up, or the table that is being read let go of."""
+        why = self._given_up or self._let_go
+        if why is not None:
+            raise why
 
     def stream(self, sql: str) -> Stream:
         """Run a query on the reader whose rows are taken as they come; only one at a time. Raises: MySQLdb.Error."""
@@ -97,7 +124,7 @@ class Snapshot:
             # Nobody can tell the server: the line itself is cut, and the snapshot is gone.
             self.reader.cut()
         stream.drain()
-        self._settle()
+        self.reader.settle()
 
     def close(self) -> None:
         """Give the snapshot back."""
@@ -106,10 +133,14 @@ class Snapshot:
             if session is not None:
                 session.close()
 
-    def _settle(self) -> None:
-        """Let a KILL that came after the query's end hit this instead of the next query."""
-        with contextlib.suppress(MySQLdb.Error):
-            self.reader.query("SELECT 1")
+    @property
+    def ids(self) -> frozenset[int]:
+        """Give what the server calls the sessions."""
+        return frozenset(session.id for session in (*self._sessions, self._watcher))
+
+    @property
+    def _sessions(self) -> list[Session]:
+        return [session for session in (self.reader, self.aside) if session is not None]
 
     def _begin_guarded(self, aside: Session) -> None:
         self._refuse_if_busy()

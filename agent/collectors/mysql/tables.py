@@ -16,9 +16,6 @@ from agent.collectors.mysql.connect import Session
 from agent.collectors.mysql.failures import lose_because
 from agent.collectors.mysql.mapping import Reading, is_padded, is_spatial, keeps_other_text, locates, orders, read_as
 from agent.collectors.mysql.settings import MysqlSettings
-from agent.errors import SourceError
-from evidence.errors import FormatError
-from evidence.rows.names import parse_name
 from evidence.rows.schema import MAX_COLUMNS, Column, Schema
 from evidence.rows.values import UNORDERED_KINDS
 
@@ -93,24 +90,6 @@ def offer_table(source: SourceTable, settings: MysqlSettings) -> OfferedTable | 
         (index for index in locators if index.is_whole and all(locates(by_name[n]) for n in index.columns)), None
     )
     return OfferedTable(source, schema, readings, is_ordered, locator)
-
-
-def check_names(settings: MysqlSettings, offered: Sequence[OfferedTable], known: set[str]) -> list[Omission]:
-    """Refuse two tables of one name; give what the settings name but the database has not. Raises: SourceError."""
-    names = [t.schema.name for t in offered]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise SourceError(f"two tables would have the name {twice[0]!r}", hint="change `as:` so that names differ")
-    for logical in settings.as_names.values():
-        try:
-            parse_name(logical)
-        except FormatError as err:
-            raise SourceError(
-                f"`as: {logical}` is no name of a table: {err}",
-                hint="join identifiers by `.`; inside them write `\\\\` and `\\.`, and `\\@` for a leading @",
-            ) from err
-    wanted = {p for p in settings.include if not set("*?[") & set(p)} | set(settings.as_names)
-    return [Omission(name, "named in the settings, but not in the database") for name in sorted(wanted - known)]
 
 
 def check_still(reader: Session, watcher: Session, offered: OfferedTable) -> None:

@@ -6,9 +6,9 @@
     4. each table: lock it, compare it with the catalog once more, read it, give the lock back
 
 Tables of engines without transactions (MyISAM, Aria, MEMORY, CSV …) do not belong to the snapshot: if one is offered,
-the view is of class `per-table`, and the notes name them. Between batches the view looks at the clock (the server keeps
-old versions of rows for us) and whether somebody waits for our lock: then it gives way, for behind him all others
-queue. Source: lessons.md, "Dangers to the live database"; decisions 0030, 0031.
+the view is of class `per-table`, and the notes name them. Between batches the view looks at the clock, for the server
+keeps old versions of rows for us; a thread looks whether somebody waits for our lock, and gives way, for behind him all
+others queue. Source: lessons.md, "Dangers to the live database"; decisions 0030, 0031, 0080.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,19 +17,22 @@ from typing import Final
 
 import MySQLdb
 
-from agent.collectors.base import BlobSink, Document, Omission, Omissions, Table, TableSize
+from agent.collectors.base import BlobSink, Document, Omission, Omissions, Strain, Table, TableSize
 from agent.collectors.mysql.catalog import SourceTable, read_server, read_tables
 from agent.collectors.mysql.connect import Session
 from agent.collectors.mysql.ddl import write_ddl
 from agent.collectors.mysql.failures import Error, lose, refuse
-from agent.collectors.mysql.limits import Budget, Patience
+from agent.collectors.mysql.limits import Budget
+from agent.collectors.mysql.lookout import Lookout
 from agent.collectors.mysql.mapping import keeps_other_text, may_be_long
 from agent.collectors.mysql.reading import WHOLE_CELL_BYTES, TableReading
 from agent.collectors.mysql.rights import read_rights
 from agent.collectors.mysql.sequences import SEQUENCES, list_sequences, read_sequences
 from agent.collectors.mysql.settings import MysqlSettings
 from agent.collectors.mysql.snapshot import Snapshot
-from agent.collectors.mysql.tables import OfferedTable, check_names, check_still, offer_table
+from agent.collectors.mysql.tables import OfferedTable, check_still, offer_table
+from agent.collectors.naming import check_names
+from agent.errors import SourceChangedError
 from evidence.manifest.statement import Consistency
 from evidence.rows.names import encode_name
 from evidence.rows.schema import RAW_TEXT_NOTE
@@ -43,6 +46,7 @@ class MysqlView:
     """One state of a database. Not thread-safe; `close` it."""
 
     consistency: Consistency = Consistency.CONSISTENT
+    blocks_writers: bool = False
 
     def __init__(self, settings: MysqlSettings, clock: Callable[[], float]) -> None:
         """Take the snapshot and read the catalog. Raises: SourceError and its kin."""
@@ -53,7 +57,8 @@ class MysqlView:
         self._sequence_lines: bytes | None = None
         self._snapshot: Snapshot | None = None
         self._watcher = Session(settings)
-        self._patience = Patience(self._watcher, clock, settings.give_way_after_s)
+        self._reading = ""
+        self._lookout = Lookout(settings, clock)
         try:
             self._begin(self._watcher)
         except MySQLdb.Error as err:
@@ -68,6 +73,7 @@ class MysqlView:
         self._is_whole = read_rights(watcher, self._server).may("SELECT", self._server.database)
         sources, altered = self._take_snapshot(watcher)
         assert self._snapshot is not None
+        self._lookout.start(self._snapshot)
         self.position = self._snapshot.position
         self._offered = self._offer(sources, altered)
         self._untransactional = [o.schema.name for o in self._offered.values() if not o.source.is_transactional]
@@ -114,15 +120,29 @@ class MysqlView:
 
     def read(self, table: Table, blobs: BlobSink) -> Iterator[bytes]:
         """Yield blocks of lines. Raises: TableLostError, SourceDownError, BudgetError, SourceChangedError."""
-        name = table.schema.name
+        name = self._reading = table.schema.name
         self._budget.check(name)
         try:
             if name == SEQUENCES.name:
                 yield self._read_sequences()
             else:
                 yield from self._read_table(self._offered[name], blobs)
-        except MySQLdb.Error as err:
+        except (MySQLdb.Error, SourceChangedError) as err:
+            assert self._snapshot is not None
+            # A query that was killed for others says only that.
+            self._snapshot.check()
+            if isinstance(err, SourceChangedError):
+                raise
             raise lose(Error.of(err), self._settings.address, name) from err
+
+    def attend(self) -> None:
+        """Look at the snapshot's age, and that somebody looks out for those who wait. Raises: as `read`."""
+        self._budget.check(self._reading)
+        self._lookout.check()
+
+    def strain(self) -> Strain:
+        """Give what waiting this view has caused."""
+        return self._lookout.strain
 
     def documents(self) -> Sequence[Document]:
         """Give `ddl.sql`."""
@@ -165,6 +185,7 @@ class MysqlView:
 
     def close(self) -> None:
         """End all sessions."""
+        self._lookout.close()
         if self._snapshot is not None:
             self._snapshot.close()
         self._watcher.close()
@@ -179,7 +200,9 @@ class MysqlView:
                 self._omissions.add(outcome.name, outcome.reason)
             else:
                 offered.append(outcome)
-        for omission in check_names(self._settings, offered, {source.full_name for source in sources}):
+        for omission in check_names(
+            self._settings, [o.schema.name for o in offered], {source.full_name for source in sources}
+        ):
             self._omissions.add(omission.name, omission.reason)
         return {o.schema.name: o for o in offered}
 
@@ -202,21 +225,21 @@ class MysqlView:
 
         def watch() -> None:
             self._budget.check(name)
-            self._patience.check(name, own, keeps_locks=snapshot.keeps_locks)
+            self._lookout.check()
 
         watch()
         with snapshot.reading():
-            self._patience.hold(own)
             try:
                 check_still(snapshot.reader, self._watcher, offered)
+                is_dear = not offered.source.is_transactional
+                self._lookout.hold(name, own, is_dear=is_dear, is_kept=snapshot.keeps_locks)
                 reading = TableReading(offered, snapshot, self._server, blobs, watch)
                 for block in reading.blocks():
                     if reading.raw_columns:
                         self._raw_columns.setdefault(name, set()).update(reading.raw_columns)
                     yield block
             finally:
-                if not snapshot.keeps_locks:
-                    self._patience.release(own)
+                self._lookout.release()
 
     def _noted(self, table: Table) -> Table:
         raw = self._raw_columns.get(table.schema.name)

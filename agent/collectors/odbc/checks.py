@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from typing import Final
 
 from agent.collectors.base import Finding, Omission, Severity
+from agent.collectors.naming import check_names
 from agent.collectors.odbc.catalog import read_tables
 from agent.collectors.odbc.dialect import Dialect, fill
 from agent.collectors.odbc.failures import refuse
 from agent.collectors.odbc.process import StatementError
 from agent.collectors.odbc.session import Session
 from agent.collectors.odbc.settings import OdbcSettings
-from agent.collectors.odbc.tables import OfferedTable, check_names, offer_table
+from agent.collectors.odbc.tables import OfferedTable, offer_table
 from agent.collectors.odbc.view import meet_requirements
 from agent.errors import AgentError
 from evidence.manifest.statement import Consistency
@@ -71,7 +72,7 @@ def _examine(session: Session, settings: OdbcSettings, dialect: Dialect, subject
     outcomes = [offer_table(source, settings, dialect) for source in sources]
     offered = [o for o in outcomes if isinstance(o, OfferedTable)]
     omitted = [o for o in outcomes if isinstance(o, Omission)]
-    omitted += check_names(settings, offered, {source.full_name for source in sources})
+    omitted += check_names(settings, [o.schema.name for o in offered], {source.full_name for source in sources})
     yield from _judge_tables(offered, omitted, settings, subject)
 
 

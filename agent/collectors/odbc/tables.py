@@ -13,10 +13,7 @@ from agent.collectors.odbc.catalog import SourceColumn, SourceTable
 from agent.collectors.odbc.cells import Convert, converter
 from agent.collectors.odbc.dialect import Cast, Dialect, Form, fill
 from agent.collectors.odbc.settings import OdbcSettings
-from agent.errors import SourceError
-from evidence.errors import FormatError
 from evidence.rows.line import MAX_CELL_BYTES
-from evidence.rows.names import parse_name
 from evidence.rows.schema import MAX_COLUMNS, Column, Schema
 from evidence.rows.values import UNORDERED_KINDS, Kind
 
@@ -131,24 +128,6 @@ def offer_table(source: SourceTable, settings: OdbcSettings, dialect: Dialect) -
     kinds = {c.source.name: c.cast.kind for c in columns}
     orders = bool(schema.key) and all(kinds[name] is Kind.INT for name in schema.key)
     return OfferedTable(source, schema, columns, orders, _find_locator(source, columns, dialect), dialect)
-
-
-def check_names(settings: OdbcSettings, offered: Sequence[OfferedTable], known: set[str]) -> list[Omission]:
-    """Refuse two tables of one name; give what the settings name but the database has not. Raises: SourceError."""
-    names = [t.schema.name for t in offered]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise SourceError(f"two tables would have the name {twice[0]!r}", hint="change `as:` so that names differ")
-    for logical in settings.as_names.values():
-        try:
-            parse_name(logical)
-        except FormatError as err:
-            raise SourceError(
-                f"`as: {logical}` is no name of a table: {err}",
-                hint="join identifiers by `.`; inside them write `\\\\` and `\\.`, and `\\@` for a leading @",
-            ) from err
-    wanted = {p for p in settings.include if not set("*?[") & set(p)} | set(settings.as_names)
-    return [Omission(name, "named in the settings, but not in the database") for name in sorted(wanted - known)]
 
 
 def _make_schema(source: SourceTable, logical: str, columns: Sequence[ReadColumn]) -> Schema:

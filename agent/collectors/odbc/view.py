@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Final
 
 from agent.collectors.base import BlobSink, Document, Omission, Omissions, Table
+from agent.collectors.naming import check_names
 from agent.collectors.odbc.catalog import SourceTable, read_tables
 from agent.collectors.odbc.dialect import Dialect
 from agent.collectors.odbc.failures import is_down, lose, lose_because, refuse
@@ -23,7 +24,7 @@ from agent.collectors.odbc.process import StatementError
 from agent.collectors.odbc.reading import WHOLE_ROW, TableReading
 from agent.collectors.odbc.session import Session
 from agent.collectors.odbc.settings import OdbcSettings
-from agent.collectors.odbc.tables import OfferedTable, check_names, offer_table
+from agent.collectors.odbc.tables import OfferedTable, offer_table
 from agent.errors import DriverError, SourceError
 from evidence.manifest.statement import Consistency
 from evidence.rows.schema import RAW_TEXT_NOTE
@@ -193,7 +194,9 @@ class OdbcView:
                 self._omissions.add(outcome.name, outcome.reason)
             else:
                 offered.append(outcome)
-        for omission in check_names(self._settings, offered, {source.full_name for source in sources}):
+        for omission in check_names(
+            self._settings, [o.schema.name for o in offered], {source.full_name for source in sources}
+        ):
             self._omissions.add(omission.name, omission.reason)
         return {o.schema.name: o for o in offered}
 

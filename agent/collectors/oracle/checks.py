@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from typing import Final
 
 from agent.collectors.base import Finding, Omission, Severity
+from agent.collectors.naming import check_names
 from agent.collectors.oracle.catalog import read_tables
 from agent.collectors.oracle.connect import OracleError, Session
 from agent.collectors.oracle.failures import refuse
 from agent.collectors.oracle.settings import OracleSettings
-from agent.collectors.oracle.tables import OfferedTable, check_names, offer_table
+from agent.collectors.oracle.tables import OfferedTable, offer_table
 from agent.collectors.oracle.view import find_scn
 from agent.errors import AgentError
 from terminal.language import Text
@@ -72,7 +73,7 @@ def _examine(session: Session, settings: OracleSettings, subject: str) -> Iterat
     outcomes = [offer_table(source, settings) for source in sources]
     offered = [o for o in outcomes if isinstance(o, OfferedTable)]
     omitted = [o for o in outcomes if isinstance(o, Omission)]
-    omitted += check_names(settings, offered, {source.full_name for source in sources})
+    omitted += check_names(settings, [o.schema.name for o in offered], {source.full_name for source in sources})
     if not offered:
         yield Finding(Severity.FAIL, subject, Text("没有可读的表", "there is no table that can be read"), _GRANTS)
         return

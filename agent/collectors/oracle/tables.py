@@ -5,16 +5,12 @@ Every query reads `AS OF SCN`. The server orders keys of integers alone; all els
 depends on settings.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent.collectors.base import Omission, Table
 from agent.collectors.oracle.catalog import SourceTable, quote
 from agent.collectors.oracle.mapping import Lob, Reading, read_as
 from agent.collectors.oracle.settings import OracleSettings
-from agent.errors import SourceError
-from evidence.errors import FormatError
-from evidence.rows.names import parse_name
 from evidence.rows.schema import MAX_COLUMNS, Column, Schema
 from evidence.rows.values import UNORDERED_KINDS, Kind
 
@@ -63,21 +59,3 @@ def offer_table(source: SourceTable, settings: OracleSettings) -> OfferedTable |
         tuple(notes),
     )
     return OfferedTable(source, schema, readings, bool(key) and all(kinds[name] is Kind.INT for name in key))
-
-
-def check_names(settings: OracleSettings, offered: Sequence[OfferedTable], known: set[str]) -> list[Omission]:
-    """Refuse two tables of one name; give what the settings name but the database has not. Raises: SourceError."""
-    names = [t.schema.name for t in offered]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise SourceError(f"two tables would have the name {twice[0]!r}", hint="change `as:` so that names differ")
-    for logical in settings.as_names.values():
-        try:
-            parse_name(logical)
-        except FormatError as err:
-            raise SourceError(
-                f"`as: {logical}` is no name of a table: {err}",
-                hint="join identifiers by `.`; inside them write `\\\\` and `\\.`, and `\\@` for a leading @",
-            ) from err
-    wanted = {p for p in settings.include if not set("*?[") & set(p)} | set(settings.as_names)
-    return [Omission(name, "named in the settings, but not in the database") for name in sorted(wanted - known)]

@@ -10,13 +10,14 @@ from dataclasses import replace
 from typing import Final
 
 from agent.collectors.base import BlobSink, Document, Omission, Omissions, Table
+from agent.collectors.naming import check_names
 from agent.collectors.odbc.limits import Budget
 from agent.collectors.oracle.catalog import SourceTable, read_tables
 from agent.collectors.oracle.connect import OracleError, Session
 from agent.collectors.oracle.failures import is_down, lose, refuse
 from agent.collectors.oracle.reading import TableReading
 from agent.collectors.oracle.settings import OracleSettings
-from agent.collectors.oracle.tables import OfferedTable, check_names, offer_table
+from agent.collectors.oracle.tables import OfferedTable, offer_table
 from agent.errors import SourceError
 from evidence.manifest.statement import Consistency
 from evidence.rows.schema import RAW_TEXT_NOTE
@@ -104,7 +105,9 @@ class OracleView:
                 self._omissions.add(outcome.name, outcome.reason)
             else:
                 offered.append(outcome)
-        for omission in check_names(self._settings, offered, {source.full_name for source in sources}):
+        for omission in check_names(
+            self._settings, [o.schema.name for o in offered], {source.full_name for source in sources}
+        ):
             self._omissions.add(omission.name, omission.reason)
         return {o.schema.name: o for o in offered}
 

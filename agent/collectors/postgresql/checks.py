@@ -8,6 +8,7 @@ import psycopg2
 from psycopg2.extensions import connection as Connection
 
 from agent.collectors.base import Finding, Omission, Severity
+from agent.collectors.naming import check_names
 from agent.collectors.postgresql.catalog import Server, quote, read_server, read_tables
 from agent.collectors.postgresql.connect import open_connection, query
 from agent.collectors.postgresql.dangers import judge_filters, judge_load, judge_role, judge_standby, judge_unlogged
@@ -15,7 +16,7 @@ from agent.collectors.postgresql.documents import find_pg_dump
 from agent.collectors.postgresql.extras import find_unreadable_objects, list_sequences
 from agent.collectors.postgresql.failures import refuse
 from agent.collectors.postgresql.settings import PostgresqlSettings
-from agent.collectors.postgresql.tables import FILTERED, OfferedTable, check_names, offer_table
+from agent.collectors.postgresql.tables import FILTERED, OfferedTable, offer_table
 from agent.errors import AgentError
 from terminal.language import Text
 
@@ -59,7 +60,7 @@ def write_grants(settings: PostgresqlSettings) -> str:
     return f"""\
 -- Run in database {database} as a superuser. From PostgreSQL 14 on, the third statement stands for all that follow it
 -- down to the line: it covers schemas and tables that do not exist yet.
-CREATE ROLE {user} LOGIN PASSWORD '...' CONNECTION LIMIT 5;
+CREATE ROLE {user} LOGIN PASSWORD '...' CONNECTION LIMIT 8;
 GRANT CONNECT ON DATABASE {database} TO {user};
 GRANT pg_read_all_data TO {user};
 
@@ -94,7 +95,7 @@ def _examine(connection: Connection, settings: PostgresqlSettings, subject: str)
     outcomes = [offer_table(s, settings, server) for s in sources]
     offered = [o for o in outcomes if isinstance(o, OfferedTable)]
     omitted = [o for o in outcomes if isinstance(o, Omission)]
-    omitted += check_names(settings, offered, {s.full_name for s in sources})
+    omitted += check_names(settings, [o.schema.name for o in offered], {s.full_name for s in sources})
     yield from _judge_tables(offered, omitted, subject)
     yield from judge_filters(connection, sources, settings, subject)
     yield from judge_unlogged(offered, subject)

@@ -106,13 +106,20 @@ def use_raw_encoding(connection: Connection) -> None:
 def abort(connection: Connection) -> None:
     """End what the session is doing, from any thread: the thread that waits for it gets an error. Close it afterwards.
 
-    1. The request to cancel ends a sort or a wait at once; a server that is blocked on sending does not see it.
-    2. No more is taken from the socket, which ends our own waiting, even if the line is dead.
-    3. Closing shall reset the connection. An orderly end would leave the server blocked on what it wanted to send, with
-       its locks, until the kernel on our side forgets the socket, a minute later.
+    The request to cancel ends a sort or a wait at once; a server that is blocked on sending does not see it.
     """
     with contextlib.suppress(psycopg2.Error):
         connection.cancel()
+    cut(connection)
+
+
+def cut(connection: Connection) -> None:
+    """Take nothing more from the server, from any thread. Close the session afterwards.
+
+    1. No more is taken from the socket, which ends our own waiting, even if the line is dead.
+    2. Closing shall reset the connection. An orderly end would leave the server blocked on what it wanted to send, with
+       its locks, until the kernel on our side forgets the socket, a minute later.
+    """
     with contextlib.suppress(OSError, psycopg2.Error), _socket_of(connection) as line:
         line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("hh" if os.name == "nt" else "ii", 1, 0))
         line.shutdown(socket.SHUT_RD)

@@ -7,7 +7,8 @@ PostgreSQL cannot hold), but for NULLs at the end of a row, which a line does no
     server ─► thread: copy_expert ─► BufferedWriter ─► _Sink: whole rows ─► _Pipe ─► caller: blocks
 
 The pipe is bounded in bytes: a slow caller makes the server wait, not memory grow. Whoever stops taking blocks calls `close`;
-afterwards the thread has ended, and the session must be closed too, for its COPY was broken off.
+afterwards the thread has ended, and the session must be closed too, for its COPY was broken off. `break_off` ends the
+stream while the caller may be anywhere: he takes what had come, always whole rows, then learns that no more does.
 Source: PostgreSQL documentation, COPY, "Text Format"; src/backend/commands/copyto.c.
 """
 
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from psycopg2.extensions import connection as Connection
 
-from agent.collectors.postgresql.connect import abort
+from agent.collectors.postgresql.connect import abort, cut
 from evidence.kernel import find_kernel
 
 if TYPE_CHECKING:
@@ -43,6 +44,10 @@ def strip_nulls(block: bytes) -> bytes:
     return kernel.strip_nulls(block) if kernel is not None else _LAST_NULLS.sub(b"\n", block)
 
 
+class BrokenOffError(Exception):
+    """A COPY was ended by `break_off` before its last row."""
+
+
 class CopyStream:
     """A running COPY. One caller takes blocks; use as a context manager. `connection` is the stream's until it ends."""
 
@@ -51,6 +56,7 @@ class CopyStream:
         self._sql = sql
         self._pipe = _Pipe(_PIPE_BYTES)
         self._error: BaseException | None = None
+        self._is_broken_off = False
         self._thread = threading.Thread(target=self._run, name="copy", daemon=True)
         self._thread.start()
 
@@ -61,21 +67,36 @@ class CopyStream:
         self.close()
 
     def take(self, timeout_s: float) -> bytes | None:
-        """Give the next block, None after the last. Raises: TimeoutError if there is none yet; what COPY raised."""
+        """Give the next block, None after the last.
+
+        Raises: TimeoutError if there is none yet; BrokenOffError; what COPY raised.
+        """
         block = self._pipe.take(timeout_s)
         if block is not None:
             return strip_nulls(block)
         self._thread.join()
         if self._error is not None:
+            if self._is_broken_off:
+                raise BrokenOffError from self._error
             raise self._error
         return None
 
+    def break_off(self) -> None:
+        """Take no more, from another thread than the caller's, of a session that the server was told to end.
+
+        Where the server had sent all, the caller still gets all, and None.
+        """
+        self._is_broken_off = True
+        self._end(cut)
+
     def close(self) -> None:
         """End the COPY, and with one that is not finished its session."""
-        if not self._thread.is_alive():
-            return
+        if self._thread.is_alive():
+            self._end(abort)
+
+    def _end(self, stop: Callable[[Connection], None]) -> None:
         self._pipe.stop()
-        abort(self._connection)
+        stop(self._connection)
         self._thread.join()
         # What the server had sent can still be read from a socket that was shut down: the session would look alive to
         # the ROLLBACK that follows, and break in the middle of the next table.

@@ -26,8 +26,8 @@ _AGED: Final = 1_000_000_000
 _LONG_S: Final = 3600
 _MANY_TRANSACTIONS: Final = 1_000_000
 _SOON_DAYS: Final = 30
-_SESSIONS: Final = 3
-"""The holder of the snapshot, the reader, pg_dump."""
+_SESSIONS: Final = 5
+"""The holder of the snapshot, the reader and, when it has given way, the next one, pg_dump, the lookout."""
 
 _ROLE: Final = """
     SELECT extract(epoch FROM nullif(rolvaliduntil, 'infinity') - now())::int8, rolconnlimit,
@@ -73,7 +73,7 @@ def judge_role(connection: Connection, settings: PostgresqlSettings, place: str)
             Severity.FAIL, place,
             Text(f"账号只许 {sessions} 个连接，快照需要 {_SESSIONS} 个",
                  f"the account may have {sessions} sessions; a snapshot needs {_SESSIONS}"),
-            Text("ALTER ROLE … CONNECTION LIMIT 5", "ALTER ROLE … CONNECTION LIMIT 5"),
+            Text("ALTER ROLE … CONNECTION LIMIT 8", "ALTER ROLE … CONNECTION LIMIT 8"),
         )  # fmt: skip
     if statement_ms and settings.statement_timeout_s is None:
         yield Finding(

@@ -2,7 +2,8 @@
 """The DDL of the source: from pg_dump under the same snapshot, where a fitting one is installed; else the catalogs'.
 
 pg_dump runs beside the reading and is awaited at the end; its output goes to a file without a name, for a full pipe
-would stop it while it holds locks. It refuses servers newer than itself, and fails where the account may not read a
+would stop it while it holds locks. It locks all tables for as long as it runs: whoever waits for one ends it, and in the
+end it is tried once more. It refuses servers newer than itself, and fails where the account may not read a
 table, so those are excluded. The password goes through the environment of the child alone.
 """
 
@@ -57,9 +58,12 @@ class DdlReader:
         self._output: IO[bytes] | None = None
         self._errors: IO[bytes] | None = None
         self._reason = "no pg_dump of the server's version or newer is installed"
+        self._server: Server | None = None
+        self._gave_way = 0
 
     def start(self, server: Server) -> None:
         """Start pg_dump, if there is a fitting one."""
+        self._server = server
         program = find_pg_dump(self._settings.pg_dump, server.version // 10000)
         if program is None:
             return
@@ -75,9 +79,24 @@ class DdlReader:
         except OSError as err:
             self._reason = f"{program} cannot be started: {err.strerror}"
 
+    def is_running(self) -> bool:
+        """Tell whether pg_dump runs, and may hold locks."""
+        return self._process is not None and self._process.poll() is None
+
+    def let_go(self) -> None:
+        """End pg_dump for those who wait for what it has locked; from any thread."""
+        process = self._process
+        if process is not None and process.poll() is None:
+            self._gave_way += 1
+            process.kill()
+
     def finish(self, holder: Connection, timeout_s: float) -> Ddl:
-        """Give the DDL; the catalogs' if pg_dump is missing, fails, or takes longer than `timeout_s`."""
+        """Give the DDL; the catalogs' if pg_dump is missing, fails, gives way, or takes longer than `timeout_s`."""
         body, reason = self._await(timeout_s)
+        if body is None and self._gave_way == 1 and self._server is not None:
+            self.stop()
+            self.start(self._server)
+            body, reason = self._await(timeout_s)
         if body is None:
             return _write_from_catalogs(holder, reason)
         note = None
@@ -122,6 +141,8 @@ class DdlReader:
             code = self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             return None, f"pg_dump took longer than {timeout_s:.0f} s"
+        if code != 0 and self._gave_way:
+            return None, "pg_dump gave way to others who waited for a table"
         if code != 0:
             self._errors.seek(0)
             words = " ".join(self._errors.read(2000).decode("utf-8", "replace").split())

@@ -11,7 +11,15 @@ from typing import Final
 
 import psycopg2
 
-from agent.errors import AgentError, LoginError, SourceChangedError, SourceDownError, SourceError, TableLostError
+from agent.errors import (
+    AgentError,
+    LoginError,
+    SourceChangedError,
+    SourceDownError,
+    SourceError,
+    TableBusyError,
+    TableLostError,
+)
 from terminal.language import Text
 
 _LOGIN: Final = re.compile(
@@ -33,6 +41,7 @@ _UNREACHED: Final = re.compile(
 _TLS: Final = re.compile(r"SSL|certificate", re.IGNORECASE)
 
 _DOWN_CLASSES: Final = ("08", "57P", "53300", "58")
+_BUSY_CODES: Final = ("55P03", "40P01")
 _LOST_REASONS: Final = {
     "42501": "the account has no right to read all of it",
     "42P01": "it was dropped or renamed meanwhile",
@@ -128,6 +137,8 @@ def lose(err: psycopg2.Error, address: str, table: str) -> AgentError:
     """Give what an error while reading `table` means: the table is lost, or the whole view."""
     if is_down(err) or err.pgcode in ("40001", "25P02", "25P03", "25P04"):
         return refuse(err, address)
+    if err.pgcode in _BUSY_CODES:
+        return busy_because(table, f"{_LOST_REASONS[err.pgcode]} ({_one_line(str(err))})")
     return lose_because(table, _LOST_REASONS.get(err.pgcode or "", "the server refused"), _one_line(str(err)))
 
 
@@ -136,6 +147,15 @@ def lose_because(table: str, reason: str, detail: str = "") -> TableLostError:
     full = f"{reason} ({detail})" if detail else reason
     return TableLostError(
         f"table {table} cannot be read: {full}", hint="run `jinsuo-agent check` and `jinsuo-agent grants`", reason=full
+    )
+
+
+def busy_because(table: str, reason: str) -> TableBusyError:
+    """Give the error that leaves `table` for later because of `reason`."""
+    return TableBusyError(
+        f"table {table} cannot be read now: {reason}",
+        hint="run the snapshot at an hour when nobody alters or locks the table",
+        reason=reason,
     )
 
 

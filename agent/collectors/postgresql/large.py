@@ -4,8 +4,9 @@
 The driver holds a row in memory several times over, and COPY cannot send a part of one. So where a table keeps anything
 out of line, the query prints a *marker* instead of a large cell: a random word that no cell can hold, and where the row
 lies (table, ctid). The marker's place on the line takes the token of what is then fetched in slices from that row, by
-the connection that holds the snapshot; a savepoint gives the lock on the table back at once. A ctid is good for as long
-as the snapshot is: nothing that it sees is moved while the table is locked for reading.
+the connection that holds the snapshot; a savepoint gives the lock on the table back after each slice. A ctid is good for
+as long as the snapshot is, if the table is not rewritten, as it may be once reading has given way: so each slice comes
+with the check that it is still the table of the snapshot.
 A slice of a compressed value makes the server decompress all before it; pictures and documents do not compress.
 """
 
@@ -22,7 +23,7 @@ from agent.collectors.base import BlobSink
 from agent.collectors.postgresql.catalog import quote
 from agent.collectors.postgresql.connect import execute, query, use_raw_encoding
 from agent.collectors.postgresql.mapping import expression_of, kind_of, marked_expression, may_exceed, raw_expression
-from agent.collectors.postgresql.tables import OfferedTable
+from agent.collectors.postgresql.tables import OfferedTable, check_still
 from evidence.rows.line import MAX_CELL_BYTES, Token
 from evidence.rows.values import Kind
 
@@ -58,8 +59,8 @@ class MarkedCells:
         self._hex_word = b"\\\\x" + self._word.hex().encode()
         self.raw_columns: set[str] = set()
 
-    def query(self) -> str:
-        """Give the table's query with marks for large cells."""
+    def query(self, after: Sequence[str] = ()) -> str:
+        """Give the table's query with marks for large cells; `after` as in that of the table."""
         limit = inline_limit(self._offered)
         expressions = []
         for i, column in enumerate(self._offered.source.columns):
@@ -69,7 +70,7 @@ class MarkedCells:
                 expressions.append(marked_expression(column.type, name, limit, marker))
             else:
                 expressions.append(expression_of(column.type, name))
-        return self._offered.query(expressions)
+        return self._offered.query(expressions, after)
 
     def put_tokens(self, block: bytes) -> bytes:
         """Put tokens for the marks of a block, and the cells into the sink. Raises: psycopg2.Error."""
@@ -95,14 +96,15 @@ class MarkedCells:
         where = f"FROM {self._offered.relation} AS t WHERE t.tableoid = {int(table)} AND t.ctid = '{place}'::tid"
 
         def fetch(offset: int, size: int) -> bytes:
-            ((part,),) = query(self._holder, f"SELECT substring({raw} FROM {offset + 1} FOR {size}) {where}")  # noqa: S608
-            return bytes(part)
+            with aside(self._holder):
+                check_still(self._holder, self._offered)
+                if self._is_raw:
+                    use_raw_encoding(self._holder)
+                ((part,),) = query(self._holder, f"SELECT substring({raw} FROM {offset + 1} FOR {size}) {where}")  # noqa: S608
+                return bytes(part)
 
         is_text = kind_of(column.type) is not Kind.BYTES
-        with aside(self._holder):
-            if self._is_raw:
-                use_raw_encoding(self._holder)
-            token, is_utf8 = put_slices(fetch, self._blobs, is_text=is_text)
+        token, is_utf8 = put_slices(fetch, self._blobs, is_text=is_text)
         if not is_utf8:
             self.raw_columns.add(column.name)
         return token

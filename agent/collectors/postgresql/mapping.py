@@ -40,6 +40,9 @@ _SENT: Final = frozenset({"text", "varchar", "bpchar"})
 _INLINE_BYTES: Final = 2000
 """Values are compressed or moved out of line only in rows longer than about 2,000 bytes (TOAST_TUPLE_THRESHOLD)."""
 
+_LITERAL_BYTES: Final = 8192
+"""No index of the server holds a longer key, but for one that it compresses."""
+
 
 class Native(Enum):
     """Whether `ORDER BY column` gives the canonical order."""
@@ -114,6 +117,21 @@ def expression_of(source: SourceType, column: str) -> str:
         octal = " || ".join(f"((({code} + 256) >> {shift}) & 7)::text" for shift in (6, 3, 0))
         return f"CASE WHEN {code} < 0 THEN '\\' || {octal} ELSE {column}::text END"
     return column
+
+
+def find_literal(source: SourceType, value: bytes) -> str | None:
+    """Write a canonical value of a type that has an order as SQL; None if that cannot be done in a few bytes of UTF-8."""
+    if len(value) > _LITERAL_BYTES or not source.is_builtin:
+        return None
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        return None
+    quoted = "'" + text.replace("'", "''") + "'"
+    # A decimal is what `expression_of` selects of it.
+    return (
+        f'{quoted}::pg_catalog."numeric"::money' if source.name == "money" else f'{quoted}::pg_catalog."{source.name}"'
+    )
 
 
 def is_padded(source: SourceType) -> bool:

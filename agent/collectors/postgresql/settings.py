@@ -15,8 +15,9 @@ class PostgresqlSettings:
     included means all. `as_names` gives a table (by that name) the logical name it has in the evidence, spelled so too.
     `connect_options` are further options of libpq, such as `sslrootcert`.
     `lock_timeout_s` bounds how long we queue for a table that others hold, and with it how long others queue behind
-    us; `give_way_after_s` how long others may wait for the table that we are reading. `statement_timeout_s` None leaves
-    the server's own limit. `snapshot_age_limit_s` bounds how long the cluster's vacuum is held back.
+    us; `give_way_after_s` how long others may wait for the table that we are reading, 0: until it is seen. After
+    `most_give_ways` of them a reading is put off. `statement_timeout_s` None leaves the server's own limit.
+    `snapshot_age_limit_s` bounds how long the cluster's vacuum is held back.
     `pg_dump` None: the one of a fitting version that is found.
     """
 
@@ -33,7 +34,8 @@ class PostgresqlSettings:
     materialized_views: bool = False
     large_objects: bool = True
     lock_timeout_s: float = 10.0
-    give_way_after_s: float = 15.0
+    give_way_after_s: float = 0.0
+    most_give_ways: int = 10
     statement_timeout_s: float | None = None
     snapshot_age_limit_s: float = 4 * 3600.0
     connect_timeout_s: float = 10.0

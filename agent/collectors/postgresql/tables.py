@@ -16,11 +16,17 @@ from agent.collectors.base import Omission, Table
 from agent.collectors.postgresql.catalog import RelationKind, Server, SourceColumn, SourceTable, quote
 from agent.collectors.postgresql.connect import query
 from agent.collectors.postgresql.failures import lose_because
-from agent.collectors.postgresql.mapping import Native, expression_of, is_padded, kind_of, native_order, scale_of
+from agent.collectors.postgresql.mapping import (
+    Native,
+    expression_of,
+    find_literal,
+    is_padded,
+    kind_of,
+    native_order,
+    scale_of,
+)
 from agent.collectors.postgresql.settings import PostgresqlSettings
-from agent.errors import SourceError
-from evidence.errors import FormatError
-from evidence.rows.names import parse_name
+from evidence.rows.line import parse_field
 from evidence.rows.schema import MAX_COLUMNS, Column, Schema
 from evidence.rows.values import UNORDERED_KINDS
 
@@ -46,13 +52,36 @@ class OfferedTable:
         only = "ONLY " if self.source.kind is RelationKind.TABLE else ""
         return only + self.source.quoted
 
-    def query(self, expressions: Sequence[str] | None = None) -> str:
-        """Give the query for all rows, in the key's order if the server's is the canonical one."""
+    def query(self, expressions: Sequence[str] | None = None, after: Sequence[str] = ()) -> str:
+        """Give the query for all rows, in the key's order if the server's is the canonical one.
+
+        `after`: only for rows behind the one whose key has these values (SQL), which `locate` gives.
+        """
         if expressions is None:
             expressions = [expression_of(c.type, f"t.{quote(c.name)}") for c in self.source.columns]
         order = ", ".join(f"t.{quote(name)}" for name in self.schema.key)
+        where = f" WHERE ({order}) > ({', '.join(after)})" if after else ""
         tail = f" ORDER BY {order}" if self.orders else ""
-        return f"SELECT {', '.join(expressions)} FROM {self.relation} AS t{tail}"  # noqa: S608 - quoted names
+        return f"SELECT {', '.join(expressions)} FROM {self.relation} AS t{where}{tail}"  # noqa: S608 - quoted names
+
+    def locate(self, line: bytes) -> list[str]:
+        """Give the key of a line as SQL; nothing if rows do not come in its order, or it cannot be written.
+
+        A key cell that has a mark instead of its value is none of its type, or over what is taken here.
+        """
+        if not self.orders:
+            return []
+        places = {column.name: i for i, column in enumerate(self.source.columns)}
+        fields = line.split(b"\t")
+        values: list[str] = []
+        for name in self.schema.key:
+            place = places[name]
+            cell = parse_field(fields[place], "a key cell") if place < len(fields) else None
+            text = find_literal(self.source.columns[place].type, cell) if isinstance(cell, bytes) else None
+            if text is None:
+                return []
+            values.append(text)
+        return values
 
 
 def offer_table(source: SourceTable, settings: PostgresqlSettings, server: Server) -> OfferedTable | Omission:
@@ -67,24 +96,6 @@ def offer_table(source: SourceTable, settings: PostgresqlSettings, server: Serve
         c for c in source.columns if c.name in schema.key and natives[c.name] is Native.WITHIN_FOUR_DIGITS
     )  # fmt: skip
     return OfferedTable(source, schema, orders, dated)
-
-
-def check_names(settings: PostgresqlSettings, offered: Sequence[OfferedTable], known: set[str]) -> list[Omission]:
-    """Refuse two tables of one name; give what the settings name but the database has not. Raises: SourceError."""
-    names = [t.schema.name for t in offered]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise SourceError(f"two tables would have the name {twice[0]!r}", hint="change `as:` so that names differ")
-    for logical in settings.as_names.values():
-        try:
-            parse_name(logical)
-        except FormatError as err:
-            raise SourceError(
-                f"`as: {logical}` is no name of a table: {err}",
-                hint="join identifiers by `.`; inside them write `\\\\` and `\\.`, and `\\@` for a leading @",
-            ) from err
-    wanted = {p for p in settings.include if not set("*?[") & set(p)} | set(settings.as_names)
-    return [Omission(name, "named in the settings, but not in the database") for name in sorted(wanted - known)]
 
 
 def check_still(connection: Connection, offered: OfferedTable) -> None:

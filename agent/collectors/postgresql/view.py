@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """One state of a PostgreSQL database, behind the protocol of views.
 
-Two sessions:
+Three sessions:
 
-    holder   exported the snapshot and holds it; looks at catalogs, blocked sessions, slices of large cells
-    reader   takes the snapshot over anew for every table: BEGIN, SET TRANSACTION SNAPSHOT, check, COPY, COMMIT
+    holder    exported the snapshot and holds it; looks at catalogs and slices of large cells, and keeps no lock of a table
+    reader    takes the snapshot over anew for every table: BEGIN, SET TRANSACTION SNAPSHOT, check, COPY, COMMIT
+    lookout   sees who waits for what the reader (or pg_dump) has locked, and lets go of it
 
-So a lock lasts as long as the reading of its table, and a table that fails takes nothing with it. Between blocks the
-view looks at the clock (the snapshot keeps the cluster's vacuum waiting) and, every few seconds, whether somebody waits
-for our lock: then it gives way, for behind him all others queue. Source: lessons.md, "Dangers to the live database".
+So a lock lasts as long as the reading of its table, or until somebody else wants it, and a table that fails takes nothing
+with it. Between blocks the view looks at the clock, for the snapshot keeps the cluster's vacuum waiting.
+Source: lessons.md, "Dangers to the live database"; decisions 0011, 0080.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,22 +20,22 @@ import psycopg2
 from psycopg2.extensions import connection as Connection
 
 from agent.collectors.base import BlobSink, Document, Omission, Omissions, Strain, Table, TableSize
+from agent.collectors.naming import check_names
 from agent.collectors.postgresql import extras
 from agent.collectors.postgresql.catalog import RelationKind, SourceTable, list_unreadable, read_server, read_tables
-from agent.collectors.postgresql.connect import execute, open_connection, query, use_raw_encoding
-from agent.collectors.postgresql.copy import CopyStream
+from agent.collectors.postgresql.connect import execute, open_connection, query
 from agent.collectors.postgresql.documents import Ddl, DdlReader
 from agent.collectors.postgresql.failures import lose, refuse
-from agent.collectors.postgresql.large import MarkedCells, find_raw_columns, keeps_long_cells
-from agent.collectors.postgresql.limits import Budget, Patience
+from agent.collectors.postgresql.large import aside
+from agent.collectors.postgresql.limits import Budget
+from agent.collectors.postgresql.lookout import Lookout
 from agent.collectors.postgresql.reader import Reader
+from agent.collectors.postgresql.reading import TableReading
 from agent.collectors.postgresql.settings import PostgresqlSettings
-from agent.collectors.postgresql.tables import OfferedTable, check_names, check_still, dates_fit, offer_table
+from agent.collectors.postgresql.tables import OfferedTable, check_still, dates_fit, offer_table
 from agent.errors import TableLostError
 from evidence.manifest.statement import Consistency
 from evidence.rows.schema import RAW_TEXT_NOTE
-
-_POLL_S: Final = 1.0
 
 # The snapshot is taken before the position is read: all that it shows was written before that position.
 _EXPORT: Final = """
@@ -59,9 +60,9 @@ class PostgresqlView:
         self._documents: Ddl | None = None
         self._sequence_lines: bytes | None = None
         self._tables: list[Table] | None = None
-        self._strain = Strain()
+        self._lookout: Lookout | None = None
+        self._lock_wait_s = 0.0
         self._reading = ""
-        self._patience: Patience | None = None
         self._holder = open_connection(settings)
         try:
             self._begin(self._holder)
@@ -79,8 +80,15 @@ class PostgresqlView:
         ((snapshot, lsn),) = query(holder, _EXPORT)
         self.position = f"pg {lsn}" if lsn else "-"
         self._reader = Reader(settings, snapshot)
+        with aside(holder):
+            self._read_catalogs(holder, snapshot)
+
+    def _read_catalogs(self, holder: Connection, snapshot: str) -> None:
+        settings = self._settings
         self._server = read_server(holder)
         self._ddl = DdlReader(settings, snapshot, list_unreadable(holder))
+        self._lookout = Lookout(settings, self._clock, self._ddl)
+        self._lookout.start()
         self._ddl.start(self._server)
         sources = read_tables(holder)
         self._offered = self._offer(sources)
@@ -143,17 +151,15 @@ class PostgresqlView:
             raise lose(err, self._settings.address, name) from err
 
     def attend(self) -> None:
-        """Look at the snapshot's age, and for those who wait for the table being read. Raises: as `read`."""
+        """Look at the snapshot's age, and that somebody looks out for those who wait. Raises: as `read`."""
         self._budget.check(self._reading)
-        if self._patience is not None:
-            try:
-                self._patience.check(self._reading)
-            except psycopg2.Error as err:
-                raise lose(err, self._settings.address, self._reading) from err
+        if self._lookout is not None:
+            self._lookout.check()
 
     def strain(self) -> Strain:
         """Give what waiting this view has caused and suffered."""
-        return self._strain
+        seen = Strain() if self._lookout is None else self._lookout.strain
+        return replace(seen, lock_wait_s=self._lock_wait_s)
 
     def documents(self) -> Sequence[Document]:
         """Give `ddl.sql`. Raises: SourceError and its kin."""
@@ -187,7 +193,9 @@ class PostgresqlView:
         return notes
 
     def close(self) -> None:
-        """End both sessions and pg_dump."""
+        """End all sessions and pg_dump."""
+        if self._lookout is not None:
+            self._lookout.close()
         if self._ddl is not None:
             self._ddl.stop()
         if self._reader is not None:
@@ -204,7 +212,9 @@ class PostgresqlView:
                 self._omissions.add(outcome.name, outcome.reason)
             else:
                 offered.append(outcome)
-        for omission in check_names(self._settings, offered, {source.full_name for source in sources}):
+        for omission in check_names(
+            self._settings, [o.schema.name for o in offered], {source.full_name for source in sources}
+        ):
             self._omissions.add(omission.name, omission.reason)
         return {o.schema.name: o for o in offered}
 
@@ -244,45 +254,14 @@ class PostgresqlView:
 
     def _read_table(self, offered: OfferedTable, blobs: BlobSink) -> Iterator[bytes]:
         assert self._reader is not None
-        name = offered.schema.name
-        columns = [column.name for column in offered.schema.columns]
-        with self._reader.reading() as session:
-            self._check_still(session, offered)
-            cells: MarkedCells | None = None
-            if keeps_long_cells(session, offered):
-                cells = MarkedCells(offered, self._holder, blobs, is_raw=self._server.is_raw)
-            if self._server.is_raw:
-                use_raw_encoding(session)
-            sql = cells.query() if cells is not None else offered.query()
-            for block in self._copy(session, sql, name):
-                whole = cells.put_tokens(block) if cells is not None else block
-                if self._server.is_raw:
-                    # A database with an encoding gives UTF-8; looking at every byte of it costs a tenth of the reading.
-                    self._note_raw(name, find_raw_columns(columns, whole))
-                yield whole
-            if cells is not None:
-                self._note_raw(name, cells.raw_columns)
-
-    def _copy(self, session: Connection, sql: str, name: str) -> Iterator[bytes]:
-        patience = Patience(self._holder, session.info.backend_pid, self._clock, self._settings.give_way_after_s)
-        self._patience = patience
-        try:
-            with CopyStream(session, f"COPY ({sql}) TO STDOUT") as stream:
-                while True:
-                    self._budget.check(name)
-                    patience.check(name)
-                    try:
-                        block = stream.take(max(0.01, min(_POLL_S, self._budget.left_s())))
-                    except TimeoutError:
-                        continue
-                    if block is None:
-                        return
-                    yield block
-        finally:
-            self._patience = None
-            strain = self._strain
-            blocked_s = max(strain.blocked_s, patience.blocked_s)
-            self._strain = replace(strain, blocked_s=blocked_s, gave_way=strain.gave_way + patience.gave_way)
+        assert self._lookout is not None
+        reading = TableReading(
+            offered, self._reader, self._holder, self._lookout, self._budget, self._check_still,
+            is_raw=self._server.is_raw, most_give_ways=self._settings.most_give_ways,
+        )  # fmt: skip
+        for block in reading.blocks(blobs):
+            self._note_raw(offered.schema.name, reading.raw_columns)
+            yield block
 
     def _check_still(self, session: Connection, offered: OfferedTable) -> None:
         """Take the lock of a table, and see that it is the one that was offered."""
@@ -290,8 +269,7 @@ class PostgresqlView:
         try:
             check_still(session, offered)
         finally:
-            lock_wait_s = max(self._strain.lock_wait_s, self._clock() - began)
-            self._strain = replace(self._strain, lock_wait_s=lock_wait_s)
+            self._lock_wait_s = max(self._lock_wait_s, self._clock() - began)
 
     def _note_raw(self, name: str, columns: set[str]) -> None:
         if columns:

@@ -86,7 +86,7 @@ _KEYS: Final = f"""
     WHERE a.attrelid = c.oid AND i.indisprimary AND {_OWN} ORDER BY 1, 2, k.place"""  # noqa: S608 - constants
 
 _GRANTS: Final = """\
-CREATE ROLE {user} LOGIN PASSWORD '...' CONNECTION LIMIT 5;
+CREATE ROLE {user} LOGIN PASSWORD '...' CONNECTION LIMIT 8;
 -- From PostgreSQL 14 on; before, GRANT USAGE ON each schema and SELECT ON ALL TABLES IN it.
 GRANT pg_read_all_data TO {user};
 -- It can do no harm even by mistake:

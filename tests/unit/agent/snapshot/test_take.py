@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.collectors.base import BlobSink, Consistency, Document, Omission, Table
-from agent.errors import SourceDownError, SourceError, TableLostError
+from agent.errors import SourceDownError, SourceError, TableBusyError, TableLostError
 from agent.holdings import Base, Holdings
 from agent.journal import SourceKeys
 from agent.snapshot.progress import Progress, Silent
@@ -40,10 +40,15 @@ KEYS = SourceKeys(ROW_SECRET, STORAGE_KEY, True)
 
 @dataclass
 class Source:
-    """A collector and view over lines. `lost` tables raise; `fault` is raised after the first block of any table."""
+    """A collector and view over lines. `lost` tables raise; `fault` is raised after the first block of any table.
+
+    `busy`: a name raises once for each time that it stands there, after the table's first block.
+    """
 
     tables_: dict[str, tuple[Table, list[bytes]]]
     lost: set[str] = field(default_factory=set)
+    busy: list[str] = field(default_factory=list)
+    read_: list[str] = field(default_factory=list)
     fault: Exception | None = None
     is_open: bool = False
     consistency = Consistency.CONSISTENT
@@ -66,8 +71,12 @@ class Source:
         lines = self.tables_[table.schema.name][1]
         for start in range(0, len(lines), 1000):
             yield b"".join(line + b"\n" for line in lines[start : start + 1000])
+            if table.schema.name in self.busy:
+                self.busy.remove(table.schema.name)
+                raise TableBusyError("busy", hint="later", reason="others waited for it")
             if self.fault is not None:
                 raise self.fault
+        self.read_.append(table.schema.name)
 
     def documents(self) -> Sequence[Document]:
         return [Document("ddl.sql", b"CREATE TABLE visit;" * 200_000)]
@@ -276,6 +285,25 @@ def test_a_table_that_is_lost_is_omitted_with_its_reason(bench: Bench) -> None:
         ("view", "a view"), ("ward", "permission denied for table"),
     ]  # fmt: skip
     assert [t.claim.name for t in taken.manifest.tables] == ["visit"]
+
+
+def test_a_table_that_others_need_now_is_read_after_all_others(bench: Bench) -> None:
+    tables = {name: (Table(replace(VISIT, name=name), True), visits(3000)) for name in ("bed", "visit", "ward")}
+    undisturbed = bench.take(Source(tables)).manifest
+    source = Source(tables, busy=["bed", "bed"])
+    manifest = bench.take(source).manifest
+    assert source.read_ == ["visit", "ward", "bed"]
+    assert [t.claim for t in manifest.tables] == [t.claim for t in undisturbed.tables]
+    assert [o.name for o in manifest.omitted] == ["view"]
+
+
+def test_a_table_that_others_need_still_is_omitted_with_its_reason(bench: Bench) -> None:
+    tables = {name: (Table(replace(VISIT, name=name), True), visits(3000)) for name in ("bed", "visit")}
+    source = Source(tables, busy=["bed", "bed", "bed", "visit"])
+    manifest = bench.take(source).manifest
+    assert [t.claim.name for t in manifest.tables] == ["visit"]
+    assert ("bed", "others waited for it") in [(o.name, o.reason) for o in manifest.omitted]
+    assert source.busy == []
 
 
 def test_a_source_without_a_readable_table_gives_no_statement(bench: Bench) -> None:

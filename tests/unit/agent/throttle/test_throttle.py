@@ -314,6 +314,29 @@ def test_while_the_source_answers_slowly_reading_takes_a_fifth_of_the_time() -> 
     assert bench.read(*[MIB] * 10, working_s=0.5) == 0
 
 
+def test_reading_works_for_its_share_of_the_time_and_pauses_for_the_rest() -> None:
+    bench = Bench(Limits(share=10), age_limit_s=None)
+    assert bench.read(MIB, MIB, working_s=0.05) == pytest.approx(2 * 0.45)
+    # On a busy machine the same block takes longer, and so does the pause.
+    assert bench.read(MIB, working_s=0.2) == pytest.approx(1.8)
+    assert bench.throttle.pauses_s[Reason.SHARE] == pytest.approx(2.7)
+
+
+def test_pauses_for_another_reason_count_for_the_share() -> None:
+    bench = Bench(Limits(share=50, read_rate=MIB), age_limit_s=None)
+    bench.read(MIB, MIB, working_s=0.2)
+    # The first second's worth is free; then the rate's own pause is longer than what the share asks for.
+    assert bench.throttle.pauses_s[Reason.SHARE] == pytest.approx(0.2)
+    assert bench.throttle.pauses_s[Reason.READ_RATE] == pytest.approx(0.6)
+
+
+def test_share_gives_way_to_the_age_of_the_view() -> None:
+    bench = Bench(Limits(share=1), age_limit_s=100)
+    bench.throttle.begin()
+    assert bench.read(*[MIB] * 10, working_s=1.0) == pytest.approx(50)
+    assert bench.throttle.is_hurried
+
+
 def test_use_of_the_machine_during_the_reading_is_the_average_of_it() -> None:
     bench = Bench(Limits())
     bench.throttle.begin()

@@ -76,61 +76,6 @@ def test_snapshot_over_its_age_is_given_up(mariadb_server: MariadbServer, large:
         pass
 
 
-def test_reading_gives_way_to_those_who_wait_for_the_table(mariadb_server: MariadbServer, large: str) -> None:
-    clock = Clock()
-    with MysqlCollector(settings_for(mariadb_server, large, give_way_after_s=15), clock).open_view() as view:
-        blocks = view.read(find_table(view, f"{large}.t"), KeptBlobs())
-        assert next(blocks)
-        alter = _start(mariadb_server, "ALTER TABLE t ADD c int", large)
-        _wait_for(mariadb_server, "Waiting for table metadata lock")
-        for step in (6, 10):
-            clock.now += step
-            assert next(blocks)
-        clock.now += 10
-        with pytest.raises(TableLostError, match="1 sessions had waited for it for 20 s: reading gave way"):
-            next(blocks)
-        alter.join(30)
-        assert not alter.is_alive()
-        assert read_lines(view, f"{large}.u") == [b"1"]
-
-
-def test_reading_gives_way_to_writers_of_a_table_without_transactions(
-    mariadb_server: MariadbServer, mariadb_database: str
-) -> None:
-    mariadb_server.execute(MANY_ROWS.format("MyISAM"), database=mariadb_database)
-    clock = Clock()
-    with MysqlCollector(settings_for(mariadb_server, mariadb_database), clock).open_view() as view:
-        blocks = view.read(find_table(view, f"{mariadb_database}.t"), KeptBlobs())
-        assert next(blocks)
-        update = _start(mariadb_server, "UPDATE t SET pad = 'y' WHERE id = 80000", mariadb_database)
-        _wait_for(mariadb_server, "Waiting for table level lock")
-        clock.now += 6
-        assert next(blocks)
-        clock.now += 16
-        with pytest.raises(TableLostError, match="reading gave way"):
-            next(blocks)
-        update.join(30)
-        assert not update.is_alive()
-
-
-def test_snapshot_gives_way_to_those_who_wait_for_a_table_that_it_cannot_free(
-    mariadb_server: MariadbServer, large: str, account: str
-) -> None:
-    clock = Clock()
-    with MysqlCollector(settings_for(mariadb_server, large, user=account), clock).open_view() as view:
-        assert read_lines(view, f"{large}.u") == [b"1"]
-        alter = _start(mariadb_server, "ALTER TABLE u ADD c int", large)
-        _wait_for(mariadb_server, "Waiting for table metadata lock")
-        blocks = view.read(find_table(view, f"{large}.t"), KeptBlobs())
-        clock.now += 6
-        assert next(blocks)
-        clock.now += 16
-        with pytest.raises(BudgetError, match="1 sessions had waited for table u for 16 s, which only the end"):
-            next(blocks)
-    alter.join(30)
-    assert not alter.is_alive()
-
-
 def test_reading_that_is_dropped_leaves_the_snapshot_usable_and_no_query(
     mariadb_server: MariadbServer, large: str
 ) -> None:
@@ -188,8 +133,7 @@ def test_query_that_the_operator_cancels_costs_its_table_alone(mariadb_server: M
 def test_session_that_the_operator_ends_is_a_source_that_is_down(
     mariadb_server: MariadbServer, large: str, which: str
 ) -> None:
-    clock = Clock()
-    view = MysqlView(settings_for(mariadb_server, large), clock)
+    view = MysqlView(settings_for(mariadb_server, large), Clock())
     try:
         assert view._snapshot is not None
         victim = view._snapshot.reader if which == "reader" else view._watcher
@@ -197,9 +141,7 @@ def test_session_that_the_operator_ends_is_a_source_that_is_down(
         assert next(blocks)
         mariadb_server.execute(f"KILL {victim.id}")
         with pytest.raises(SourceDownError, match="broke"):
-            while next(blocks):
-                clock.now += 6
-        with pytest.raises(SourceDownError):
+            list(blocks)
             read_lines(view, f"{large}.u")
     finally:
         view.close()

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from agent.collectors.mysql import MysqlCollector, cells, limits, rights
+from agent.collectors.mysql import MysqlCollector, cells, lookout, rights
 from agent.collectors.mysql.cells import convert_float4, convert_float8
 from evidence.rows.line import encode_line
 from evidence.rows.schema import Column
@@ -267,7 +267,7 @@ def _is_finite(*values: float) -> bool:
     return all(x == x and abs(x) != float("inf") for x in values)
 
 
-@pytest.mark.parametrize("module", [cells, limits, rights], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [cells, lookout, rights], ids=lambda module: module.__name__)
 def test_examples_of_the_modules_hold(module: ModuleType) -> None:
     failed, tried = doctest.testmod(module)
     assert (failed, tried > 0) == (0, True)

@@ -140,9 +140,9 @@ def test_role_that_would_be_refused_or_cut_off_is_found_beforehand(
     warned = _said(findings, Severity.WARN)
     assert "the password is valid for 9 more days" in warned
     assert "statement_timeout is 5 s" in warned
-    assert "may have 2 sessions; a snapshot needs 3" in _said(findings, Severity.FAIL)
+    assert "may have 2 sessions; a snapshot needs 5" in _said(findings, Severity.FAIL)
 
-    postgres_server.execute(f"ALTER ROLE {QUOTED} VALID UNTIL 'infinity' CONNECTION LIMIT 5")
+    postgres_server.execute(f"ALTER ROLE {QUOTED} VALID UNTIL 'infinity' CONNECTION LIMIT 8")
     mended = PostgresqlCollector(replace(settings, statement_timeout_s=3600.0)).check()
     for words in ("password", "statement_timeout", "sessions"):
         assert words not in _said(mended, Severity.WARN) + _said(mended, Severity.FAIL)

@@ -59,34 +59,12 @@ def test_snapshot_over_its_age_is_given_up(postgres_server: PostgresServer, larg
         pass
 
 
-def test_reading_gives_way_to_those_who_wait_for_the_table(postgres_server: PostgresServer, large: str) -> None:
-    clock = Clock()
-    settings = settings_for(postgres_server, large, give_way_after_s=15)
-    alter = threading.Thread(
-        target=postgres_server.execute, args=("ALTER TABLE t ADD c int",), kwargs={"database": large}
-    )
-    with PostgresqlCollector(settings, clock).open_view() as view:
-        blocks = view.read(find_table(view, "public.t"), KeptBlobs())
-        assert next(blocks)
-        alter.start()
-        while not postgres_server.execute("SELECT 1 FROM pg_locks WHERE NOT granted"):
-            pass
-        clock.now += 6
-        assert next(blocks)
-        clock.now += 10
-        assert next(blocks)
-        clock.now += 10
-        with pytest.raises(TableLostError, match="1 sessions had waited for it for 20 s: reading gave way"):
-            next(blocks)
-        alter.join(30)
-        assert not alter.is_alive()
-
-
 def test_reading_that_is_dropped_leaves_no_transaction_and_no_thread(
     postgres_server: PostgresServer, large: str
 ) -> None:
-    threads = threading.active_count()
+    before = threading.active_count()
     with PostgresqlCollector(settings_for(postgres_server, large)).open_view() as view:
+        threads = threading.active_count()
         blocks = view.read(find_table(view, "public.t"), KeptBlobs())
         assert next(blocks)
         assert postgres_server.execute(COPYING)
@@ -96,6 +74,7 @@ def test_reading_that_is_dropped_leaves_no_transaction_and_no_thread(
         while postgres_server.execute(COPYING):
             pass
         assert len(read_lines(view, "public.t")) == 80000
+    assert threading.active_count() == before
     while count_our_sessions(postgres_server):
         pass
 

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who waits for a table that we have locked? Then the lock is given up, wherever the reading itself may be.
+
+A lock for reading makes an ALTER, LOCK TABLE or TRUNCATE wait, and *behind it* everybody else who needs the table. The
+reader may be writing a pack or pausing meanwhile: so a thread looks, in a session of its own, outside of any transaction,
+every 50 ms as long as something is held. A look is one call of the server (`pg_locks`, which is what it is at the
+moment); whom a waiter waits for is asked of those alone who wait for a table. Source: decision 0080.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Final, Protocol
+
+import psycopg2
+from psycopg2.extensions import connection as Connection
+
+from agent.collectors.base import Strain
+from agent.collectors.postgresql.connect import open_connection, query
+from agent.collectors.postgresql.failures import refuse
+from agent.collectors.postgresql.settings import PostgresqlSettings
+from agent.errors import AgentError
+
+LOOK_EVERY_S: Final = 0.05
+
+_WAITING: Final = """
+    SELECT pg_blocking_pids(pid) FROM pg_locks
+    WHERE NOT granted AND locktype = 'relation'
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+_OURS: Final = """
+    SELECT pid FROM pg_stat_activity
+    WHERE pid = ANY(%s) AND application_name = current_setting('application_name') AND usename = current_user"""
+
+# An end, not a cancellation: it also reaches a server that is blocked on sending, and a transaction that does nothing.
+_END: Final = "SELECT pg_terminate_backend(pid) FROM unnest(%s::int4[]) AS u(pid)"
+
+
+class Aside(Protocol):
+    """A process beside the reading that locks tables in a session of its own, whose number is not known."""
+
+    def is_running(self) -> bool:
+        """Tell whether it may hold locks."""
+
+    def let_go(self) -> None:
+        """End it, from any thread."""
+
+
+class Lookout:
+    """Watch over the locks of one view; `close` it. `clock` is monotonic, in seconds; `limit_s`: how long others may wait.
+
+    Attribute: `strain`, what others have had to wait, as far as it was seen.
+    """
+
+    def __init__(
+        self, settings: PostgresqlSettings, clock: Callable[[], float], aside: Aside, look_every_s: float = LOOK_EVERY_S
+    ) -> None:
+        self.strain = Strain()
+        self._settings = settings
+        self._clock = clock
+        self._aside = aside
+        self._look_every_s = look_every_s
+        self._session: Connection | None = None
+        self._lock = threading.Lock()
+        self._held: dict[int, Callable[[], None]] = {}
+        self._waiting_since: float | None = None
+        self._error: AgentError | None = None
+        self._is_closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lookout", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    @contextlib.contextmanager
+    def holding(self, pid: int, let_go: Callable[[], None]) -> Iterator[None]:
+        """Hold a lock in session `pid` of the server.
+
+        When somebody waits for it, the server ends the session, then `let_go` is called, in another thread, once.
+        """
+        with self._lock:
+            self._held[pid] = let_go
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._held.pop(pid, None)
+
+    def check(self) -> None:
+        """Raises: AgentError if nobody looks any more: then nothing may be held either."""
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        """Look no more; returns when the session has ended."""
+        self._is_closing.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while not self._is_closing.wait(self._look_every_s):
+                with self._lock:
+                    if self._held or self._aside.is_running():
+                        self._look()
+        except psycopg2.Error as err:
+            self._error = refuse(err, self._settings.address)
+        except AgentError as err:
+            self._error = err
+        finally:
+            if self._session is not None:
+                self._session.close()
+
+    def _look(self) -> None:
+        if self._session is None:
+            self._session = open_connection(self._settings)
+        blocking = {pid for (pids,) in query(self._session, _WAITING) for pid in pids}
+        held = blocking & self._held.keys()
+        beside = self._find_aside(blocking - held)
+        if not held and not beside:
+            self._waiting_since = None
+            return
+        now = self._clock()
+        if self._waiting_since is None:
+            self._waiting_since = now
+        if now - self._waiting_since < self._settings.give_way_after_s:
+            return
+        query(self._session, _END, [[*held, *beside]])
+        self._note(self._clock() - self._waiting_since, len(held) + bool(beside))
+        for pid in held:
+            self._held.pop(pid)()
+        if beside:
+            self._aside.let_go()
+
+    def _find_aside(self, blocking: set[int]) -> list[int]:
+        assert self._session is not None
+        if not blocking or not self._aside.is_running():
+            return []
+        return [pid for (pid,) in query(self._session, _OURS, [list(blocking)])]
+
+    def _note(self, blocked_s: float, gave_way: int) -> None:
+        self._waiting_since = None
+        strain = self.strain
+        # At least: the waiter may have come at any moment since the look before.
+        self.strain = Strain(
+            blocked_s=max(strain.blocked_s, blocked_s + self._look_every_s), gave_way=strain.gave_way + gave_way
+        )

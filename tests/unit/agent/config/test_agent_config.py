@@ -28,6 +28,7 @@ from agent.config import (
     load_config,
 )
 from agent.example import EXAMPLE, first_settings, make_folder
+from agent.settings.heartbeat import HeartbeatSettings
 from agent.snapshot.supervised import limits_of
 from agent.throttle import Limits, parse_quiet_hours
 from terminal.errors import SettingsError, UsageError
@@ -57,6 +58,7 @@ def test_example_shows_every_key_of_every_model_and_parses() -> None:
     assert set(data) == _keys_of(AgentConfig)
     assert set(data["spool"]) == _keys_of(SpoolSettings)
     assert set(data["throttle"]) == _keys_of(ThrottleSettings)
+    assert set(data["heartbeat"]) == _keys_of(HeartbeatSettings)
     shown = re.search(r"(?m)^# (groups: \[\{.*\}\])$", EXAMPLE)
     assert shown is not None
     assert set(yaml.safe_load(shown[1])["groups"][0]) == _keys_of(GroupSettings)

@@ -5,6 +5,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+from center.cli.alerts import Alerts, AlertsAck, AlertsCheck, AlertsTest
 from center.cli.audit import Audit
 from center.cli.certify import Certify
 from center.cli.compare import Compare
@@ -15,9 +16,11 @@ from center.cli.init import Init
 from center.cli.key import Key
 from center.cli.ledger import LedgerImportTail, LedgerRelease, LedgerStatus
 from center.cli.rebuild import Rebuild
+from center.cli.report import Report
 from center.cli.restore import Restore
 from center.cli.serve import Serve
 from center.cli.snapshots import Snapshots
+from center.cli.today import Today
 from center.cli.unit import UnitAdd, UnitDisable, UnitEnable, UnitList, UnitRekey, UnitShow
 from evidence.errors import EvidenceError
 from terminal.command import Advice, Home, Program
@@ -49,6 +52,12 @@ def make_program() -> Program:
             UnitDisable(),
             UnitEnable(),
             UnitRekey(),
+            Today(),
+            Alerts(),
+            AlertsAck(),
+            AlertsCheck(),
+            AlertsTest(),
+            Report(),
             Snapshots(),
             Diff(),
             Compare(),

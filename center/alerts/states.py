@@ -31,14 +31,13 @@ def is_quiet(scene: Scene, settings: AlertSettings) -> Iterator[Alert]:
         if not unit.is_watched or scene.listening_since is None or _fits(unit.unit, settings.not_watched):
             continue
         last = max(moment for moment in (unit.seen, unit.enrolled_at, scene.listening_since) if moment is not None)
-        silent = scene.now - last
-        if silent <= limit:
+        if scene.now - last <= limit:
             continue
         yield Alert(
-            Kind.QUIET, unit.unit, Severity.ERROR if silent > 4 * limit else Severity.WARNING, last,
+            Kind.QUIET, unit.unit, Severity.WARNING, last,
             Text(
-                zh=f"{unit.unit}（{unit.name}）没有音信，已超过 {_span_zh(limit if silent <= 4 * limit else 4 * limit)}",
-                en=f"{unit.unit} ({unit.name}) has not called for more than {_span(limit if silent <= 4 * limit else 4 * limit)}",
+                zh=f"{unit.unit}（{unit.name}）没有音信，已超过 {_span_zh(limit)}",
+                en=f"{unit.unit} ({unit.name}) has not called for more than {_span(limit)}",
             ),
             Text(
                 zh="给该单位打电话：采集端的机器开着吗，服务在运行吗，线路通吗（在那里运行 jinsuo-agent check）",

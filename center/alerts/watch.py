@@ -77,7 +77,8 @@ class Watch:
         """
         now = self._clock()
         with self._memory.turn() as turn:
-            facts = turn.facts() or Facts(now, self._looker.center.ledger.size, now)
+            known = turn.facts()
+            facts = known or Facts(now, self._looker.center.ledger.size, now)
             alerts, unknown, examined = self._examine(now, facts)
             before = turn.records()
             after, items = advance(before, alerts, now, self._pace, unknown)
@@ -86,7 +87,9 @@ class Watch:
                 items.append(Item(What.TEST, now, None))
                 facts = replace(facts, tested=tested)
             turn.keep(before, after)
-            turn.keep_facts(replace(facts, examined=examined))
+            facts = replace(facts, examined=examined)
+            if facts != known:
+                turn.keep_facts(facts)
             self._say(turn, items)
         for item in items:
             log.warning("alert", extra={"what": item.what.value, "alert": item.alert.id if item.alert else "-"})

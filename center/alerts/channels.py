@@ -7,10 +7,14 @@ Source: RFC 5321, 3207, 2047; RFC 2104.
 """
 
 import logging
+import os
+import signal
 import smtplib
 import ssl
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -141,16 +145,34 @@ class CommandSender:
         self._folder = folder
 
     def send(self, letter: Letter) -> None:
-        """Run the program; exit code 0 is a yes. It is ended after `timeout`."""
+        """Run the program; exit code 0 is a yes. After `timeout` it is ended, with all that it has started."""
         try:
-            done = subprocess.run(  # noqa: S603 - the operator names the program; no shell, nothing of the data in argv
-                list(self._settings.argv), input=letter.document, cwd=self._folder, timeout=self._settings.timeout,
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False,
+            program = subprocess.Popen(  # noqa: S603 - the operator names it; no shell, nothing of the data in argv
+                list(self._settings.argv), cwd=self._folder, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
-        except (OSError, subprocess.TimeoutExpired) as err:
+        except OSError as err:
             raise _failure(self.name, _describe(err)) from err
-        if done.returncode != 0:
-            raise _failure(self.name, f"exit code {done.returncode}")
+        with program:
+            try:
+                program.communicate(letter.document, timeout=self._settings.timeout)
+            except subprocess.TimeoutExpired as err:
+                _end(program)
+                raise _failure(self.name, f"no end within {self._settings.timeout} s") from err
+            except BaseException:
+                _end(program)
+                raise
+        if program.returncode != 0:
+            raise _failure(self.name, f"exit code {program.returncode}")
+
+
+def _end(program: subprocess.Popen[bytes]) -> None:
+    """End a program with its group, so that no gateway's leftovers pile up try by try."""
+    if sys.platform == "win32":  # pragma: no cover
+        program.kill()
+        return
+    with suppress(ProcessLookupError):
+        os.killpg(program.pid, signal.SIGKILL)
 
 
 def make_sender(
@@ -196,8 +218,6 @@ def _describe(err: Exception) -> str:
     if isinstance(err, smtplib.SMTPResponseException):
         said = err.smtp_error.decode("utf-8", "replace") if isinstance(err.smtp_error, bytes) else str(err.smtp_error)
         text = f"{err.smtp_code} {said}"
-    elif isinstance(err, subprocess.TimeoutExpired):
-        text = f"no end within {err.timeout:g} s"
     elif isinstance(err, OSError):
         text = err.strerror or str(err)
     else:

@@ -113,12 +113,15 @@ class Memory:
             return _read_facts(self._db)
 
     def pending(self, channel: str, most: int) -> list[Pending]:
-        """Give what is to be said on a channel, oldest first."""
+        """Give what is to be said on a channel, oldest first. What another version has put there is let fall."""
+        query = "SELECT serial, body FROM pending WHERE channel = ? ORDER BY serial LIMIT ?"
         with self._lock, self._translated():
-            rows = self._db.execute(
-                "SELECT serial, body FROM pending WHERE channel = ? ORDER BY serial LIMIT ?", (channel, most)
-            ).fetchall()
-        return [Pending(int(serial), item) for serial, body in rows if (item := _read_item(bytes(body))) is not None]
+            rows = self._db.execute(query, (channel, most)).fetchall()
+            read = [(int(serial), _read_item(bytes(body))) for serial, body in rows]
+            unread = [(serial,) for serial, item in read if item is None]
+            if unread:
+                self._db.executemany("DELETE FROM pending WHERE serial = ?", unread)
+        return [Pending(serial, item) for serial, item in read if item is not None]
 
     def count_pending(self, channel: str) -> int:
         """Give the number of items that wait on a channel."""

@@ -48,7 +48,7 @@ class MailBox:
         assert isinstance(data, LoginPassword)
         login = (data.login.decode(), data.password.decode())
         self.logins.append(login)
-        return AuthResult(success=login == ("jinsuo", "right"))
+        return AuthResult(success=login == ("jinsuo", "right"), handled=False)
 
     @property
     def texts(self) -> list[str]:

@@ -132,42 +132,50 @@ class Watch:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Watch in threads of its own as long as the block lasts. What is not said by its end is said after the next start."""
+        """Watch in threads of its own as long as the block lasts. What is not said by then is said after the next start."""
         stopping = threading.Event()
+        wakers = {sender.name: threading.Event() for sender in self._post.senders}
         self._looker.center.signs.listen(self._clock())
-        threads = [threading.Thread(target=self._keep_looking, args=(stopping,), name="watch", daemon=True)]
+        threads = [threading.Thread(target=self._keep_looking, args=(stopping, wakers), name="watch", daemon=True)]
         threads += [
             threading.Thread(
-                target=self._keep_telling, args=(sender, stopping), name=f"tell {sender.name}", daemon=True
+                target=self._keep_telling, args=(sender, stopping, wakers[sender.name]), name=f"tell {sender.name}",
+                daemon=True,
             )
             for sender in self._post.senders
-        ]
+        ]  # fmt: skip
         for thread in threads:
             thread.start()
         try:
             yield
         finally:
             stopping.set()
+            for waker in wakers.values():
+                waker.set()
             for thread in threads:
                 thread.join(STOP_S)
 
-    def _keep_looking(self, stopping: threading.Event) -> None:
+    def _keep_looking(self, stopping: threading.Event, wakers: Mapping[str, threading.Event]) -> None:
         while True:
             try:
-                self.look()
+                if self.look():
+                    for waker in wakers.values():
+                        waker.set()
             except Exception:
                 # The top of a thread: whatever it is, the next minute looks again, and the trace is in the log.
                 log.exception("watch failed")
             if stopping.wait(EVERY_S):
                 return
 
-    def _keep_telling(self, sender: Sender, stopping: threading.Event) -> None:
-        while not stopping.wait(POST_EVERY_S):
+    def _keep_telling(self, sender: Sender, stopping: threading.Event, waker: threading.Event) -> None:
+        while not stopping.is_set():
             try:
                 self._post.deliver(sender, self._clock)
             except Exception:
                 # The top of a thread, as above.
                 log.exception("post failed", extra={"channel": sender.name})
+            waker.wait(POST_EVERY_S)
+            waker.clear()
 
     def _say(self, turn: Turn, items: list[Item]) -> None:
         for sender in self._post.senders:

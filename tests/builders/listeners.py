@@ -73,12 +73,13 @@ def run_mail(tls: ssl.SSLContext | None = None, login: bool = False) -> Iterator
 
 @dataclass
 class Hook:
-    """An HTTP server; `posts` are bodies and headers of what it took. `status`: what it answers."""
+    """An HTTP server; `posts` are bodies and headers of what it took, `came` is set by each. `status`: its answer."""
 
     url: str = ""
     posts: list[tuple[bytes, dict[str, str]]] = field(default_factory=list)
     tries: int = 0
     status: int = 200
+    came: threading.Event = field(default_factory=threading.Event)
 
     @property
     def documents(self) -> list[dict[str, Any]]:  # Any: JSON
@@ -103,6 +104,7 @@ def run_hook() -> Iterator[Hook]:
             hook.tries += 1
             if hook.status == 200:
                 hook.posts.append((body, dict(self.headers)))
+                hook.came.set()
             self.send_response(hook.status)
             self.send_header("Content-Length", "0")
             self.end_headers()

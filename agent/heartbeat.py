@@ -101,7 +101,7 @@ def start_thread(work: Callable[[], None]) -> Callable[[], bool]:
 
 
 class HeartbeatAttendant:
-    """Sends a heartbeat at most every `every`: an attendant of the daemon.
+    """Sends a heartbeat now and then: an attendant of the daemon.
 
     Its calls are short: the line may hang, so each heartbeat goes in a thread of its own, one at a time.
     """
@@ -110,14 +110,14 @@ class HeartbeatAttendant:
         self,
         open_agent: Callable[[Path], AbstractContextManager[Beating]],
         folder: Path,
-        every: timedelta | None,
+        find_every: Callable[[], timedelta | None],
         find_next: FindNext = no_schedule,
         start: Callable[[Callable[[], None]], Callable[[], bool]] = start_thread,
     ) -> None:
-        """Open the agent in `folder` anew for each heartbeat. `every` None: none is sent."""
+        """Open the agent in `folder` anew for each heartbeat. `find_every`: None: none is sent."""
         self._open = open_agent
         self._folder = folder
-        self._every = every
+        self._find_every = find_every
         self._find_next = find_next
         self._start = start
         self._is_sending: Callable[[], bool] = lambda: False
@@ -126,10 +126,11 @@ class HeartbeatAttendant:
 
     def step(self, now: datetime) -> None:
         """Send a heartbeat if one is due. Whatever stands in the way is logged, and tried again when the next is due."""
-        if self._every is None or self._is_sending():
+        every = self._find_every()
+        if every is None or self._is_sending():
             return
         # A clock that was set back must not silence the agent until it has caught up.
-        if self._last is not None and self._last <= now < self._last + self._every:
+        if self._last is not None and self._last <= now < self._last + every:
             return
         self._last = now
         self._is_sending = self._start(partial(self._send, self._find_next(now), dict(self._failures)))

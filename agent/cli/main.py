@@ -14,6 +14,7 @@ from agent.cli.compare import Compare
 from agent.cli.enroll import Enroll
 from agent.cli.facade import Facade, OpenAgent
 from agent.cli.grants import Grants
+from agent.cli.heartbeat import SendHeartbeat
 from agent.cli.init import Init
 from agent.cli.load import Load
 from agent.cli.pause import PauseAgent, Resume
@@ -62,6 +63,7 @@ def make_program(open_agent: OpenAgent, clock: Callable[[], datetime]) -> Progra
             SecretSet(),
             SecretList(),
             Sources(),
+            SendHeartbeat(open_agent),
             Run(open_agent),
             WatchSources(open_agent),
             Version("jinsuo-agent", installed),

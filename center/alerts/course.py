@@ -7,7 +7,9 @@ Invariants, for any sequence of scenes however it flickers:
 - what lasts longer than a period is told, unless somebody acknowledged it.
 An alert is cleared only after it has been gone for `settle`. One that comes back within a period of its last telling is
 open again at once, listed, and told when the period is over. Events are told once, and stay open until they are
-acknowledged or a month is over. A clock that was set back delays nothing: what lies in the future counts as now.
+acknowledged or a month is over; of one kind at one source they too are told at most once in a period, all that have come
+at once, and at most twenty are kept: an agent that runs wild floods nobody. A clock that was set back delays nothing: what
+lies in the future counts as now.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -21,6 +23,8 @@ from evidence.encode import Json, encode_time, expect_text, parse_members, parse
 from evidence.errors import FormatError
 
 EVENTS_OPEN: Final = timedelta(days=31)
+MOST_EVENTS: Final = 20
+"""Open ones of one kind at one source; the first ones tell the story."""
 KEPT: Final = timedelta(days=90)
 """How long what is cleared can be listed (`alerts --all`)."""
 LEAST_PERIOD: Final = timedelta(days=1)
@@ -127,10 +131,14 @@ def advance(
     course = {key: _not_after(record, now) for key, record in records.items()}
     items: list[Item] = []
     for alert in alerts:
+        if alert.is_event:
+            _note_event(course, alert, now)
+            continue
         record, what = _meet(course.get(alert.id), alert, now, pace)
         course[alert.id] = record
         if what is not None:
             items.append(Item(what, now, alert))
+    items += _tell_events(course, now, pace)
     present = {alert.id for alert in alerts}
     for key, record in list(course.items()):
         if key in present or record.alert.kind in unknown:
@@ -146,6 +154,37 @@ def acknowledge(record: Record, now: datetime, by: str, reason: str) -> Record:
     """Give the record once somebody has taken it on. An event is over by that."""
     taken = replace(record, acknowledged=Acknowledgement(now, by, reason))
     return replace(taken, cleared=now) if record.alert.is_event else taken
+
+
+def _note_event(course: dict[str, Record], alert: Alert, now: datetime) -> None:
+    """Note what has happened, once, unless too much of its kind has happened at its place."""
+    group = _group(alert)
+    known = sum(record.is_open and _group(record.alert) == group for record in course.values())
+    if alert.id not in course and known < MOST_EVENTS:
+        course[alert.id] = Record(alert, now)
+
+
+def _tell_events(course: dict[str, Record], now: datetime, pace: Pace) -> list[Item]:
+    """Tell the events that nobody has heard of, of each kind and place at most once in a period."""
+    last: dict[str, datetime] = {}
+    for record in course.values():
+        if record.alert.is_event and record.told is not None:
+            group = _group(record.alert)
+            last[group] = max(record.told, last.get(group, record.told))
+    items: list[Item] = []
+    for key, record in list(course.items()):
+        if not record.alert.is_event or not record.is_open or record.told is not None:
+            continue
+        before = last.get(_group(record.alert))
+        if before is None or now - before >= pace.period:
+            course[key] = _tell(record, now)
+            items.append(Item(What.RAISED, now, record.alert))
+    return items
+
+
+def _group(alert: Alert) -> str:
+    """Give an event's kind and place without its sequence."""
+    return alert.id.partition("#")[0]
 
 
 def _meet(record: Record | None, alert: Alert, now: datetime, pace: Pace) -> tuple[Record, What | None]:

@@ -21,6 +21,8 @@ EventRule: TypeAlias = Callable[[Fresh, AlertSettings], Iterator[Alert]]
 LEAST_ROWS: Final = 20
 LEAST_BYTES: Final = 16 << 10
 _MOST_NAMED: Final = 5
+_MOST_OF_NAME: Final = 60
+_MOST_OF_LINE: Final = 300
 
 
 def has_shrunk(fresh: Fresh, settings: AlertSettings) -> Iterator[Alert]:
@@ -179,7 +181,7 @@ def _describe(change: SchemaChange) -> Text:
 
 
 def _list(names: tuple[str, ...]) -> str:
-    shown = ", ".join(make_visible(name) for name in names[:_MOST_NAMED])
+    shown = ", ".join(_cut(make_visible(name), _MOST_OF_NAME) for name in names[:_MOST_NAMED])
     return shown if len(names) <= _MOST_NAMED else f"{shown} … ({len(names)})"
 
 
@@ -188,4 +190,10 @@ def _read_gap(one: FreshStatement) -> tuple[str, str]:
         statement = parse_statement(parse_note(one.row.note).text)
     except EvidenceError:
         return "-", "-"  # of another version; `audit` reports what cannot be read
-    return (statement.cause.value, statement.lost) if isinstance(statement, GapStatement) else ("-", "-")
+    if not isinstance(statement, GapStatement):
+        return "-", "-"
+    return statement.cause.value, _cut(statement.lost, _MOST_OF_LINE)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"

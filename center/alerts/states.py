@@ -20,6 +20,7 @@ from terminal.language import Text
 from terminal.printer import format_size
 
 Rule: TypeAlias = Callable[[Scene, AlertSettings], Iterator[Alert]]
+_MOST_NAMED: Final = 5
 START_GRACE: Final = timedelta(minutes=30)
 """A ledger that waits for an agent's word after a start is no news before this."""
 
@@ -70,20 +71,18 @@ def is_failing(scene: Scene, _settings: AlertSettings) -> Iterator[Alert]:
     for unit in scene.units:
         if not unit.is_watched or unit.heard is None:
             continue
-        for beat in unit.heard.heartbeat.sources:
-            if beat.failure is None:
-                continue
-            yield Alert(
-                Kind.FAILING, f"{unit.unit}/{beat.source}", Severity.WARNING, min(beat.failure.at, unit.heard.at),
-                Text(
-                    zh=f"{unit.unit} 的采集端报告：来源 {beat.source} 失败，代码 {beat.failure.code}",
-                    en=f"the agent of {unit.unit} reports that source {beat.source} failed with {beat.failure.code}",
-                ),
-                Text(
-                    zh=f"查手册中 {beat.failure.code} 的说明，与该单位联系；在那里运行 jinsuo-agent check",
-                    en=f"look {beat.failure.code} up in the handbook and call the unit; run `jinsuo-agent check` there",
-                ),
-            )  # fmt: skip
+        failed = [beat for beat in unit.heard.heartbeat.sources if beat.failure is not None]
+        for beat in failed:
+            if beat.failure is not None and beat.source in unit.sources:
+                at = min(beat.failure.at, unit.heard.at)
+                yield _failing(unit, f"{unit.unit}/{beat.source}", at, beat.source, beat.failure.code)
+        # The agent alone knows these, and may name others every time: they are one alert together.
+        others = [beat for beat in failed if beat.source not in unit.sources]
+        if others and others[0].failure is not None:
+            names = ", ".join(beat.source for beat in others[:_MOST_NAMED]) + (
+                " …" if len(others) > _MOST_NAMED else ""
+            )
+            yield _failing(unit, unit.unit, unit.heard.at, names, others[0].failure.code)
 
 
 def is_clock_off(scene: Scene, settings: AlertSettings) -> Iterator[Alert]:
@@ -228,6 +227,20 @@ RULES: Final[Mapping[Kind, Rule]] = {
     Kind.HELD: is_held,
     Kind.CHANNEL: is_channel_failing,
 }
+
+
+def _failing(unit: UnitScene, place: str, since: datetime, names: str, code: str) -> Alert:
+    return Alert(
+        Kind.FAILING, place, Severity.WARNING, since,
+        Text(
+            zh=f"{unit.unit} 的采集端报告：来源 {names} 失败，代码 {code}",
+            en=f"the agent of {unit.unit} reports that source {names} failed with {code}",
+        ),
+        Text(
+            zh=f"查手册中 {code} 的说明，与该单位联系；在那里运行 jinsuo-agent check",
+            en=f"look {code} up in the handbook and call the unit; run `jinsuo-agent check` there",
+        ),
+    )  # fmt: skip
 
 
 def find_expected(unit: str, source: str, settings: AlertSettings) -> Expected | None:

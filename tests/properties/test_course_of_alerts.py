@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from center.alerts.alert import Alert, Kind, Severity
-from center.alerts.course import Item, Pace, Record, What, acknowledge, advance, read_record
+from center.alerts.course import MOST_EVENTS, Item, Pace, Record, What, acknowledge, advance, read_record
 from evidence.encode import encode_json, parse_json
 from terminal.language import Text
 
@@ -154,6 +154,22 @@ def test_what_happened_is_told_once_and_has_no_all_clear(
         told = play.told(name)
         assert len(told.tellings) == (name in happened and name not in waiting)
         assert told.clears == 0
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 30), st.integers(1, 200))
+def test_an_agent_that_runs_wild_floods_nobody(per_minute: int, minutes_apart: int) -> None:
+    play = Play(Pace(DAY, SETTLE))
+    letters = told = 0
+    for minute in range(0, 3 * 24 * 60, minutes_apart):
+        events = {f"gap:X013/his#{minute}{i:03}": 3 for i in range(per_minute)} | {"gap:X014/his#1": 3}
+        items = play.step(timedelta(minutes=minutes_apart), events)
+        letters += bool(items)
+        told += len(items)
+    assert letters <= 1 + 3
+    assert 2 <= told <= MOST_EVENTS + 1
+    assert len(play.records) <= MOST_EVENTS + 1
+    assert len({item.alert.id for item in play.said if item.alert}) == told, "each is told once"
 
 
 @settings(max_examples=200, deadline=None)

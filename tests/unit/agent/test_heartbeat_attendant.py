@@ -120,7 +120,7 @@ def agent() -> FakeBeating:
 
 
 def _attendant(agent: FakeBeating, every: timedelta | None = timedelta(minutes=15)) -> HeartbeatAttendant:
-    return HeartbeatAttendant(agent.open, FOLDER, every, lambda now: {"his": now + HOUR}, _at_once)
+    return HeartbeatAttendant(agent.open, FOLDER, lambda: every, lambda now: {"his": now + HOUR}, _at_once)
 
 
 def test_a_day_of_minutes_has_a_heartbeat_every_quarter(agent: FakeBeating) -> None:
@@ -192,7 +192,7 @@ def test_a_line_that_hangs_keeps_nobody_waiting_and_gets_no_second_heartbeat(age
         running.append(start_thread(work))
         return running[-1]
 
-    attendant = HeartbeatAttendant(agent.open, FOLDER, timedelta(minutes=15), start=start)
+    attendant = HeartbeatAttendant(agent.open, FOLDER, lambda: timedelta(minutes=15), start=start)
     for minute in range(120):
         attendant.step(NOW + timedelta(minutes=minute))
     assert len(running) == 1

@@ -105,6 +105,13 @@ def test_a_failure_in_the_future_of_a_wrong_clock_is_dated_when_it_was_heard() -
     assert [(alert.id, alert.since) for alert in alerts] == [("failing:X013/his", NOW), ("clock:X013", NOW)]
 
 
+def test_failures_of_sources_that_only_the_agent_knows_are_one_alert_of_the_unit() -> None:
+    beats = tuple(SourceBeat(f"s{i}", failure=Failure(NOW - HOUR, "JS-2101")) for i in range(9))
+    (alert,) = run(make_scene(make_unit(heard=heard(timedelta(0), 100 << 30, *beats))))
+    assert alert.id == "failing:X013"
+    assert "s0, s1, s2, s3, s4 … failed" in alert.what.en
+
+
 def late(newest: object, stored: object = None, **expected: object) -> list[str]:
     scene = make_scene(newest={("X013", "his"): SourceScene(newest, stored)})  # type: ignore[arg-type]  # rows or None
     return ids(scene, AlertSettings(expected=(Expected(**({"by": "08:00"} | expected)),)))  # type: ignore[arg-type]

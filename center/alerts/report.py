@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The monthly report of a source: runs, how far they came, lag, gaps, sizes. Pure, over the catalog's statements.
 
-A run belongs to the month, in the zone of the settings, in which it ended by its source's time. Its lag is from then to
-when the log had its statement; where content came later, `stored_at` tells when, and the storing lag is up to that.
+A run belongs to the month, in the zone of the settings, in which it ended by its source's time (never later than it came).
+Its lag is from then to when the log had its statement; where content came later, `stored_at` tells when, and the storing
+lag is up to that.
 """
 
 from collections.abc import Callable, Sequence
@@ -65,24 +66,32 @@ def make_report(
     local = ZoneInfo(zone)
 
     def is_in(row: StatementRow) -> bool:
-        day = row.ended.astimezone(local).date()
+        try:
+            day = _taken(row).astimezone(local).date()
+        except OverflowError:  # a clock in the year 1, west of Greenwich
+            return False
         return (day.year, day.month) == (month.year, month.month)
 
     here = [row for row in rows if is_in(row)]
     runs = [row for row in here if row.kind == SnapshotStatement.kind]
     stored = [row for row in runs if row.level is Level.STORED]
-    storing = [at - row.ended for row in stored if (at := stored_at(row)) is not None]
-    pauses = [later.ended - earlier.ended for earlier, later in pairwise(runs)]
+    storing = [at - _taken(row) for row in stored if (at := stored_at(row)) is not None]
+    pauses = [_taken(later) - _taken(earlier) for earlier, later in pairwise(runs)]
     return SourceReport(
         unit, source, len(runs), len(stored), len(runs) - len(stored),
-        _lag([row.received - row.ended for row in runs]), _lag(storing),
+        _lag([row.received - _taken(row) for row in runs]), _lag(storing),
         tuple(row for row in here if row.kind == GapStatement.kind),
         sum(bool(row.flags) for row in runs),
         runs[0] if runs else None, runs[-1] if runs else None, max(pauses, default=None),
     )  # fmt: skip
 
 
+def _taken(row: StatementRow) -> datetime:
+    """Give when a statement's content was taken: the unit's word, but never later than when it came."""
+    return min(row.ended, row.received)
+
+
 def _lag(lags: Sequence[timedelta]) -> Lag | None:
-    """Give median and longest; an agent's clock that is ahead makes no lag below zero."""
-    seconds = [max(0.0, lag.total_seconds()) for lag in lags]
+    """Give median and longest."""
+    seconds = [lag.total_seconds() for lag in lags]
     return Lag(timedelta(seconds=median(seconds)), timedelta(seconds=max(seconds))) if seconds else None

@@ -98,7 +98,7 @@ def _row(line: "SourceLine") -> list[Cell]:
         line.due,
         None if newest is None else label(newest),
         None if newest is None else LEVELS[newest.level.value],
-        None if newest is None else newest.ended,
+        None if newest is None else min(newest.ended, newest.received),
         line.seen,
         None if beat is None or not beat.waiting else f"{beat.waiting} ({format_size(beat.waiting_bytes)})",
         None if beat is None or beat.failure is None else beat.failure.code,

@@ -81,7 +81,7 @@ def test_a_months_report_counts_runs_levels_lags_gaps_and_pauses() -> None:
         run_at(4, lag=-HOUR, level=Level.REGISTERED, stored_index=None),
         run_at(5, kind="gap"),
         run_at(10, lag=9 * HOUR, rows=500, flags=("fewer-rows",)),
-        make_row(11, ended=datetime(2026, 11, 30, 16, 0, tzinfo=UTC)),  # 1 December in Shanghai
+        run_at(30, hour=16),  # 1 December in Shanghai
     ]
     report = make_report("X013", "his", rows, date(2026, 11, 1), "Asia/Shanghai", lambda row: row.received + HOUR)
     assert (report.runs, report.stored, report.registered, report.flagged) == (4, 3, 1, 1)

@@ -9,6 +9,7 @@ signs.sqlite   signs of life of the units; alerts.sqlite what was told of what i
 serving.lock   locked by the daemon as long as it lives; empty
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from contextlib import closing as closing_of
@@ -27,7 +28,7 @@ from center.alerts.metrics import MetricsServer
 from center.alerts.post import Post
 from center.alerts.watch import Watch
 from center.config import CONFIG_NAME, DEFAULT_LISTEN, CenterConfig, load_config, parse_listen, write_config
-from center.errors import ConflictError, NotFoundError, ServedError
+from center.errors import ConflictError, FullError, NotFoundError, ServedError, StoreError
 from center.ledger.ledger import Ledger
 from center.ledger.sequence import Sealed
 from center.receive.admit import Admission
@@ -55,6 +56,7 @@ from evidence.note.signed import parse_note, sign_note
 from evidence.wire.messages import CenterInfo
 from terminal.language import Text, choose_language
 
+log = logging.getLogger(__name__)
 CATALOG_NAME = "catalog.sqlite"
 SERVING_NAME = "serving.lock"
 
@@ -114,6 +116,8 @@ class Center:
             (folder / name).mkdir()
         Ledger.create(folder / "ledger", open_signer(f"file:{keys / 'log.pem'}", origin, KeyType.ED25519))
         Catalog.create(folder / CATALOG_NAME).close()
+        Signs(folder / SIGNS_NAME).close()
+        Memory(folder / MEMORY_NAME).close()
         write_new(folder / CONFIG_NAME, write_config(origin, listen).encode())
 
     @classmethod
@@ -167,7 +171,7 @@ class Center:
                 ),
                 operator=operator,
                 sealing=open_sealing_key(keys / "sealing.key", master),
-                signs=closing.enter_context(closing_of(Signs(folder / SIGNS_NAME))),
+                signs=closing.enter_context(closing_of(_open_signs(folder / SIGNS_NAME))),
                 counters=Counters(),
                 _closing=closing.pop_all(),
             )
@@ -279,3 +283,12 @@ class Center:
                 hint=f"`jinsuo-center snapshots {unit} {source}` lists the snapshots",
             )
         return Snapshot(statement, row, self.objects(unit, source), self.units.secrets(unit, source))
+
+
+def _open_signs(path: Path) -> Signs:
+    """Open the signs of life; if that fails, keep them in memory: they hold nothing of the evidence up."""
+    try:
+        return Signs(path)
+    except (FullError, StoreError) as err:
+        log.warning("signs of life are kept in memory", extra={"code": err.code, "why": str(err)})
+        return Signs()

@@ -95,12 +95,13 @@ class Looker:
             units=units,
             newest=self._find_newest(units, grown),
             waiting=self._find_waiting(now, grown),
-            listening_since=center.signs.listening_since(),
+            listening=center.signs.listening(),
             free_bytes=free,
             total_bytes=total,
             reserve_bytes=center.reserve_bytes,
             certificate_ends=read_certificate_end(center.folder / "tls" / "center.crt"),
             held=center.ledger.hold_reason,
+            has_hold=center.ledger.has_hold,
             failing_channels=failing_channels,
         )
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from center.alerts.calendar import Calendar
 from center.registry.catalog import StatementRow
-from center.registry.signs import Heard
+from center.registry.signs import Heard, Listening
 from terminal.language import Text
 
 
@@ -41,7 +41,8 @@ class SourceScene:
 class Scene:
     """The moment `now`. `waiting`: snapshots that are registered, whose content is still to come and not given up.
 
-    `held`: why the ledger signs nothing. `failing_channels`: since when a channel has taken nothing.
+    `held`: why the ledger signs nothing; `has_hold`: not because it waits for an agent's word.
+    `failing_channels`: since when a channel has taken nothing.
     """
 
     now: datetime
@@ -49,12 +50,13 @@ class Scene:
     units: tuple[UnitScene, ...]
     newest: Mapping[tuple[str, str], SourceScene]
     waiting: tuple[StatementRow, ...]
-    listening_since: datetime | None
+    listening: Listening
     free_bytes: int
     total_bytes: int
     reserve_bytes: int
     certificate_ends: datetime | None
     held: str | Text | None
+    has_hold: bool
     failing_channels: Mapping[str, datetime] = field(default_factory=dict)
 
     def of(self, unit: str, source: str) -> SourceScene:

@@ -29,10 +29,10 @@ def is_quiet(scene: Scene, settings: AlertSettings) -> Iterator[Alert]:
     """A unit has not called for longer than `quiet_after`, while somebody listened."""
     limit = timedelta(seconds=settings.quiet_after)
     for unit in scene.units:
-        if not unit.is_watched or scene.listening_since is None or _fits(unit.unit, settings.not_watched):
+        if not unit.is_watched or unit.enrolled_at is None or _fits(unit.unit, settings.not_watched):
             continue
-        last = max(moment for moment in (unit.seen, unit.enrolled_at, scene.listening_since) if moment is not None)
-        if scene.now - last <= limit:
+        last = max(unit.seen or unit.enrolled_at, unit.enrolled_at)
+        if scene.listening.since(last) <= limit:
             continue
         yield Alert(
             Kind.QUIET, unit.unit, Severity.WARNING, last,
@@ -186,12 +186,12 @@ def is_certificate_ending(scene: Scene, settings: AlertSettings) -> Iterator[Ale
 
 def is_held(scene: Scene, _settings: AlertSettings) -> Iterator[Alert]:
     """The ledger signs nothing, and not just because the center has only just started."""
-    since = scene.listening_since
-    if scene.held is None or (since is not None and scene.now - since < START_GRACE):
+    started = scene.listening.started
+    if scene.held is None or (not scene.has_hold and started is not None and scene.now - started < START_GRACE):
         return
     why = scene.held if isinstance(scene.held, Text) else Text(zh=scene.held, en=scene.held)
     yield Alert(
-        Kind.HELD, CENTER, Severity.ERROR, since or scene.now,
+        Kind.HELD, CENTER, Severity.ERROR, scene.now,
         Text(zh=f"证据日志停止签名：{why.zh}", en=f"the ledger signs nothing: {why.en}"),
         Text(
             zh="运行 jinsuo-center ledger status，按手册“从旧副本恢复”处理",

@@ -158,6 +158,7 @@ class Watch:
     def _keep_looking(self, stopping: threading.Event, wakers: Mapping[str, threading.Event]) -> None:
         while True:
             try:
+                self._looker.center.signs.keep_listening(self._clock())
                 if self.look():
                     for waker in wakers.values():
                         waker.set()

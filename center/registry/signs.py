@@ -4,8 +4,9 @@
     signs.sqlite    in the center's folder, beside the evidence and no part of it: dropped without harm, made anew
 
 Every request of a unit is a sign; of those at most one a minute is written. A heartbeat is the agent's own word, kept as
-it came with the center's time; the newest replaces the one before. `since`: from when on somebody was listening: nobody
-is silent for longer than that. A file that is damaged is made anew: what it held comes again with the next calls.
+it came with the center's time; the newest replaces the one before. `Listening` says when somebody was there to be called:
+nobody is silent while the center is off, and a start makes nobody's silence shorter. A file that is damaged is made anew:
+what it held comes again with the next calls.
 Thread-safe; several processes may share the file. Times come in as arguments.
 """
 
@@ -24,10 +25,11 @@ from evidence.wire.heartbeat import Heartbeat, parse_heartbeat
 
 SIGNS_NAME: Final = "signs.sqlite"
 WRITTEN_EVERY: Final = timedelta(minutes=1)
+_MOST_SPANS: Final = 200
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS seen (unit TEXT PRIMARY KEY, at TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS heartbeat (unit TEXT PRIMARY KEY, at TEXT NOT NULL, body BLOB NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS listening (id INTEGER PRIMARY KEY CHECK (id = 1), since TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS listening (began TEXT PRIMARY KEY, until TEXT NOT NULL) STRICT;
 """
 log = logging.getLogger(__name__)
 
@@ -43,6 +45,22 @@ class Heard:
     def clock_error(self) -> timedelta:
         """Give how far the agent's clock is ahead of the center's; the time on the line counts as error."""
         return self.heartbeat.clock - self.at
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """When the center has listened: spans of (from, to), the oldest first, which do not overlap."""
+
+    spans: tuple[tuple[datetime, datetime], ...] = ()
+
+    @property
+    def started(self) -> datetime | None:
+        """Give since when it has listened without a break, up to its last sign; None if it never has."""
+        return self.spans[-1][0] if self.spans else None
+
+    def since(self, moment: datetime) -> timedelta:
+        """Give for how long it has listened since `moment`."""
+        return sum((to - max(from_, moment) for from_, to in self.spans if to > moment), timedelta(0))
 
 
 class Signs:
@@ -70,13 +88,28 @@ class Signs:
             self._db.close()
 
     def listen(self, now: datetime) -> None:
-        """Take note that the center listens from now on."""
-        self._put("INSERT OR REPLACE INTO listening VALUES (1, ?)", encode_time(now))
+        """Take note that the center begins to listen. Raises: FullError, StoreError."""
+        at = encode_time(now)
+        # What lies in the future is of a clock that was set back since.
+        self._put("DELETE FROM listening WHERE began >= ?", at)
+        self._put("UPDATE listening SET until = ? WHERE until > ?", at, at)
+        self._put("INSERT INTO listening VALUES (?, ?)", at, at)
+        self._put(
+            "DELETE FROM listening WHERE began NOT IN (SELECT began FROM listening ORDER BY began DESC LIMIT ?)",
+            _MOST_SPANS,
+        )
 
-    def listening_since(self) -> datetime | None:
-        """Give since when the center has listened, or None if it never has."""
-        row = self._get("SELECT since FROM listening")
-        return parse_time(str(row[0]), "since") if row else None
+    def keep_listening(self, now: datetime) -> None:
+        """Take note that the center listens still. Raises: FullError, StoreError."""
+        self._put(
+            "UPDATE listening SET until = ? WHERE began = (SELECT max(began) FROM listening) AND began <= ?",
+            encode_time(now), encode_time(now),
+        )  # fmt: skip
+
+    def listening(self) -> Listening:
+        """Give when the center has listened."""
+        rows = self._all("SELECT began, until FROM listening ORDER BY began")
+        return Listening(tuple((parse_time(str(a), "began"), parse_time(str(b), "until")) for a, b in rows))
 
     def see(self, unit: str, now: datetime) -> None:
         """Take note that a unit has called. It holds nothing up: what cannot be written is noted with the next call."""
@@ -127,10 +160,7 @@ class Signs:
         except sqlite3.Error as err:
             raise _refusal(self._path, err) from err
 
-    def _get(self, sql: str) -> tuple[Any, ...] | None:  # Any: columns of any type
-        return next(iter(self._all(sql)), None)
-
-    def _all(self, sql: str) -> list[tuple[Any, ...]]:  # Any: as above
+    def _all(self, sql: str) -> list[tuple[Any, ...]]:  # Any: columns of any type
         try:
             with self._lock:
                 return self._db.execute(sql).fetchall()

@@ -49,6 +49,7 @@ def test_a_unit_that_states_gaps_and_failures_without_end_brings_a_letter_or_two
             )
             center.signs.see("X013", clock.now)
             center.signs.hear("X013", Heartbeat(clock.now, "jinsuo test", 1 << 40, False, None, beats), clock.now)
+            center.signs.keep_listening(clock.now)
             watch.look()
             watch.tell()
         assert len(hook.posts) <= 3

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from center.alerts.calendar import Calendar
 from center.alerts.scene import Scene, SourceScene, UnitScene
 from center.registry.catalog import StatementRow
-from center.registry.signs import Heard
+from center.registry.signs import Heard, Listening
 from evidence.digest import Sha256, sha256
 from evidence.manifest.entry import Level
 from evidence.wire.heartbeat import Heartbeat, SourceBeat
@@ -50,7 +50,7 @@ def make_scene(*units: UnitScene, **changes: object) -> Scene:
     facts: dict[str, object] = {
         "now": NOW, "calendar": Calendar(), "units": present,
         "newest": {(unit.unit, "his"): SourceScene(row, row) for unit in present}, "waiting": (),
-        "listening_since": NOW - 50 * DAY, "free_bytes": 500 << 30, "total_bytes": 1000 << 30,
-        "reserve_bytes": 256 << 20, "certificate_ends": NOW + 3000 * DAY, "held": None, "failing_channels": {},
+        "listening": Listening(((NOW - 50 * DAY, NOW),)), "free_bytes": 500 << 30, "total_bytes": 1000 << 30,
+        "reserve_bytes": 256 << 20, "certificate_ends": NOW + 3000 * DAY, "held": None, "has_hold": False, "failing_channels": {},
     }  # fmt: skip
     return Scene(**(facts | changes))  # type: ignore[arg-type]  # likewise

@@ -76,6 +76,7 @@ class World:
         if now.minute % 15 == 0:
             for unit in self.hospitals.keys() - self.silent:
                 self.call(unit)
+        self.center.signs.keep_listening(now)
         self.watch.look()
         self.watch.tell()
 
@@ -113,8 +114,8 @@ class World:
 
 
 @contextmanager
-def open_world(folder: Path, repeat: str = "null", test_day: str = "null") -> Iterator[World]:
-    clock = MovableClock(NOW)
+def open_world(folder: Path, repeat: str = "null", test_day: str = "null", now: datetime = NOW) -> Iterator[World]:
+    clock = MovableClock(now)
     with run_mail() as mail, run_hook() as hook:
         if not folder.exists():
             Center.create(folder, ORIGIN, clock=clock)
@@ -171,6 +172,22 @@ def test_what_is_mended_brings_one_all_clear(world: World) -> None:
     world.silent.clear()
     world.pass_time(timedelta(hours=2))
     assert world.hook.told == world.mailed == {("raised", "quiet:X011"): 1, ("cleared", "quiet:X011"): 1}
+
+
+def test_a_start_of_the_center_makes_no_silent_unit_heard(tmp_path: Path) -> None:
+    with open_world(tmp_path / "center") as world:
+        world.add("X011")
+        world.call("X011")
+        world.silent.add("X011")
+        world.pass_time(timedelta(hours=7))
+        assert world.hook.told == {("raised", "quiet:X011"): 1}
+    now = world.clock.now + DAY
+    with open_world(tmp_path / "center", now=now) as world:
+        world.pass_time(timedelta(hours=1))
+        assert world.hook.posts == [], "neither raised again nor cleared"
+        world.center.signs.see("X011", world.clock.now)
+        world.pass_time(timedelta(hours=1))
+        assert world.hook.told == {("cleared", "quiet:X011"): 1}
 
 
 def test_what_lasts_is_told_again_once_a_day_until_somebody_takes_it_on(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from center.alerts.alert import Alert, Kind, Severity, read_alert
 from center.alerts.scene import Scene, SourceScene
 from center.alerts.states import RULES
-from center.registry.signs import Heard
+from center.registry.signs import Heard, Listening
 from center.settings.alerts import AlertSettings, Expected
 from evidence.encode import encode_json, parse_json
 from evidence.errors import FormatError
@@ -37,14 +37,32 @@ def heard(beat_error: timedelta = timedelta(0), free: int | None = 100 << 30, *b
     return Heard(NOW, make_beat(NOW + beat_error, free, *beats))
 
 
+def listened(span: timedelta) -> Listening:
+    return Listening(((NOW - span, NOW),))
+
+
 @pytest.mark.parametrize(
     ("scene", "expected"),
     [
         (make_scene(make_unit(seen=NOW - 6 * HOUR)), []),
         (make_scene(make_unit(seen=NOW - 6 * HOUR - MINUTE)), ["quiet:X013"]),
         (make_scene(make_unit(seen=None)), ["quiet:X013"]),
-        (make_scene(make_unit(seen=NOW - DAY), listening_since=NOW - HOUR), []),
-        (make_scene(make_unit(seen=NOW - DAY), listening_since=None), []),
+        (make_scene(make_unit(seen=NOW - DAY), listening=listened(HOUR)), []),
+        (make_scene(make_unit(seen=NOW - DAY), listening=Listening()), []),
+        # The center was off for most of the day: what it listened before and after counts together.
+        (
+            make_scene(
+                make_unit(seen=NOW - DAY),
+                listening=Listening(((NOW - 9 * DAY, NOW - 20 * HOUR), (NOW - 2 * HOUR, NOW))),
+            ),
+            [],
+        ),
+        (
+            make_scene(
+                make_unit(seen=NOW - DAY), listening=Listening(((NOW - 9 * DAY, NOW - 18 * HOUR), (NOW - MINUTE, NOW)))
+            ),
+            ["quiet:X013"],
+        ),
         (make_scene(make_unit(seen=NOW - DAY, disabled=True)), []),
         (make_scene(make_unit(seen=None, enrolled_at=None)), []),
         (make_scene(make_unit(seen=None, enrolled_at=NOW - HOUR)), []),
@@ -63,10 +81,10 @@ def heard(beat_error: timedelta = timedelta(0), free: int | None = 100 << 30, *b
         (make_scene(certificate_ends=NOW + 30 * DAY), ["certificate:center"]),
         (make_scene(certificate_ends=NOW - DAY), ["certificate:center"]),
         (make_scene(certificate_ends=None), []),
-        (make_scene(held="two histories"), ["held:center"]),
-        (make_scene(held="waits for an agent", listening_since=NOW - 29 * MINUTE), []),
-        (make_scene(held="waits for an agent", listening_since=NOW - 31 * MINUTE), ["held:center"]),
-        (make_scene(held="old copy", listening_since=None), ["held:center"]),
+        (make_scene(held="two histories", has_hold=True, listening=listened(MINUTE)), ["held:center"]),
+        (make_scene(held="waits for an agent", listening=listened(29 * MINUTE)), []),
+        (make_scene(held="waits for an agent", listening=listened(31 * MINUTE)), ["held:center"]),
+        (make_scene(held="old copy", listening=Listening()), ["held:center"]),
         (make_scene(failing_channels={"mail": NOW - HOUR + MINUTE}), []),
         (make_scene(failing_channels={"mail": NOW - HOUR}), ["channel:mail"]),
     ],

@@ -88,7 +88,7 @@ def test_a_months_report_counts_runs_levels_lags_gaps_and_pauses() -> None:
     assert report.lag == Lag(timedelta(minutes=75), 9 * HOUR)  # of 0, 30 min, 2 h, 9 h
     assert report.storing_lag == Lag(3 * HOUR, 10 * HOUR)
     assert [gap.sequence for gap in report.gaps] == [5]
-    assert report.longest_pause == 6 * DAY
+    assert report.longest_pause == 6 * DAY + HOUR
     assert (report.first, report.last) == (rows[1], rows[5])
 
 

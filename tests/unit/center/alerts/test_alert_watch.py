@@ -227,6 +227,6 @@ def test_it_watches_in_threads_of_its_own_and_they_end_with_it(stage: Stage) -> 
     watch = stage.watch()
     with watch.running():
         assert stage.channels[0].came.wait(30), "the first look is told at once"
-        assert stage.center.signs.listening_since() == stage.clock.now
+        assert stage.center.signs.listening().started == stage.clock.now
     assert threading.active_count() == before
     assert len(stage.channels[0].letters) == 1

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from center.errors import StoreError
-from center.registry.signs import WRITTEN_EVERY, Signs
+from center.registry.signs import WRITTEN_EVERY, Listening, Signs
 from evidence.wire.heartbeat import Heartbeat, SourceBeat
 
 NOW = datetime(2026, 11, 22, 1, tzinfo=UTC)
@@ -37,7 +37,7 @@ def test_signs_and_heartbeats_are_there_after_a_restart(signs: Signs, path: Path
     assert again.last_seen() == {"X013": NOW}
     assert again.heartbeats()["X013"].heartbeat == BEAT
     assert again.heartbeats()["X013"].clock_error == timedelta(seconds=-30)
-    assert again.listening_since() == NOW
+    assert again.listening() == Listening(((NOW, NOW),))
     again.close()
 
 
@@ -47,6 +47,41 @@ def test_a_newer_heartbeat_takes_the_place_of_the_one_before(signs: Signs) -> No
     signs.hear("X013", newer, NOW + timedelta(minutes=15))
     assert signs.heartbeats()["X013"].heartbeat == newer
     assert len(signs.heartbeats()) == 1
+
+
+def test_what_the_center_has_listened_is_kept_through_its_starts(signs: Signs) -> None:
+    hour = timedelta(hours=1)
+    assert signs.listening() == Listening()
+    signs.keep_listening(NOW)
+    assert signs.listening().started is None, "nobody has begun"
+    signs.listen(NOW)
+    for minute in range(61):
+        signs.keep_listening(NOW + timedelta(minutes=minute))
+    signs.listen(NOW + 5 * hour)
+    signs.keep_listening(NOW + 6 * hour)
+    listening = signs.listening()
+    assert listening == Listening(((NOW, NOW + hour), (NOW + 5 * hour, NOW + 6 * hour)))
+    assert listening.started == NOW + 5 * hour
+    assert listening.since(NOW - hour) == 2 * hour
+    assert listening.since(NOW + hour / 2) == 1.5 * hour
+    assert listening.since(NOW + 3 * hour) == hour
+    assert listening.since(NOW + 7 * hour) == timedelta(0)
+
+
+def test_a_clock_that_was_set_back_makes_no_span_longer_than_it_was(signs: Signs) -> None:
+    signs.listen(NOW)
+    signs.keep_listening(NOW + timedelta(days=9))
+    signs.listen(NOW + timedelta(days=2))
+    signs.keep_listening(NOW + timedelta(days=1))
+    two = NOW + timedelta(days=2)
+    assert signs.listening() == Listening(((NOW, two), (two, two)))
+
+
+def test_only_so_many_spans_are_kept(signs: Signs) -> None:
+    for day in range(300):
+        signs.listen(NOW + timedelta(days=day))
+    spans = signs.listening().spans
+    assert (len(spans), spans[-1][0]) == (200, NOW + timedelta(days=299))
 
 
 def test_calls_within_a_minute_are_written_once(signs: Signs) -> None:

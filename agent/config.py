@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from agent.settings.health import HealthSettings
+from agent.settings.heartbeat import HeartbeatSettings
 from agent.settings.reference import REFERENCE, SecretReference, is_reference
 from agent.settings.road import RoadSettings
 from evidence.manifest.group import MAX_MEMBERS
@@ -353,6 +354,7 @@ class AgentConfig(Settings):
     health: HealthSettings = HealthSettings()
     log: LogSettings = LogSettings()
     road: RoadSettings = RoadSettings()
+    heartbeat: HeartbeatSettings = HeartbeatSettings()
     sources: Annotated[tuple[Source, ...], AfterValidator(_check_sources)] = ()
     groups: tuple[GroupSettings, ...] = ()
 

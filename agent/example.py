@@ -111,6 +111,11 @@ road:
     size: 512 MiB
     # 这么久没有回音的，重新打包。 What was not answered for so long is bagged anew.
     resend_after: 7 d
+# 心跳：采集端定时告诉中心自己的状况。 The heartbeat: how this agent is, told to the center now and then.
+heartbeat:
+  # 两次之间的时间，1 min 至 24 h；null 为不发，中心只从快照得知。
+  # The time between two, 1 min to 24 h; null: none, and the center hears only of snapshots.
+  every: 15 min
 
 # 组：先同时打开、再逐个读取的来源，清单记同一组号：`jinsuo-agent snapshot --group nightly`。
 # Groups: sources opened at one moment, then read one by one, under one group id: `jinsuo-agent snapshot --group nightly`.

@@ -5,26 +5,38 @@ center.yaml    settings                 units/       units, keys, wrapped secret
 keys/          log, operator, sealing   store/       packs, put-if-absent
 tls/           certificate and key      ledger/      checkpoint, tiles, ledger.sqlite
 catalog.sqlite an index; `rebuild` makes it anew
+signs.sqlite   signs of life of the units; alerts.sqlite what was told of what is amiss: no evidence, made anew if lost
 serving.lock   locked by the daemon as long as it lives; empty
 inboxes/       what was last answered to bags
 """
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from contextlib import closing as closing_of
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 
+from center.alerts.channels import make_sender
+from center.alerts.figures import FigureReader
+from center.alerts.look import Center as Looked
+from center.alerts.look import Looker, measure_disk
+from center.alerts.memory import MEMORY_NAME, Memory
+from center.alerts.metrics import MetricsServer
+from center.alerts.post import Post
+from center.alerts.watch import Watch
 from center.config import CONFIG_NAME, DEFAULT_LISTEN, CenterConfig, load_config, parse_listen, write_config
-from center.errors import ConflictError, NotFoundError, RefusedError, ServedError
+from center.errors import ConflictError, FullError, NotFoundError, RefusedError, ServedError, StoreError
 from center.ledger.ledger import Ledger
 from center.ledger.sequence import Sealed
 from center.receive.admit import Admission
 from center.receive.answers import Answers
 from center.receive.api import Limits, make_api
 from center.receive.bags import BagIntake
+from center.receive.counters import Counters
 from center.receive.inbox import Box, Inbox
 from center.receive.server import Receiver
 from center.receive.tls import TlsFiles, create_tls, read_spki_sha256
@@ -33,6 +45,7 @@ from center.registry.lock import FolderLock
 from center.registry.objects import SourceObjects
 from center.registry.replay import Replay
 from center.registry.seal import SealingKey, create_master_key, create_sealing_key, open_master_key, open_sealing_key
+from center.registry.signs import SIGNS_NAME, Signs
 from center.registry.snapshots import Snapshot
 from center.registry.units import Unit, Units
 from center.store.base import Store
@@ -49,8 +62,9 @@ from evidence.wire.enrolment import pin_of_vkey
 from evidence.wire.messages import CenterInfo
 from evidence.wire.offline import EnrolledFile, KnownSource, parse_request
 from evidence.wire.secrets import Direction, SealedFor, seal_secrets
-from terminal.language import Text
+from terminal.language import Text, choose_language
 
+log = logging.getLogger(__name__)
 CATALOG_NAME = "catalog.sqlite"
 SERVING_NAME = "serving.lock"
 INBOXES_NAME = "inboxes"
@@ -76,6 +90,8 @@ class Center:
     admission: Admission
     operator: Ed25519Signer
     sealing: SealingKey
+    signs: Signs
+    counters: Counters
     _closing: ExitStack
     _serving: list[bool]
 
@@ -110,6 +126,8 @@ class Center:
             (folder / name).mkdir()
         Ledger.create(folder / "ledger", open_signer(f"file:{keys / 'log.pem'}", origin, KeyType.ED25519))
         Catalog.create(folder / CATALOG_NAME).close()
+        Signs(folder / SIGNS_NAME).close()
+        Memory(folder / MEMORY_NAME).close()
         write_new(folder / CONFIG_NAME, write_config(origin, listen).encode())
 
     @classmethod
@@ -163,6 +181,8 @@ class Center:
                 ),
                 operator=operator,
                 sealing=open_sealing_key(keys / "sealing.key", master),
+                signs=closing.enter_context(closing_of(_open_signs(folder / SIGNS_NAME))),
+                counters=Counters(),
                 _closing=closing.pop_all(),
                 _serving=[],
             )
@@ -214,7 +234,9 @@ class Center:
         info = CenterInfo(self.ledger.log_key, self.operator.key, self.sealing.public, f"jinsuo {version('jinsuo')}")
         bounds = self.config.limits
         limits = Limits(total_s=bounds.request_timeout, pack_bytes=bounds.pack_bytes)
-        api = make_api(info, self.admission, self.ledger, self.units, self.sealing, self.clock, limits)
+        api = make_api(
+            info, self.admission, self.ledger, self.units, self.sealing, self.clock, limits, self.signs, self.counters
+        )
         host, port = self.config.address
         return Receiver(api, host, port, TlsFiles.within(self.folder / "tls"), bounds.connections)
 
@@ -275,6 +297,32 @@ class Center:
         sealed = seal_secrets(self.units.secrets(unit, source), place, recovery)
         return KnownSource(source, sealed, self.admission.latest(unit, source))
 
+    def watch(self, environ: Mapping[str, str]) -> Watch:
+        """Give the watch of this center; channels find their secrets in `environ`. Raises: StoreError, FullError."""
+        memory = self._open_memory()
+        senders = [make_sender(channel, self.folder, environ) for channel in self.config.alerts.channels]
+        language = self.config.language or choose_language(None)
+        post = Post(memory, senders, self.config.origin, language, self.folder)
+        return Watch(self._looker(), memory, post, self.clock)
+
+    def metrics(self) -> MetricsServer | None:
+        """Give the server of metrics, ready to run; None if settings name no address. Raises: MetricsAddressError."""
+        if self.config.metrics.listen is None:
+            return None
+        channels = [channel.name for channel in self.config.alerts.channels]
+        reader = FigureReader(self._looker(), self._open_memory(), self.counters, channels, self.clock)
+        return MetricsServer(*parse_listen(self.config.metrics.listen), reader.read)
+
+    def _open_memory(self) -> Memory:
+        return self._closing.enter_context(closing_of(Memory(self.folder / MEMORY_NAME)))
+
+    def _looker(self) -> Looker:
+        looked = Looked(
+            self.folder, self.config.find_store(self.folder), self.config.disk_reserve, self.units, self.catalog,
+            self.ledger, self.store, self.signs, self.replay.catch_up, measure_disk,
+        )  # fmt: skip
+        return Looker(looked, self.config.alerts)
+
     def objects(self, unit: str, source: str) -> SourceObjects:
         """Give a reader of a source's objects. Raises: NotFoundError."""
         secrets = self.units.secrets(unit, source)
@@ -291,3 +339,12 @@ class Center:
                 hint=f"`jinsuo-center snapshots {unit} {source}` lists the snapshots",
             )
         return Snapshot(statement, row, self.objects(unit, source), self.units.secrets(unit, source))
+
+
+def _open_signs(path: Path) -> Signs:
+    """Open the signs of life; if that fails, keep them in memory: they hold nothing of the evidence up."""
+    try:
+        return Signs(path)
+    except (FullError, StoreError) as err:
+        log.warning("signs of life are kept in memory", extra={"code": err.code, "why": str(err)})
+        return Signs()

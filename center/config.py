@@ -11,6 +11,8 @@ from typing import Annotated, Final
 
 from pydantic import Field, field_validator
 
+from center.settings.alerts import AlertSettings, MetricsSettings
+from center.settings.example import ALERTS_EXAMPLE
 from center.settings.inbox import InboxesSettings
 from evidence.errors import FormatError
 from evidence.keys.key import check_key_name
@@ -52,6 +54,8 @@ class CenterConfig(Settings):
     log: LogSettings = LogSettings()
     inboxes: InboxesSettings = InboxesSettings()
     disk_reserve: Annotated[SizeBytes, Field(ge=16 << 20)] = 256 << 20
+    alerts: AlertSettings = AlertSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
     @field_validator("origin")
     @classmethod
@@ -109,7 +113,7 @@ def load_config(path: Path) -> CenterConfig:
 
 def write_config(origin: str, listen: str = DEFAULT_LISTEN) -> str:
     """Give the text of a new `center.yaml`, every key commented; `origin` and `listen` have been checked."""
-    return _TEMPLATE.format(origin=_quote(origin), listen=_quote(listen))
+    return _TEMPLATE.format(origin=_quote(origin), listen=_quote(listen)) + ALERTS_EXAMPLE
 
 
 def _quote(text: str) -> str:

@@ -175,14 +175,18 @@ class Program:
         top.add("--version", action="version", version=f"{self.name} {self.version}", help=_VERSION)
         rooms = top.add_subparsers(metavar=_COMMAND.into(language), title=_COMMANDS.into(language), required=True)
         groups: dict[str, Any] = {}  # Any: argparse's type of the object is private
+        alone: dict[str, Parser] = {}
         for command in self.commands:
             group, _, last = command.name.rpartition(" ")
+            if group in alone and group not in groups:
+                # A group whose name alone is a command too, listed before its members.
+                groups[group] = alone[group].add_subparsers(metavar=_COMMAND.into(language), required=False)
             if group and group not in groups:
                 members = [each for each in self.commands if each.name.startswith(group + " ")]
                 text = "、".join(each.help.zh for each in members), "; ".join(each.help.en for each in members)
                 room = rooms.add_parser(group, language=language, help=Text(*text).into(language).replace("%", "%%"))
                 groups[group] = room.add_subparsers(metavar=_COMMAND.into(language), required=True)
-            _add_command(groups.get(group, rooms), last, command, language)
+            alone[command.name] = _add_command(groups.get(group, rooms), last, command, language)
         return top
 
     def _refuse(self, err: Exception, out: Printer, folder: Path | None, *, debug: bool) -> int:
@@ -256,9 +260,9 @@ _DEBUG_HELP = Text(zh="出错时显示程序的调用轨迹", en="show the progr
 
 def _add_command(
     rooms: Any, name: str, command: Command, language: Language
-) -> None:  # Any: argparse's type is private
+) -> Parser:  # Any: argparse's type is private
     shells = f"sh:          {command.examples.sh}\n  PowerShell:  {command.examples.powershell}"
-    parser = rooms.add_parser(
+    parser: Parser = rooms.add_parser(
         name,
         language=language,
         help=command.help.into(language).replace("%", "%%"),
@@ -268,6 +272,7 @@ def _add_command(
     _add_shared(parser, suppress=True)
     command.add_arguments(parser)
     parser.set_defaults(command=command, parser=parser)
+    return parser
 
 
 def _unknown_argument(word: str, parser: Parser) -> UsageError:

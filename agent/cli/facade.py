@@ -5,8 +5,9 @@ One process uses one opened agent at a time, from one thread. Names of sources t
 SourceError. Everything may raise AgentError and SettingsError.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +19,7 @@ from agent.snapshot.progress import Progress
 if TYPE_CHECKING:
     from agent.collectors.watch import Ready
     from agent.plan.figures import Plan, Question
+    from evidence.wire.heartbeat import Failure
 
 
 class Watch(Protocol):
@@ -93,6 +95,12 @@ class Facade(Protocol):
 
     def greet(self) -> None:
         """Show the center the newest checkpoint that this agent has seen. Raises: CenterDownError and its kin."""
+
+    def beat(self, next_runs: Mapping[str, datetime], failures: Mapping[str, "Failure"]) -> timedelta | None:
+        """Tell the center how this agent is; give how far this clock is ahead of the center's. None: not enrolled.
+
+        `next_runs`, `failures`: what a schedule knows of sources. Raises: CenterDownError and its kin.
+        """
 
     def compare(self, source: str, sequence: int | None, progress: Progress, *, force: bool = False) -> Comparison:
         """Read the source, send nothing, compare with statement `sequence` (None: the latest stored).

@@ -15,6 +15,7 @@ from agent.cli.enroll import Enroll
 from agent.cli.facade import Facade, OpenAgent
 from agent.cli.grants import Grants
 from agent.cli.handover import Handover
+from agent.cli.heartbeat import SendHeartbeat
 from agent.cli.init import Init
 from agent.cli.load import Load
 from agent.cli.pause import PauseAgent, Resume
@@ -66,6 +67,7 @@ def make_program(open_agent: OpenAgent, clock: Callable[[], datetime]) -> Progra
             SecretList(),
             SshKey(),
             Sources(),
+            SendHeartbeat(open_agent),
             Run(open_agent),
             WatchSources(open_agent),
             Version("jinsuo-agent", installed),

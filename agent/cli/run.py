@@ -14,10 +14,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
 from agent.cli.facade import Facade, OpenAgent
+from agent.cli.heartbeat import make_attendant
 from agent.errors import CenterDownError, PausedError, PinError, ReceiptError
 from agent.outcome import Stage
 from agent.snapshot.progress import Silent
@@ -76,8 +78,10 @@ class Run:
             pass  # wrong settings are told at once, by the exit code; later ones only in the log
         log.info("agent started", extra={"folder": args.folder, "every_s": args.every})
         rounds = 0
+        heartbeat = make_attendant(self._open, args.folder)
         while True:
             drain(self._open, args.folder)
+            heartbeat.step(datetime.now(UTC))
             rounds += 1
             if wait(args.every):
                 break

@@ -21,10 +21,10 @@ from agent.config import (
     SqliteSource,
     SqlserverSource,
     TableSource,
-    is_reference,
 )
 from agent.health.document import find_lag_s, format_lag
 from agent.outcome import AgentStatus, SourceStatus
+from agent.settings.reference import is_reference
 from terminal.language import Language, Text
 from terminal.printer import make_visible
 

@@ -14,12 +14,14 @@ Promises of every road:
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, TypeAlias
 
 from evidence.digest import ObjectId, Sha256
 from evidence.note.signed import SignatureLine
+from evidence.wire.heartbeat import Heartbeat
 from evidence.wire.secrets import SourceSecrets
 
 SeenCheckpoint: TypeAlias = Callable[[], bytes | None]
@@ -77,6 +79,9 @@ class Transport(Protocol):
 
     def recover(self, source: str) -> SourceSecrets | None:
         """Give back the secrets of `source`; None if the center has no such source."""
+
+    def heartbeat(self, heartbeat: Heartbeat) -> datetime:
+        """Tell the center how this agent is; give the center's own time."""
 
     def close(self) -> None:
         """Let go of the line."""

@@ -24,6 +24,7 @@ from evidence.log.merkle import prove_consistency
 from evidence.manifest.receipt import MAX_RECEIPT_BYTES
 from evidence.note.signed import SignatureLine
 from evidence.wire import messages
+from evidence.wire.heartbeat import PATH_HEARTBEATS, Heartbeat, parse_heard_answer
 from evidence.wire.secrets import Direction, SealedFor, SourceSecrets, open_secrets, seal_secrets
 from evidence.wire.token import Request
 
@@ -160,6 +161,10 @@ class HttpsTransport:
         return self._client.parsed(
             lambda box: open_secrets(box, self._place(Direction.RECOVER, source), private), sealed
         )
+
+    def heartbeat(self, heartbeat: Heartbeat) -> datetime:
+        """Tell the center how this agent is; give the center's own time."""
+        return self._client.parsed(parse_heard_answer, self._post(PATH_HEARTBEATS, heartbeat.encode())).at
 
     def _place(self, direction: Direction, source: str) -> SealedFor:
         return SealedFor(direction, self._origin, self._unit, source)

@@ -7,6 +7,7 @@ sent again, which is safe. A proof of consistency comes with the files, from any
 """
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 
@@ -19,6 +20,7 @@ from evidence.manifest.entry import parse_entry, parse_stored
 from evidence.manifest.receipt import Receipt
 from evidence.manifest.statement import statement_digest
 from evidence.note.signed import SignatureLine, parse_note
+from evidence.wire.heartbeat import Heartbeat
 from evidence.wire.secrets import SourceSecrets
 from terminal.language import Text
 
@@ -134,6 +136,10 @@ class Posted:
     def recover(self, source: str) -> SourceSecrets | None:  # noqa: ARG002 - see the protocol
         """Give nothing: secrets come back with an enrolment, not by post."""
         return None
+
+    def heartbeat(self, heartbeat: Heartbeat) -> datetime:  # noqa: ARG002 - see the protocol
+        """Raises: CenterDownError: no heartbeats go by post; each bag is a sign of life."""
+        raise _on_its_way("the answer to a heartbeat", "心跳的应答")
 
 
 def refused(refusal: Refusal) -> CenterRefusedError:

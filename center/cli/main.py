@@ -5,6 +5,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+from center.cli.alerts import Alerts, AlertsAck, AlertsCheck, AlertsTest
 from center.cli.audit import Audit
 from center.cli.certify import Certify
 from center.cli.compare import Compare
@@ -16,10 +17,12 @@ from center.cli.init import Init
 from center.cli.key import Key
 from center.cli.ledger import LedgerImportTail, LedgerRelease, LedgerStatus
 from center.cli.rebuild import Rebuild
+from center.cli.report import Report
 from center.cli.restore import Restore
 from center.cli.serve import Serve
 from center.cli.snapshots import Snapshots
 from center.cli.ssh_key import SshKeyAdd, SshKeyList, SshKeyRemove
+from center.cli.today import Today
 from center.cli.unit import UnitAdd, UnitDisable, UnitEnable, UnitEnrollFile, UnitList, UnitRekey, UnitShow
 from evidence.errors import EvidenceError
 from terminal.command import Advice, Home, Program
@@ -56,6 +59,12 @@ def make_program() -> Program:
             SshKeyAdd(),
             SshKeyList(),
             SshKeyRemove(),
+            Today(),
+            Alerts(),
+            AlertsAck(),
+            AlertsCheck(),
+            AlertsTest(),
+            Report(),
             Snapshots(),
             Diff(),
             Compare(),

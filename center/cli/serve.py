@@ -3,6 +3,7 @@
 
 import argparse
 import sys
+from contextlib import nullcontext
 
 from center.cli.opening import open_center
 from center.cli.unit import account
@@ -21,10 +22,11 @@ class Serve:
     help = Text(zh="接收服务", en="the receiver daemon")
     description = Text(
         zh="在 center.yaml 的 listen 地址上接收各单位的快照，直到收到终止信号（SIGTERM、Ctrl-C）；\n"
-        "正在处理的请求会做完。日志写到标准错误，一行一件事。由 systemd 等启动时无需其他参数。\n"
+        "正在处理的请求会做完。同时值守：见 jinsuo-center alerts。日志写到标准错误，一行一件事。由 systemd 等启动时无需其他参数。\n"
         "启动后，须有一个采集端证实日志不是旧副本，才会签名；采集端全部遗失时用一次 --confirm 理由。",
         en="Takes snapshots of all units at the address `listen` of center.yaml, until told to stop (SIGTERM,\n"
-        "Ctrl-C); what is being done is finished. It logs to stderr, a line for each thing that happens.\n"
+        "Ctrl-C); what is being done is finished. Meanwhile it keeps watch, and tells of trouble (`jinsuo-center alerts`).\n"
+        "It logs to stderr, a line for each thing that happens.\n"
         "After a start it signs nothing until an agent has shown that the ledger is no old copy; if no agent is left,\n"
         "start it once with --confirm REASON.",
     )
@@ -61,8 +63,10 @@ class Serve:
             poller = InboxPoller(center.inbox(), center.config.inboxes.poll)
             if center.config.inboxes.boxes:
                 poller.start()
+            metrics = center.metrics()
             try:
-                receiver.run(ready)
+                with center.watch(args.environ).running(), nullcontext() if metrics is None else metrics.running():
+                    receiver.run(ready)
             finally:
                 poller.stop()
         out.say(Text(zh="已停止", en="stopped"))

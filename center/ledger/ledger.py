@@ -205,6 +205,12 @@ class Ledger:
             return self._gate.find_reason()
 
     @property
+    def has_hold(self) -> bool:
+        """Whether a hold stands; False also while only somebody's word is waited for after a start."""
+        with self._writer_lock:
+            return self._lock.hold() is not None
+
+    @property
     def lacking(self) -> range:
         """The indexes of the entries that are lacking up to a checkpoint that was shown or acknowledged; empty, as a rule."""
         with self._writer_lock:

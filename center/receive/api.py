@@ -38,11 +38,14 @@ from center.receive.body import (
     Pipe,
     Receive,
 )
-from center.receive.endpoints import Admission, Call, Endpoints, Log, Reply, parse_query
+from center.receive.counters import Counters
+from center.receive.endpoints import Admission, Call, Endpoints, Log, Reply, SignsOfLife, parse_query
 from center.registry.seal import SealingKey
+from center.registry.signs import Signs
 from center.registry.units import Units
 from evidence.encode import parse_decimal
 from evidence.errors import EvidenceError
+from evidence.wire.heartbeat import MAX_HEARTBEAT_BYTES
 from evidence.wire.messages import (
     HEADER_CHECKPOINT,
     HEADER_NONCE,
@@ -109,7 +112,10 @@ class Head:
 class Api:
     """The ASGI application."""
 
-    def __init__(self, endpoints: Endpoints, doorkeeper: Doorkeeper, nonces: Nonces, limits: Limits) -> None:
+    def __init__(
+        self, endpoints: Endpoints, doorkeeper: Doorkeeper, nonces: Nonces, limits: Limits, counters: Counters
+    ) -> None:
+        self._counters = counters
         self._endpoints = endpoints
         self._doorkeeper = doorkeeper
         self._nonces = nonces
@@ -167,6 +173,7 @@ class Api:
             # The top of a request: whatever it is, the daemon lives, the trace is in the log, and nobody else sees it.
             log.exception("request failed", extra={"path": scope["path"]})
             reply = refuse(CenterError("the center erred", hint="it is in the center's log; tell its operator"))
+        self._counters.count(reply.status, reader.read_bytes)
         if not close:
             await reader.drain(drain_s)
         await self._send(reply, send, close)
@@ -229,8 +236,10 @@ class Api:
 
     def _act(self, route: Route, call: Call, checkpoint: str | None) -> Reply:
         try:
-            if checkpoint is not None and call.admitted is not None and call.admitted.unit is not None:
-                self._endpoints.observe(call.admitted.unit.unit, checkpoint)
+            if call.admitted is not None and call.admitted.unit is not None:
+                self._endpoints.see(call.admitted.unit.unit)
+                if checkpoint is not None:
+                    self._endpoints.observe(call.admitted.unit.unit, checkpoint)
             return route.run(call)
         except OSError as err:
             if err.errno not in (errno.ENOSPC, errno.EDQUOT):
@@ -270,12 +279,14 @@ def make_api(
     sealing_key: SealingKey,
     clock: Callable[[], datetime],
     limits: Limits | None = None,
+    signs: SignsOfLife | None = None,
+    counters: Counters | None = None,
 ) -> Api:
-    """Put the receiver of one center together."""
+    """Put the receiver of one center together; without `signs` those of life are forgotten with the process."""
     nonces = Nonces(clock)
     doorkeeper = Doorkeeper(info.origin, units, nonces)
-    endpoints = Endpoints(info, admission, ledger, units, sealing_key, nonces, doorkeeper)
-    return Api(endpoints, doorkeeper, nonces, limits or Limits())
+    endpoints = Endpoints(info, admission, ledger, units, sealing_key, nonces, doorkeeper, signs or Signs(), clock)
+    return Api(endpoints, doorkeeper, nonces, limits or Limits(), counters or Counters())
 
 
 def refuse(err: CenterError) -> Reply:
@@ -302,6 +313,7 @@ def _routes(endpoints: Endpoints, limits: Limits) -> tuple[Route, ...]:
         Route("GET", at("statements/latest"), endpoints.get_latest, 0, _SOURCE),
         Route("GET", at(f"receipts/{hash_}"), endpoints.get_receipt),
         Route("POST", at("cosignatures"), endpoints.cosign, MAX_NOTE_BYTES),
+        Route("POST", at("heartbeats"), endpoints.hear, MAX_HEARTBEAT_BYTES),
     )
 
 

@@ -45,6 +45,11 @@ class BodyReader:
         self._count = 0
         self._ended = False
 
+    @property
+    def read_bytes(self) -> int:
+        """Give the bytes that have come."""
+        return self._count
+
     async def next(self) -> bytes | None:
         """Give the next part, or None after the last. Raises: CutError."""
         if self._ended:

@@ -10,6 +10,7 @@ Source: design section 6, `evidence.wire.messages`.
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, Protocol, TypeVar
 
 from center.errors import ForbiddenError, NotFoundError, RefusedError
@@ -25,6 +26,7 @@ from evidence.manifest.grammar import check_source_name
 from evidence.manifest.receipt import Receipt
 from evidence.note.signed import SignatureLine
 from evidence.wire import messages
+from evidence.wire.heartbeat import HeardAnswer, Heartbeat, parse_heartbeat
 from evidence.wire.secrets import Direction, SealedFor, seal_secrets
 
 _T = TypeVar("_T")
@@ -68,6 +70,16 @@ class Log(Protocol):
 
     def add_cosignature(self, line: SignatureLine, key: VerificationKey, size: int | None = None) -> bool:
         """Keep a cosignature; tell whether it is new."""
+
+
+class SignsOfLife(Protocol):
+    """Who is told that units call (`center.registry.signs`)."""
+
+    def see(self, unit: str, now: datetime) -> None:
+        """Take note that a unit has called; never raises for want of room."""
+
+    def hear(self, unit: str, heartbeat: Heartbeat, now: datetime) -> None:
+        """Keep a unit's newest heartbeat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +127,11 @@ class Endpoints:
         sealing_key: SealingKey,
         nonces: Nonces,
         doorkeeper: Doorkeeper,
+        signs: SignsOfLife,
+        clock: Callable[[], datetime],
     ) -> None:
+        self._signs = signs
+        self._clock = clock
         self._info = info
         self._admission = admission
         self._log = log
@@ -123,6 +139,10 @@ class Endpoints:
         self._sealing_key = sealing_key
         self._nonces = nonces
         self._doorkeeper = doorkeeper
+
+    def see(self, unit: str) -> None:
+        """Take note that a unit has called."""
+        self._signs.see(unit, self._clock())
 
     def observe(self, unit: str, header: str) -> None:
         """Show the ledger the newest checkpoint that a unit's agent has seen, as it stands in the request's header.
@@ -244,6 +264,13 @@ class Endpoints:
         is_new = _read(lambda line: self._log.add_cosignature(line, key, request.size), request.line)
         self._units.acknowledge(call.unit.unit, request.size)
         return Reply(messages.CosignAnswer(is_new).encode())
+
+    def hear(self, call: Call) -> Reply:
+        """Keep a unit's heartbeat, and say what time it is here."""
+        heartbeat = _read(parse_heartbeat, call.body)
+        now = self._clock()
+        self._signs.hear(call.unit.unit, heartbeat, now)
+        return Reply(HeardAnswer(now).encode())
 
     def _place(self, direction: Direction, unit: str, source: str) -> SealedFor:
         return SealedFor(direction, self._info.origin, unit, source)

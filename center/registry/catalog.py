@@ -337,6 +337,36 @@ class Catalog:
         """Find the latest stored snapshot with a lesser sequence."""
         return self._find(unit, source, _is_stored_snapshot(), STATEMENTS.c.sequence < sequence, newest=True)
 
+    def newest_snapshot(self, unit: str, source: str, stored_only: bool = False) -> StatementRow | None:
+        """Find the snapshot with the highest sequence, whatever its level, or among the stored ones."""
+        where = _is_stored_snapshot() if stored_only else STATEMENTS.c.kind == "snapshot"
+        return self._find(unit, source, where, newest=True)
+
+    def registered(self) -> list[StatementRow]:
+        """Give the snapshots whose content has not come, ascending by unit, source and sequence; looks at all statements."""
+        query = FIND_STATEMENTS.where(
+            STATEMENTS.c.kind == "snapshot", STATEMENTS.c.level == Level.REGISTERED.value
+        ).order_by(SOURCES.c.unit, SOURCES.c.source, STATEMENTS.c.sequence)
+        with self._reading() as connection:
+            return [read_statement(row) for row in connection.execute(query)]
+
+    def gaps_after(self, unit: str, source: str, sequence: int) -> list[StatementRow]:
+        """Give a source's gap statements above `sequence`, ascending."""
+        query = FIND_STATEMENTS.where(
+            STATEMENTS.c.source == self._source_id(unit, source), STATEMENTS.c.kind == "gap",
+            STATEMENTS.c.sequence > sequence,
+        ).order_by(STATEMENTS.c.sequence)  # fmt: skip
+        with self._reading() as connection:
+            return [read_statement(row) for row in connection.execute(query)]
+
+    def count_levels(self) -> dict[tuple[str, str, str], int]:
+        """Give the number of statements by unit, kind and level; looks at all statements."""
+        columns = (SOURCES.c.unit, STATEMENTS.c.kind, STATEMENTS.c.level)
+        query = sa.select(*columns, sa.func.count()).join(SOURCES, SOURCES.c.id == STATEMENTS.c.source)
+        with self._reading() as connection:
+            rows = connection.execute(query.group_by(*columns)).all()
+        return {(str(row[0]), str(row[1]), str(row[2])): int(row[3]) for row in rows}
+
     def at_time(self, unit: str, source: str, when: datetime) -> StatementRow:
         """Give the latest stored snapshot that shows the source as it was at `when` or before.
 

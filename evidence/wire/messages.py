@@ -16,6 +16,7 @@ of ids and hashes are one base64 text of 32 bytes each, in order. Notes (stateme
     GET  /v1/statements/latest?source=SOURCE            -> LatestAnswer
     GET  /v1/receipts/DIGEST                            -> a receipt
     POST /v1/cosignatures                CosignRequest  -> CosignAnswer
+    POST /v1/heartbeats                  Heartbeat      -> HeardAnswer           `evidence.wire.heartbeat`
     anything that fails                                 -> Refusal               {"code","hint","message"}
 
 Headers: `Authorization: Jinsuo <token>`, `Jinsuo-Checkpoint: <base64 of the newest checkpoint's note that the agent has

@@ -15,6 +15,7 @@ from center.receive.api import Api, Limits, make_api
 from center.receive.server import Receiver
 from center.receive.tls import TlsFiles, create_tls, read_spki_sha256
 from center.registry.seal import MasterKey, SealingKey, create_sealing_key
+from center.registry.signs import Signs
 from center.registry.units import Units
 from evidence.digest import Sha256
 from evidence.keys.key import KeyType
@@ -56,6 +57,7 @@ class Running:
     sealing_key: SealingKey
     receiver: Receiver
     thread: threading.Thread
+    signs: Signs
     acts: list[tuple[str, Act]] = field(default_factory=list)
 
     @property
@@ -64,7 +66,9 @@ class Running:
 
     def reopen(self) -> Api:
         """Give the same application anew, for another receiver (an application ends with its receiver)."""
-        return make_api(self.info, self.admission, self.ledger, self.units, self.sealing_key, self.clock)
+        return make_api(
+            self.info, self.admission, self.ledger, self.units, self.sealing_key, self.clock, None, self.signs
+        )
 
     def enroll(self, folder: Path, unit: str = "X013", way: Way = DIRECT) -> Identity:
         """Add a unit and enrol an agent in `folder` as it."""
@@ -108,7 +112,8 @@ def run_receiver(
         units = make_units(folder / "units", clock, record, read_spki_sha256(tls.certificate), master)
         info = CenterInfo(LOG.key, OPERATOR.key, sealing.public, "jinsuo test")
         admitted = admission(ledger, units)
-        api = make_api(info, admitted, ledger, units, sealing, clock, Limits(idle_s=idle_timeout_s))
+        signs = Signs(folder / "signs.sqlite")
+        api = make_api(info, admitted, ledger, units, sealing, clock, Limits(idle_s=idle_timeout_s), signs)
         receiver = Receiver(api, host, port, tls)
         addresses: list[str] = []
         is_ready = threading.Event()
@@ -122,12 +127,13 @@ def run_receiver(
         try:
             assert is_ready.wait(20), "the receiver did not start"
             yield Running(
-                addresses[0], folder, clock, units, ledger, admitted, api, info, sealing, receiver, thread, acts
+                addresses[0], folder, clock, units, ledger, admitted, api, info, sealing, receiver, thread, signs, acts
             )
         finally:
             receiver.stop()
             thread.join(60)
             assert not thread.is_alive(), "the receiver did not stop"
+            signs.close()
 
 
 def statement_note(identity: Identity, source: str, sequence: int = 1, rows: int = 1) -> bytes:

@@ -2,7 +2,8 @@
 """What every road between agent and center must do. A road's test module subclasses this and gives `road`."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from evidence.manifest.receipt import parse_receipt, verify_receipt
 from evidence.manifest.statement import statement_digest
 from evidence.note.cosign import cosign, verify_cosignatures
 from evidence.note.signed import parse_note
+from evidence.wire.heartbeat import Heartbeat, SourceBeat
 from evidence.wire.secrets import SourceSecrets
 from tests.builders.receivers import LOG, ORIGIN, Running, statement_note
 
@@ -226,6 +228,22 @@ class TransportContract:
         with pytest.raises(CenterDownError, match="disk is full"):
             road.transport.put_pack("his", name, path)
         road.transport.put_pack("his", name, path)
+
+    def test_a_heartbeat_is_kept_and_answered_with_the_centers_time(self, road: Road) -> None:
+        ahead = road.center.clock.now + timedelta(minutes=7)
+        beat = Heartbeat(ahead, "jinsuo test", 5 << 30, False, None, (SourceBeat("his", waiting=3),))
+        assert road.transport.heartbeat(beat) == road.center.clock.now
+        heard = road.center.signs.heartbeats()["X013"]
+        assert (heard.heartbeat, heard.at, heard.clock_error) == (beat, road.center.clock.now, timedelta(minutes=7))
+        newer = replace(beat, sources=())
+        road.transport.heartbeat(newer)
+        assert road.center.signs.heartbeats()["X013"].heartbeat == newer
+        assert road.center.ledger.size == len(road.center.acts), "a heartbeat is no evidence, and never logged"
+
+    def test_every_call_is_a_sign_of_life(self, road: Road) -> None:
+        assert road.center.signs.last_seen() == {}
+        assert road.transport.latest("his") is None
+        assert road.center.signs.last_seen() == {"X013": road.center.clock.now}
 
     def test_a_disabled_unit_is_told_so(self, road: Road) -> None:
         road.center.units.disable("X013")

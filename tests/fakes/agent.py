@@ -26,6 +26,7 @@ from agent.outcome import (
 from agent.pausing import Pause
 from agent.plan.figures import Plan, Question
 from agent.snapshot.progress import Progress
+from evidence.wire.heartbeat import Failure
 from tests.builders.plans import make_plan
 
 _T = TypeVar("_T")
@@ -88,6 +89,7 @@ class FakeAgent:
     opened: int = 0
     open_error: Exception | None = None
     greet_error: Exception | None = None
+    beats: list[timedelta | Exception | None] = field(default_factory=list)
     plans: dict[str, Plan] = field(default_factory=dict)
     watched: Sequence["FakeWatch"] = ()
     remarks: list[str] = field(default_factory=list)
@@ -164,6 +166,10 @@ class FakeAgent:
         self.asked.append(("greet",))
         if self.greet_error is not None:
             raise self.greet_error
+
+    def beat(self, next_runs: Mapping[str, datetime], failures: Mapping[str, Failure]) -> timedelta | None:
+        self.asked.append(("beat", dict(next_runs), dict(failures)))
+        return _give(self.beats.pop(0)) if self.beats else timedelta(seconds=1.25)
 
     def compare(self, source: str, sequence: int | None, progress: Progress, *, force: bool = False) -> Comparison:
         self.asked.append(("compare", source, sequence, "force") if force else ("compare", source, sequence))

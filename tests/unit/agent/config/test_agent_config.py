@@ -29,7 +29,7 @@ from agent.config import (
 )
 from agent.example import EXAMPLE, first_settings, make_folder
 from agent.settings.health import HealthSettings
-from agent.settings.road import ProxySettings, RoadSettings, SshSettings, parse_address
+from agent.settings.heartbeat import HeartbeatSettings
 from agent.settings.road import (
     BagSettings,
     FolderSettings,
@@ -71,6 +71,7 @@ def test_example_shows_every_key_of_every_model_and_parses() -> None:
     assert set(data["throttle"]) == _keys_of(ThrottleSettings)
     assert set(data["health"]) == _keys_of(HealthSettings)
     assert set(data["log"]) == _keys_of(LogSettings)
+    assert set(data["heartbeat"]) == _keys_of(HeartbeatSettings)
     shown = re.search(r"(?m)^# (groups: \[\{.*\}\])$", EXAMPLE)
     assert shown is not None
     assert set(yaml.safe_load(shown[1])["groups"][0]) == _keys_of(GroupSettings)

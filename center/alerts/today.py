@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Today: who is late, and what needs a person, as data for one screen. Pure.
+
+Each unit with each of its sources is a line: whether what was expected has come, how far it is, what its agent says.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from center.alerts.alert import Severity
+from center.alerts.calendar import find_deadlines
+from center.alerts.course import Record
+from center.alerts.scene import Scene, UnitScene
+from center.alerts.states import find_expected
+from center.registry.catalog import StatementRow
+from center.settings.alerts import AlertSettings
+from evidence.manifest.entry import Level
+from evidence.wire.heartbeat import SourceBeat
+
+
+class Arrival(StrEnum):
+    """Whether what was expected has come."""
+
+    IN_TIME = "in time"
+    LATE = "late"
+    NOT_EXPECTED = "not expected"
+    DISABLED = "disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLine:
+    """One source today. `due`: the latest deadline; `newest`: the newest snapshot; `beat`: its agent's word."""
+
+    unit: str
+    source: str
+    arrival: Arrival
+    due: datetime | None
+    newest: StatementRow | None
+    seen: datetime | None
+    beat: SourceBeat | None
+
+
+@dataclass(frozen=True, slots=True)
+class Today:
+    """The screen. `open`: worst first, those that nobody has taken on before the others."""
+
+    now: datetime
+    lines: tuple[SourceLine, ...]
+    open: tuple[Record, ...]
+    overdue: tuple[StatementRow, ...]
+    free_bytes: int
+    total_bytes: int
+
+    @property
+    def needs_person(self) -> bool:
+        """Tell whether an alert is open that nobody has taken on."""
+        return any(record.acknowledged is None for record in self.open)
+
+
+def make_today(scene: Scene, records: dict[str, Record], settings: AlertSettings) -> Today:
+    """Put the screen together."""
+    lines = [_line(scene, unit, source, settings) for unit in scene.units for source in unit.sources]
+    open_ = [record for record in records.values() if record.is_open]
+    limit = timedelta(seconds=settings.content_within)
+    return Today(
+        scene.now,
+        tuple(lines),
+        tuple(sort_records(open_)),
+        tuple(row for row in scene.waiting if scene.now - row.received > limit),
+        scene.free_bytes,
+        scene.total_bytes,
+    )
+
+
+def sort_records(records: list[Record]) -> list[Record]:
+    """Give records, open and not taken on first, then the worst, then the oldest."""
+
+    def rank(record: Record) -> tuple[bool, bool, Severity, datetime]:
+        return not record.is_open, record.acknowledged is not None, Severity(-record.alert.severity + 4), record.raised
+
+    return sorted(records, key=rank)
+
+
+def _line(scene: Scene, unit: UnitScene, source: str, settings: AlertSettings) -> SourceLine:
+    expected = find_expected(unit.unit, source, settings)
+    deadlines = None if expected is None else find_deadlines(expected, scene.calendar, settings.zone, scene.now)
+    arrival = Arrival.NOT_EXPECTED
+    found = scene.of(unit.unit, source)
+    if unit.disabled:
+        arrival = Arrival.DISABLED
+    elif expected is not None and deadlines is not None:
+        came = found.stored if expected.level == Level.STORED.value else found.newest
+        is_here = came is not None and min(came.ended, came.received) > deadlines[1]
+        arrival = Arrival.IN_TIME if is_here else Arrival.LATE
+    return SourceLine(
+        unit.unit, source, arrival, None if deadlines is None else deadlines[0], found.newest, unit.seen,
+        None if unit.heard is None else unit.heard.heartbeat.find(source),
+    )  # fmt: skip

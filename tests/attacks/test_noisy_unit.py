@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A unit that has its keys and wants the archives to stop listening: it floods alerts, or silences them by its own word."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from center.alerts.course import MOST_EVENTS
+from center.app import Center
+from center.cli.main import make_program
+from evidence.digest import Sha256
+from evidence.manifest.statement import Channel, Consistency, SnapshotStatement
+from evidence.wire.heartbeat import MAX_BEATS, BeatStage, Failure, Heartbeat, SourceBeat
+from tests.builders.center import ORIGIN, Hospital, patients
+from tests.builders.listeners import Hook, run_hook
+from tests.builders.receivers import MovableClock, run_receiver
+
+NOW = datetime(2026, 11, 23, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+CONFIG = """\
+origin: {origin}
+disk_reserve: 16 MiB
+alerts:
+  disk: 0.001
+  test_day: null
+  expected: [{{source: his, by: "08:00", on_holidays: true}}]
+  channels: [{{name: hook, kind: webhook, url: "{url}"}}]
+"""
+
+
+def open_center(folder: Path, clock: MovableClock, hook: Hook) -> Center:
+    Center.create(folder, ORIGIN, clock=clock)
+    (folder / "center.yaml").write_text(CONFIG.format(origin=ORIGIN, url=hook.url), encoding="utf-8")
+    return Center.open(folder, clock)
+
+
+def test_a_unit_that_states_gaps_and_failures_without_end_brings_a_letter_or_two_a_day(tmp_path: Path) -> None:
+    clock = MovableClock(NOW)
+    with run_hook() as hook, open_center(tmp_path / "center", clock, hook) as center:
+        center.signs.listen(NOW)
+        watch = center.watch({})
+        hospital = Hospital(center)
+        watch.look()
+        for step in range(48):
+            clock.now += timedelta(minutes=30)
+            for _ in range(3):
+                hospital.gap("nothing, again")
+            beats = tuple(
+                SourceBeat(f"{step:03}-{i:03}", failure=Failure(clock.now, "JS-2101")) for i in range(MAX_BEATS // 10)
+            )
+            center.signs.see("X013", clock.now)
+            center.signs.hear("X013", Heartbeat(clock.now, "jinsuo test", 1 << 40, False, None, beats), clock.now)
+            center.signs.keep_listening(clock.now)
+            watch.look()
+            watch.tell()
+        assert len(hook.posts) <= 3
+        assert len(watch.records()) <= MOST_EVENTS + 3
+        assert sum(count for (_, name), count in hook.told.items() if name.startswith("gap:")) <= MOST_EVENTS
+
+
+def test_a_heartbeat_that_says_all_is_well_does_not_make_a_source_be_in_time(tmp_path: Path) -> None:
+    clock = MovableClock(NOW)
+    with run_hook() as hook, open_center(tmp_path / "center", clock, hook) as center:
+        center.signs.listen(NOW)
+        watch = center.watch({})
+        Hospital(center).snapshot(patients(3))
+        clock.now += 2 * DAY
+        far = datetime(9999, 12, 31, 23, 59, tzinfo=UTC)
+        beat = SourceBeat("his", 2**53 - 1, BeatStage.STORED, far, far, far)
+        center.signs.see("X013", clock.now)
+        center.signs.hear("X013", Heartbeat(clock.now, "jinsuo test", 1 << 50, False, None, (beat,)), clock.now)
+        assert [item.alert.id for item in watch.look() if item.alert] == ["late:X013/his"]
+
+
+def test_a_statement_of_the_year_9999_does_not_silence_lateness_nor_break_a_view(tmp_path: Path) -> None:
+    clock = MovableClock(NOW)
+    folder = tmp_path / "center"
+    with run_hook() as hook, open_center(folder, clock, hook) as center:
+        center.signs.listen(NOW)
+        watch = center.watch({})
+        hospital = Hospital(center)
+        for sequence, year in ((1, 1), (2, 9999)):
+            moment = datetime(year, 12, 31, 23, 59, tzinfo=UTC)
+            statement = SnapshotStatement(
+                "X013", "his", sequence, hospital.previous, moment, moment, Consistency.CONSISTENT, "-", Channel.MEDIA,
+                1, 1, 10, Sha256(bytes(32)), Sha256(bytes(32)),
+            )  # fmt: skip
+            hospital.submit(statement, register_only=True)
+        far = datetime(9999, 12, 31, 23, 59, tzinfo=UTC)
+        failure = Failure(datetime(1, 1, 1, tzinfo=UTC), "JS-2101")
+        clock.now += 3 * DAY
+        beat = SourceBeat("his", next_run=far, failure=failure)
+        center.signs.see("X013", clock.now)
+        center.signs.hear("X013", Heartbeat(far, "jinsuo test", 1 << 50, True, far, (beat,)), clock.now)
+        raised = {item.alert.id for item in watch.look() if item.alert}
+        assert raised == {"late:X013/his", "clock:X013", "failing:X013/his"}
+        assert watch.tell() == {}
+    for line in (("today",), ("alerts",), ("report", "X013", "--month", "2026-11")):
+        for form in ((), ("--json",)):
+            assert make_program().main(["-C", str(folder), *line, *form], environ={}) in (0, 1), line
+
+
+def test_no_unit_speaks_for_another(tmp_path: Path) -> None:
+    with run_receiver(tmp_path / "center") as center:
+        identity = center.enroll(tmp_path / "agent", "X014")
+        center.units.add("X013", "another")
+        with identity.connect(lambda: None) as road:
+            road.heartbeat(Heartbeat(center.clock.now, "jinsuo test", 1, False, None, ()))
+        assert set(center.signs.heartbeats()) == set(center.signs.last_seen()) == {"X014"}

@@ -5,6 +5,7 @@ agent.yaml       settings                     keys/, center.json     who this ag
 journal.sqlite   taken, sent, receipted       spool/SOURCE/          packs that wait for a receipt
 holdings.sqlite  disposable cache             receipts/, manifests/  a file per statement, for people and `compare`
 watching/        what watched sources were like when they were last taken
+media/           what was written on offline media
 load/            what each run asked of its source     logins/, paused.json    refused logins, the operator's pause
 remembered/      disposable cache: what files were when they were read
 """
@@ -58,6 +59,10 @@ from agent.journal import Journal, JournalEntry, SourceKeys, State
 from agent.load import LoadLog, LoadReport
 from agent.lock import RunLock
 from agent.logins import LoginGuard
+from agent.media.desk import MediaDesk, media_folder
+from agent.media.order import Choice, MediaOutcome, ReceiptOutcome, SetStatus, Wish
+from agent.media.receipts import read_missing, read_receipts, tell_brought
+from agent.media.sets import MediaSets
 from agent.offline import Known, accept_enrolment, request_enrolment
 from agent.outcome import AgentStatus, Comparison, Enrolment, Left, MemberEnd, Outcome, SourceStatus, Stage
 from agent.pausing import PauseFile
@@ -82,6 +87,7 @@ from agent.transport.posted import Posted
 from agent.transport.roads import make_box, make_way
 from agent.transport.send import Parties
 from agent.transport.way import Way
+from evidence.digest import Sha256
 from evidence.manifest.statement import Channel, SnapshotStatement, parse_statement
 from evidence.note.signed import parse_note
 from evidence.wire.heartbeat import Failure
@@ -210,7 +216,9 @@ class Agent:
                     ends[source] = self._end_member(members[source], taken, progress, started, send=send)
         return [MemberEnd(source, end) for source, end in ends.items()]
 
-    def _begin(self, name: str, closing: ExitStack, *, force: bool, retry_login: bool) -> Member:
+    def _begin(
+        self, name: str, closing: ExitStack, *, force: bool, retry_login: bool, channel: Channel | None = None
+    ) -> Member:
         """Begin a run of a source, which `closing` ends. Raises: SourceError, BusyError, PausedError, EnrolmentError."""
         guarded = self._guarded(name, retry_login)
         closing.enter_context(RunLock(self.folder / "locks" / name, name))
@@ -220,7 +228,7 @@ class Agent:
         if self._is_split(name):
             # Outside: each view that takes another's place is attended, too.
             collector = SplitCollector(collector)
-        return Member(name, self._run(name, supervised.throttle.send), collector, supervised)
+        return Member(name, self._run(name, supervised.throttle.send, channel), collector, supervised)
 
     def _end_member(
         self, member: Member, taken: Taken, progress: Progress, started: float, *, send: bool
@@ -504,6 +512,89 @@ class Agent:
         folder.mkdir(parents=True, exist_ok=True)
         return shutil.disk_usage(folder).free
 
+    # Offline media
+
+    def write_media(
+        self, name: str, wish: Wish, choice: Choice, progress: Progress, *, anew: bool = False, force: bool = False,
+        retry_login: bool = False,
+    ) -> MediaOutcome:  # fmt: skip
+        """Write what the center lacks of a source on media, after a new snapshot unless `choice` says otherwise.
+
+        A writing that was cut goes on, and no snapshot is taken; `anew`: it is given up first. For `Choice.ALL` the source is
+        read only if the packs that are here do not hold all of the newest snapshot. The line is not needed.
+        Raises: MediumError; as `snapshot`.
+        """
+        order, identity = wish.settle(self.config.media), Identity.open(self.folder)
+        desk, whole = self._media_desk(name), None
+        with ExitStack() as closing:
+            if choice is not Choice.WAITING:
+                self._find(name)
+            cut = desk.unfinished()
+            if cut is not None and anew:
+                desk.abandon(cut)
+                cut = None
+            if cut is None and choice is Choice.ALL:
+                whole = desk.find_whole(self.folder)
+            if cut is not None or whole is not None or choice is Choice.WAITING:
+                closing.enter_context(RunLock(self.folder / "locks" / name, name))
+            else:
+                member = self._begin(name, closing, force=force, retry_login=retry_login, channel=Channel.MEDIA)
+                taken = member.run.take(
+                    member.collector, progress, send=False, pace=member.supervised.throttle.read,
+                    whole=choice is Choice.ALL, offline=True,
+                )  # fmt: skip
+                self._deliver(member, taken, progress, send=False)
+            return desk.write(order, identity, version("jinsuo"), progress.sent, whole or ())
+
+    def rewrite_media(self, files: Sequence[Path], wish: Wish, progress: Progress) -> MediaOutcome:
+        """Write again what files of the center name as lacking. Raises: MediumError, MediumUnknownError."""
+        missing = [read_missing(path) for path in files]
+        name = missing[0].source
+        with RunLock(self.folder / "locks" / name, name):
+            desk, identity = self._media_desk(name), Identity.open(self.folder)
+            return desk.rewrite(missing, wish.settle(self.config.media), identity, version("jinsuo"), progress.sent)
+
+    def take_media_receipt(self, path: Path) -> ReceiptOutcome:
+        """Take in a file of receipts that came back; packs that have arrived leave the spool.
+
+        Raises: MediumUnknownError: not for this agent. ReceiptError; CenterRefusedError: content was refused, and is given
+        up in a `gap`; CenterDownError: no file has brought a proof that is needed, and the line that has it is down.
+        """
+        address = Identity.open(self.folder).address
+        receipts = read_receipts(path, address.unit, address.operator)
+        name = receipts.source
+        with RunLock(self.folder / "locks" / name, name):
+            before = self.journal.all_of(name)
+            self._bags.keep_proofs(receipts.size, [(proof.size, b"".join(proof.hashes)) for proof in receipts.proofs])
+            posted = self._posted_or_asked(name)
+            posted.take(receipts)
+            self._run(name, line=posted).accept(lambda entry: posted.answers(entry.digest))
+            return tell_brought(receipts, before, self.journal.all_of(name))
+
+    def _posted_or_asked(self, name: str) -> Posted:
+        """Give the answers of files; proofs that none has brought, because the line has brought more, are asked for there."""
+        if self.config.road.carries_files:
+            return self._posted[name]
+
+        def find_proof(old: int, new: int) -> list[Sha256]:
+            found = self._bags.find_proof(old, new)
+            return (
+                self._connect(Identity.open(self.folder), unpaced, name).consistency(old, new)
+                if found is None
+                else found
+            )
+
+        return Posted(find_proof)
+
+    def media(self) -> Sequence[SetStatus]:
+        """Tell what was written on media, and how it stands, source by source."""
+        names = dict.fromkeys(written.source for written in MediaSets(media_folder(self.folder)).all())
+        return [status for name in names for status in self._media_desk(name).statuses()]
+
+    def _media_desk(self, name: str) -> MediaDesk:
+        sets = MediaSets(media_folder(self.folder))
+        return MediaDesk(name, sets, self.spool(name), self.journal, self.config.media, self.clock)
+
     # Inside
 
     def _find(self, name: str) -> AnySource:
@@ -543,7 +634,9 @@ class Agent:
         source = self.config.find_source(name)
         return ReadPlan(tuple(source.read.items())) if isinstance(source, TableSource) else ReadPlan()
 
-    def _run(self, name: str, pace: SendPace = unpaced, line: Transport | None = None) -> SourceRun:
+    def _run(
+        self, name: str, pace: SendPace = unpaced, channel: Channel | None = None, line: Transport | None = None
+    ) -> SourceRun:
         identity = Identity.open(self.folder)
         desk = Desk(
             folder=self.folder,
@@ -557,7 +650,8 @@ class Agent:
             clock=self.clock,
             version=version("jinsuo"),
             plan=self._read_plan(name),
-            channel=_CHANNELS[self.config.road.kind],
+            channel=channel or _CHANNELS[self.config.road.kind],
+            on_way=self._media_desk(name),
         )
         return SourceRun(name, desk)
 

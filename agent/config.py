@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from agent.settings.health import HealthSettings
 from agent.settings.heartbeat import HeartbeatSettings
+from agent.settings.media import MediaSettings
 from agent.settings.reference import REFERENCE, SecretReference, is_reference
 from agent.settings.road import RoadSettings
 from evidence.manifest.group import MAX_MEMBERS
@@ -353,6 +354,7 @@ class AgentConfig(Settings):
     throttle: ThrottleSettings = ThrottleSettings()
     health: HealthSettings = HealthSettings()
     log: LogSettings = LogSettings()
+    media: MediaSettings = MediaSettings()
     road: RoadSettings = RoadSettings()
     heartbeat: HeartbeatSettings = HeartbeatSettings()
     sources: Annotated[tuple[Source, ...], AfterValidator(_check_sources)] = ()

@@ -21,6 +21,9 @@ AgentError                   (terminal.OperatorError: message, hint, code, exit 
 │   ├── CenterRefusedError   the center refused for a reason that will not go away by itself
 │   └── PinError             the other end is not the center of the enrolment code: stop, call the archives
 ├── ReceiptError             a receipt or checkpoint does not verify: keep everything, call the archives
+├── MediumError              an offline medium cannot be written as asked: a person mends size, room, program
+│   ├── MediumDamagedError   what was written does not read back: take another medium
+│   └── MediumUnknownError   a file from the way back is not about a medium of this agent
 ├── EnrolmentError           this folder is not enrolled, or the code is wrong
 └── SecretError              a password is not there, or others can read the file it is in
 """
@@ -185,6 +188,24 @@ class ReceiptError(AgentError):
     """A receipt or checkpoint from the center does not verify."""
 
     code = "JS-2303"
+
+
+class MediumError(AgentError):
+    """An offline medium cannot be written as asked."""
+
+    code = "JS-2420"
+
+
+class MediumDamagedError(MediumError):
+    """What was written on a medium does not read back."""
+
+    code = "JS-2421"
+
+
+class MediumUnknownError(MediumError):
+    """A receipt or a list of what is lacking is not about a medium that this agent has written, or its packs are gone."""
+
+    code = "JS-2422"
 
 
 class EnrolmentError(AgentError):

@@ -18,6 +18,7 @@ from agent.cli.handover import Handover
 from agent.cli.heartbeat import SendHeartbeat
 from agent.cli.init import Init
 from agent.cli.load import Load
+from agent.cli.media import MediaList, MediaReceipt, MediaRewrite, MediaWrite
 from agent.cli.pause import PauseAgent, Resume
 from agent.cli.plan import PlanSource
 from agent.cli.run import Run
@@ -70,6 +71,10 @@ def make_program(open_agent: OpenAgent, clock: Callable[[], datetime]) -> Progra
             SendHeartbeat(open_agent),
             Run(open_agent),
             WatchSources(open_agent),
+            MediaWrite(open_agent),
+            MediaReceipt(open_agent),
+            MediaRewrite(open_agent),
+            MediaList(open_agent),
             Version("jinsuo-agent", installed),
         ),
         home=Home(variable="JINSUO_AGENT_DIR", posix="/var/lib/jinsuo-agent", windows=r"Jinsuo\agent"),

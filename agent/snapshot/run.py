@@ -24,6 +24,7 @@ from agent.errors import CenterDownError, CenterRefusedError, ReceiptError, Spoo
 from agent.holdings import Base, Holdings
 from agent.journal import Journal, JournalEntry, SourceKeys, State
 from agent.snapshot.carrying import Carrying, ReadPlan, find_carrying
+from agent.snapshot.onway import NothingOnWay, OnWay
 from agent.snapshot.progress import Pace, Progress, unpaced
 from agent.snapshot.restock import restock
 from agent.snapshot.take import Place, Taken, take_snapshot
@@ -81,6 +82,7 @@ class Desk:
     version: str
     plan: ReadPlan = field(default_factory=ReadPlan)
     channel: Channel = Channel.ONLINE
+    on_way: OnWay = field(default_factory=NothingOnWay)
 
 
 class SourceRun:
@@ -93,14 +95,19 @@ class SourceRun:
         self.sent_bytes = 0
         self._restocked: set[ObjectId] = set()
 
-    def settle(self) -> SourceKeys:
+    def settle(self, *, offline: bool = False) -> SourceKeys:
         """Have the secrets and the chain of the source; give its keys. Again and again is harmless.
 
+        `offline`: a line that is down is no error: a source that nobody knows begins here, and its secrets travel sealed.
         Raises: CenterDownError where the center must be asked: about a source that this agent has not taken before.
         CenterRefusedError, ReceiptError.
         """
-        keys = self._settle_keys()
-        self._settle_chain()
+        keys = self._settle_keys(offline=offline)
+        try:
+            self._settle_chain()
+        except CenterDownError:
+            if not offline:
+                raise
         return keys
 
     def take(
@@ -112,15 +119,18 @@ class SourceRun:
         began: datetime | None = None,
         remarks: Sequence[str] = (),
         pace: Pace = unpaced,
+        whole: bool = False,
+        offline: bool = False,
     ) -> Taken:
         """Take a snapshot into the spool; with `send`, packs travel while the source is still being read.
 
-        `began`, `remarks`: see `take_snapshot`.
+        `began`, `remarks`: see `take_snapshot`. `whole`: every object goes into the spool, whatever the center holds;
+        `offline`: see `settle`; objects about which the center cannot be asked are taken to be absent there.
 
         Raises: SourceError and its kin, SpoolError; CenterDownError only where the center must be asked first: for
         the secrets and the chain of a source that this agent has not taken before. CenterRefusedError.
         """
-        keys = self.settle()
+        keys = self.settle(offline=offline)
         desk = self._desk
         latest = desk.journal.latest(self._name)
         place = Place(
@@ -132,12 +142,16 @@ class SourceRun:
             version=desk.version,
             channel=desk.channel,
         )
-        self._recall_newest()
+        if whole:
+            desk.holdings.forget(self._name)
+        else:
+            self._recall_newest()
         # A chain without whole holdings: the center has what this agent does not remember. Ask, rather than send all.
         ask = None
-        if latest is not None and not desk.holdings.is_complete(self._name):
-            ask = lambda ids: self._with_source(lambda: self._transport.missing(self._name, ids))  # noqa: E731
-        sender = BackgroundSender(self._name, desk.spool, self._transport, progress.sent) if send else None
+        if latest is not None and not whole and not desk.holdings.is_complete(self._name):
+            ask = lambda ids: self._find_missing(ids, offline=offline)  # noqa: E731
+        travels = send and not self.holds_packs()
+        sender = BackgroundSender(self._name, desk.spool, self._transport, progress.sent) if travels else None
         temporary = desk.folder / "reading" / self._name
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -165,6 +179,14 @@ class SourceRun:
                 self.sent_bytes += sender.sent_bytes
         return taken
 
+    def _find_missing(self, ids: Sequence[ObjectId], *, offline: bool) -> set[ObjectId]:
+        try:
+            return self._with_source(lambda: self._transport.missing(self._name, ids))
+        except CenterDownError:
+            if not offline:
+                raise
+            return set(ids)
+
     def _find_carrying(self) -> Carrying:
         desk = self._desk
         manifests = manifest_path(desk.folder, self._name, 1).parent
@@ -191,6 +213,12 @@ class SourceRun:
         latest = desk.journal.latest(self._name, State.STORED)
         if latest is not None and not receipt_path(desk.folder, self._name, latest.sequence).exists():
             self._keep_receipt(latest.sequence)  # the disk was full, or the run was cut, after the journal had it
+        if self.holds_packs():
+            self._register_alone()
+        self._mark_arrived()
+        if self.holds_packs():
+            self._retire()
+            return
         self._send_packs(progress)
         for entry in self._waiting():
             try:
@@ -212,6 +240,10 @@ class SourceRun:
             self._keep_receipt(entry.sequence)
         self._retire()
 
+    def holds_packs(self) -> bool:
+        """Tell whether the packs of the source are to stay here, because media that bring them are awaited."""
+        return self._desk.on_way.holds()
+
     def accept(self, is_answered: Callable[[JournalEntry], bool]) -> None:
         """Take in what a road without a line has brought for the statements that wait, in their order.
 
@@ -227,6 +259,7 @@ class SourceRun:
                 self._yield_to(err, entry)
                 continue
             self._keep_receipt(entry.sequence)
+        self._mark_arrived()
         self._retire()
 
     def refill(self, *, again: bool) -> None:
@@ -244,6 +277,21 @@ class SourceRun:
         """Let go of what needs a pack that the center refuses again and again. Raises: CenterRefusedError."""
         self._refused(err)
 
+    def _register_alone(self) -> None:
+        """Have the statements logged ahead of their content, which comes on media; those whose content has come are stored."""
+        for entry in self._waiting():
+            try:
+                self._submit(entry, register_only=True)
+            except CenterRefusedError as err:
+                self._rejoin(err)
+                self._yield_to(err, entry)
+                continue
+            self._keep_receipt(entry.sequence)
+
+    def _mark_arrived(self) -> None:
+        for name in self._desk.on_way.arrived():
+            self._desk.spool.mark_sent(name)
+
     def _retire(self) -> None:
         """Let go of the packs that the center has, once no statement waits for them."""
         desk = self._desk
@@ -258,9 +306,20 @@ class SourceRun:
     def _waiting(self) -> list[JournalEntry]:
         return [entry for entry in self._desk.journal.unfinished() if entry.source == self._name]
 
-    def _settle_keys(self) -> SourceKeys:
+    def _settle_keys(self, *, offline: bool) -> SourceKeys:
         journal = self._desk.journal
         keys = journal.keys(self._name)
+        try:
+            return self._deposited_keys(keys)
+        except CenterDownError:
+            # A source that was begun offline goes on so; its secrets travel in its bags.
+            if not offline and (keys is None or journal.latest(self._name) is None):
+                raise
+        return keys or journal.make_keys(self._name)
+
+    def _deposited_keys(self, keys: SourceKeys | None) -> SourceKeys:
+        """Give the keys that the center holds, too; they are made if neither side has any."""
+        journal = self._desk.journal
         if keys is None:
             found = self._transport.recover(self._name)
             if found is None:
@@ -480,11 +539,14 @@ class SourceRun:
             receipted = self._submit(entry)
         return receipted
 
-    def _submit(self, entry: JournalEntry) -> Receipted | None:
+    def _submit(self, entry: JournalEntry, *, register_only: bool = False) -> Receipted | None:
         desk = self._desk
         return self._with_source(
-            lambda: submit(entry, self._transport, desk.journal, desk.parties, desk.clock, sent_bytes=self.sent_bytes)
-        )
+            lambda: submit(
+                entry, self._transport, desk.journal, desk.parties, desk.clock,
+                register_only=register_only, sent_bytes=self.sent_bytes,
+            )
+        )  # fmt: skip
 
     def _with_source(self, act: Callable[[], _T]) -> _T:
         """Do `act`; where the center knows the source no more (restored from an older copy), deposit its secrets again."""

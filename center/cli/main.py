@@ -16,6 +16,7 @@ from center.cli.inbox import InboxOnce
 from center.cli.init import Init
 from center.cli.key import Key
 from center.cli.ledger import LedgerImportTail, LedgerRelease, LedgerStatus
+from center.cli.media import MediaRead
 from center.cli.rebuild import Rebuild
 from center.cli.report import Report
 from center.cli.restore import Restore
@@ -49,6 +50,7 @@ def make_program() -> Program:
             Init(),
             Serve(),
             InboxOnce(),
+            MediaRead(),
             UnitAdd(),
             UnitEnrollFile(),
             UnitList(),

@@ -11,6 +11,7 @@ from typing import TypeVar
 from agent.collectors.watch import Ready
 from agent.errors import AgentError, SourceError
 from agent.finding import Finding, Severity
+from agent.jobs.job import Job
 from agent.load import LoadReport
 from agent.outcome import (
     AgentStatus,
@@ -25,7 +26,7 @@ from agent.outcome import (
 )
 from agent.pausing import Pause
 from agent.plan.figures import Plan, Question
-from agent.snapshot.progress import Progress
+from agent.snapshot.progress import Heed, Progress, heed_nobody
 from tests.builders.plans import make_plan
 
 _T = TypeVar("_T")
@@ -93,6 +94,8 @@ class FakeAgent:
     remarks: list[str] = field(default_factory=list)
     load_reports: Sequence[LoadReport] = ()
     pause: Pause | None = None
+    scheduled: Sequence[Job] = ()
+    made: dict[str, int] = field(default_factory=dict)
 
     @contextmanager
     def open(self, folder: Path) -> Iterator["FakeAgent"]:
@@ -114,8 +117,9 @@ class FakeAgent:
 
     def snapshot(
         self, source: str, progress: Progress, *, send: bool = True, remarks: Sequence[str] = (), force: bool = False,
-        retry_login: bool = False,
+        retry_login: bool = False, heed: Heed = heed_nobody,
     ) -> Outcome:  # fmt: skip
+        heed()
         self.remarks += remarks
         flags = [name for name, is_set in (("force", force), ("retry login", retry_login)) if is_set]
         self.asked.append(("snapshot", source, send, *flags))
@@ -129,8 +133,10 @@ class FakeAgent:
 
     def snapshot_group(
         self, name: str, show: Callable[[str], AbstractContextManager[Progress]], *, send: bool = True,
-        force: bool = False, retry_login: bool = False,
+        remarks: Sequence[str] = (), force: bool = False, retry_login: bool = False, heed: Heed = heed_nobody,
     ) -> Sequence[MemberEnd]:  # fmt: skip
+        heed()
+        self.remarks += remarks
         flags = [flag for flag, is_set in (("force", force), ("retry login", retry_login)) if is_set]
         self.asked.append(("group", name, send, *flags))
         ends: list[MemberEnd] = []
@@ -147,7 +153,27 @@ class FakeAgent:
         self.asked.append(("watches", list(names)))
         return [watch for watch in self.watched if not names or watch.name in names]
 
-    def send(self, progress: Progress, *, force: bool = False) -> Sequence[Outcome]:
+    def jobs(self) -> Sequence[Job]:
+        return self.scheduled
+
+    def newest(self, sources: Sequence[str]) -> Mapping[str, int]:
+        return {name: self.made.get(name, 0) for name in sources}
+
+    def waiting_sources(self) -> Sequence[str]:
+        """Give the sources of the next answer to `send`; what it raises is met with the first source."""
+        if not self.waiting:
+            return []
+        answer = self.waiting[0]
+        if isinstance(answer, Exception):
+            return self.names[:1]
+        if not answer:
+            self.waiting.pop(0)
+        return list(dict.fromkeys(outcome.source for outcome in answer))
+
+    def send(
+        self, progress: Progress, *, sources: Sequence[str] | None = None, force: bool = False, heed: Heed = heed_nobody
+    ) -> Sequence[Outcome]:
+        heed()
         self.asked.append(("send", "force") if force else ("send",))
         progress.sent(500)
         return _give(self.waiting.pop(0)) if self.waiting else []
@@ -193,17 +219,27 @@ def make_comparison(*verdicts: Verdict) -> Comparison:
     return Comparison("his", 412, NOW, tables, "ab" * 32, None if Verdict.NOT_READ in verdicts else "cd" * 32)
 
 
-def stop_after(rounds: int, during: Callable[[int], None] = lambda _: None) -> Callable[[float], bool]:
-    """Give a wait that does not, and says stop after so many rounds; `during` is told of each."""
-    count = 0
+@dataclass
+class StopAfter:
+    """A word to stop that comes after so many waits, none of which lasts; `during` is told of each."""
 
-    def wait(seconds: float) -> bool:
-        nonlocal count
-        count += 1
-        during(count)
-        return count >= rounds
+    rounds: int
+    during: Callable[[int], None] = lambda _: None
+    count: int = 0
+    passed_s: float = 0.0
 
-    return wait
+    def monotonic(self) -> float:
+        """Give a clock by which the waits last."""
+        return self.passed_s
+
+    def wait(self, seconds: float) -> bool:
+        self.count += 1
+        self.passed_s += seconds
+        self.during(self.count)
+        return self.is_set()
+
+    def is_set(self) -> bool:
+        return self.count >= self.rounds
 
 
 def _give(value: _T | Exception) -> _T:

@@ -69,6 +69,8 @@ class Timetable:
                 end_day = day if hours[0] < hours[1] else day + _DAY
                 begin, end = place(day, hours[0], self.zone), place(end_day, hours[1], self.zone)
             begin = max(begin, moment)
+            if self.is_black(begin):
+                begin = place(begin.astimezone(self.zone).date() + _DAY, time(), self.zone)
             if begin < end and not self.is_black(begin):
                 return Opening(begin, None if hours is None else end)
         return None

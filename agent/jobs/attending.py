@@ -43,12 +43,12 @@ class Attendant(Protocol):
     """Somebody who goes along with the daemon.
 
     Called from the daemon's thread, so each call must be short (well under a second). An attendant that must be heard
-    while the daemon waits for a server's first row needs a thread of its own. AgentError and OSError are logged by the
-    daemon, and do not end it.
+    while the daemon waits for a server's first row needs a thread of its own. What it raises is logged by the daemon, and does
+    not end it.
     """
 
     def step(self, now: datetime) -> None:
-        """Do what is to be done now: called each round, at least once a minute, and during runs between blocks."""
+        """Do what is to be done now: called each round, so every `--every` seconds (60), and during runs between blocks."""
 
     def on_run(self, run: RunEnd) -> None:
         """Take note of a run that has ended, for each source of a group; its record is durable already."""

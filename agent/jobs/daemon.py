@@ -202,11 +202,11 @@ class Daemon:
             return
         self._attended_at = now_s
         for attendant in self._hands.attendants:
-            _go_on_after(lambda: attendant.step(self._hands.clock()))  # noqa: B023 - called at once
+            _go_on_after(lambda: attendant.step(self._hands.clock()), "attendant failed")  # noqa: B023 - called at once
 
     def _told(self, run: RunEnd) -> None:
         for attendant in self._hands.attendants:
-            _go_on_after(lambda: attendant.on_run(run))  # noqa: B023 - called at once
+            _go_on_after(lambda: attendant.on_run(run), "attendant failed")  # noqa: B023 - called at once
 
     def _forget(self, scheduler: Scheduler) -> None:
         if self._hands.monotonic() - self._forgot_at >= _FORGET_S:
@@ -243,13 +243,16 @@ def _lock(folder: Path) -> RunLock:
     )  # fmt: skip
 
 
-def _go_on_after(act: Callable[[], None]) -> bool:
+def _go_on_after(act: Callable[[], None], event: str = "round not finished") -> bool:
     """Do `act`; tell whether it came to its end. Raises: PinError, ReceiptError; all else is logged."""
     try:
         act()
     except (PinError, ReceiptError):
         raise
     except (OperatorError, OSError) as err:
-        tell_trouble("round not finished", err)
+        tell_trouble(event, err)
+        return False
+    except Exception:  # a mistake of ours must not leave a unit without its nights: the next round tries again
+        log.exception(event)
         return False
     return True

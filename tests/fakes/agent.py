@@ -96,6 +96,7 @@ class FakeAgent:
     pause: Pause | None = None
     scheduled: Sequence[Job] = ()
     made: dict[str, int] = field(default_factory=dict)
+    before_snapshot: Callable[[], None] = lambda: None
 
     @contextmanager
     def open(self, folder: Path) -> Iterator["FakeAgent"]:
@@ -119,6 +120,7 @@ class FakeAgent:
         self, source: str, progress: Progress, *, send: bool = True, remarks: Sequence[str] = (), force: bool = False,
         retry_login: bool = False, heed: Heed = heed_nobody,
     ) -> Outcome:  # fmt: skip
+        self.before_snapshot()
         heed()
         self.remarks += remarks
         flags = [name for name, is_set in (("force", force), ("retry login", retry_login)) if is_set]
@@ -192,7 +194,12 @@ class FakeAgent:
             "his", "postgresql", 412, Stage.SPOOLED, NOW, 411, NOW - timedelta(days=1, hours=2), 90211, 5, 1, 1 << 20
         )
         lis = SourceStatus("lis", "sqlite", None, None, None, None, None, None, None, 0, 0, last_error="no rights")
-        his = replace(his, load=next(iter(self.loads("his")), None))
+        his = replace(
+            his, load=next(iter(self.loads("his")), None), schedule="daily at 01:30", next_run=NOW + timedelta(hours=2)
+        )
+        lis = replace(
+            lis, schedule="on change", missed_at=NOW - timedelta(days=1), missed_why="the agent was not running"
+        )
         return AgentStatus(Path("folder"), "X013", "https://c:1", (his, lis), 1 << 20, 20 << 30, 5 << 30, self.pause)
 
     def loads(self, source: str | None) -> Sequence[LoadReport]:

@@ -254,8 +254,16 @@ def test_status_tells_newest_stored_lag_and_what_waits(agent: FakeAgent, capsys:
     assert captured.out.startswith("X013 at https://c:1\n")
     for word in ("his#412", "in the spool", "#411 log@90211", "1 d 2 h", "1 (1.0 MiB)", "1.0 MiB of 20.0 GiB"):
         assert word in captured.out
+    assert "on change" in captured.out, "in the place of a time"
     assert "lis: no rights" in captured.err
+    assert "was not taken: the agent was not running" in captured.err
     code, document = _json(agent, capsys, "status")
+    his, lis = document["sources"]  # type: ignore[misc]  # likewise
+    assert (his["schedule"], his["next_run"], his["missed"]) == ("daily at 01:30", "2025-07-01T03:02:03Z", None)
+    assert (lis["next_run"], lis["missed"]) == (
+        None,
+        {"at": "2025-06-30T01:02:03Z", "why": "the agent was not running"},
+    )
     his = document["sources"][0]  # type: ignore[index]  # likewise
     assert (code, his["lag_seconds"], his["taken_at"]) == (0, 93600, "2025-07-01T01:02:03Z")
 

@@ -22,6 +22,8 @@ from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 
+from tzlocal import get_localzone
+
 from agent.bagged import BagLog
 from agent.collectors.base import Collector, Placed
 from agent.collectors.watch import SourceWatch
@@ -55,6 +57,8 @@ from agent.heartbeat import NO_FAILURES, NO_RUNS, make_heartbeat, send_heartbeat
 from agent.holdings import Holdings
 from agent.host import SystemHost, lower_priority, own_cpu_s
 from agent.identity import Identity, enroll, is_enrolled
+from agent.jobs.job import Job, Note, make_jobs
+from agent.jobs.telling import Ahead, examine_schedules, find_ahead, read_notes
 from agent.journal import Journal, JournalEntry, SourceKeys, State
 from agent.load import LoadLog, LoadReport
 from agent.lock import RunLock
@@ -75,7 +79,7 @@ from agent.snapshot.carrying import ReadPlan
 from agent.snapshot.compare import compare_source
 from agent.snapshot.group import Member, Show, take_group
 from agent.snapshot.posting import PostSettings, Sender, SourcePost
-from agent.snapshot.progress import Progress
+from agent.snapshot.progress import Heed, Progress, heed_nobody
 from agent.snapshot.run import Desk, SourceRun, manifest_path, receipt_path
 from agent.snapshot.splitting import SplitCollector
 from agent.snapshot.supervised import COMPARED, Machine, SupervisedRun, check_pause
@@ -161,18 +165,18 @@ class Agent:
 
     def snapshot(
         self, name: str, progress: Progress, *, send: bool = True, remarks: Sequence[str] = (), force: bool = False,
-        retry_login: bool = False,
+        retry_login: bool = False, heed: Heed = heed_nobody,
     ) -> Outcome:  # fmt: skip
         """Take a snapshot of a source into the spool; with `send`, wait for its receipt. `remarks` go into its notes.
 
         A line that is down does not fail the snapshot: it waits in the spool, and the outcome says so. `force`: although
-        the agent is paused, or in quiet hours. `retry_login`: although the login was refused twice.
+        the agent is paused, or in quiet hours. `retry_login`: although the login was refused twice. `heed` may end it.
         Raises: PausedError, BudgetError if it may not begin, or must end;
         SourceError and its kin, SpoolError, EnrolmentError, CenterRefusedError, ReceiptError; CenterDownError if the
         center must be asked before anything is read, or lacks what it held, so that the snapshot is taken anew.
         """
         with ExitStack() as closing:
-            member = self._begin(name, closing, force=force, retry_login=retry_login)
+            member = self._begin(name, closing, force=force, retry_login=retry_login, heed=heed)
             started = time.monotonic()
             pace = member.supervised.throttle.read
             travels = send and not self.config.road.carries_files
@@ -181,11 +185,12 @@ class Agent:
             return replace(outcome, took=timedelta(seconds=time.monotonic() - started))
 
     def snapshot_group(
-        self, name: str, show: Show, *, send: bool = True, force: bool = False, retry_login: bool = False
-    ) -> Sequence[MemberEnd]:
+        self, name: str, show: Show, *, send: bool = True, remarks: Sequence[str] = (), force: bool = False,
+        retry_login: bool = False, heed: Heed = heed_nobody,
+    ) -> Sequence[MemberEnd]:  # fmt: skip
         """Take the sources of a group, their views opened at one moment; give what became of each, in their order.
 
-        With `send`, receipts are waited for when all sources have been read. `force`, `retry_login`: as for `snapshot`.
+        With `send`, receipts are waited for when all sources have been read. The others: as for `snapshot`.
         Raises: SourceError if there is no such group; PinError, ReceiptError.
         """
         group = self.config.find_group(name)
@@ -199,13 +204,15 @@ class Agent:
             failed: dict[str, AgentError] = {}
             for source in group.sources:
                 try:
-                    members[source] = self._begin(source, closing, force=force, retry_login=retry_login)
+                    members[source] = self._begin(source, closing, force=force, retry_login=retry_login, heed=heed)
                 except EnrolmentError:
                     raise
                 except AgentError as err:
                     failed[source] = err
             travels = send and not self.config.road.carries_files
-            takings = take_group(name, group.sources, list(members.values()), failed, self.clock, show, send=travels)
+            takings = take_group(
+                name, group.sources, list(members.values()), failed, self.clock, show, send=travels, remarks=remarks
+            )
             for source, taken in takings.items():
                 if isinstance(taken, AgentError):
                     ends[source] = taken
@@ -217,18 +224,19 @@ class Agent:
         return [MemberEnd(source, end) for source, end in ends.items()]
 
     def _begin(
-        self, name: str, closing: ExitStack, *, force: bool, retry_login: bool, channel: Channel | None = None
-    ) -> Member:
+        self, name: str, closing: ExitStack, *, force: bool, retry_login: bool, heed: Heed = heed_nobody,
+        channel: Channel | None = None,
+    ) -> Member:  # fmt: skip
         """Begin a run of a source, which `closing` ends. Raises: SourceError, BusyError, PausedError, EnrolmentError."""
         guarded = self._guarded(name, retry_login)
         closing.enter_context(RunLock(self.folder / "locks" / name, name))
-        supervised = closing.enter_context(self._supervised(name, force))
+        supervised = closing.enter_context(self._supervised(name, force, heed))
         supervised.throttle.refuse(name)
         collector: Collector = supervised.attend(guarded)
         if self._is_split(name):
             # Outside: each view that takes another's place is attended, too.
             collector = SplitCollector(collector)
-        return Member(name, self._run(name, supervised.throttle.send, channel), collector, supervised)
+        return Member(name, self._run(name, supervised.send, channel), collector, supervised)
 
     def _end_member(
         self, member: Member, taken: Taken, progress: Progress, started: float, *, send: bool
@@ -290,20 +298,24 @@ class Agent:
             else ()
         )
 
-    def send(self, progress: Progress, *, force: bool = False) -> list[Outcome]:
+    def send(
+        self, progress: Progress, *, sources: Sequence[str] | None = None, force: bool = False, heed: Heed = heed_nobody
+    ) -> list[Outcome]:
         """Drain the spool, source by source, oldest statement first; what cannot be sent yet has `trouble`.
+
+        `sources`: only of these. What `heed` or `progress.sent` raises is the trouble of the source being sent.
 
         One source's trouble does not stop the others. Raises: PausedError unless `force`; PinError, ReceiptError: whoever
         answers is not our center, or two-faced, so no other source is shown to it; what was receipted before stays so.
         """
         check_pause(self.folder, self.clock, force)()
         outcomes: list[Outcome] = []
-        for name in dict.fromkeys([*(entry.source for entry in self.journal.unfinished()), *self._answered()]):
+        for name in self.waiting_sources() if sources is None else sources:
             waiting = [entry for entry in self.journal.unfinished() if entry.source == name]
             trouble: AgentError | None = None
             try:
                 with RunLock(self.folder / "locks" / name, name):
-                    pace = self._supervised(name, force).throttle.send
+                    pace = self._supervised(name, force, heed).send
                     self._send_source(name, self._run(name, pace), progress, pace)
             except (PinError, ReceiptError):
                 raise
@@ -341,7 +353,9 @@ class Agent:
         if self.config.road.carries_files or not is_enrolled(self.folder):
             return None  # by files nobody is there to hear it; each bag is a sign of life
         with Identity.open(self.folder).connect(self._seen_checkpoint, way=self._way()) as road:
-            return send_heartbeat(make_heartbeat(self.status(), self.clock(), next_runs, failures), road)
+            status = self.status()
+            ahead = {source.source: source.next_run for source in status.sources if source.next_run is not None}
+            return send_heartbeat(make_heartbeat(status, self.clock(), {**ahead, **next_runs}, failures), road)
 
     def compare(self, name: str, sequence: int | None, progress: Progress, *, force: bool = False) -> Comparison:
         """Tell whether a source equals what this agent registered as `sequence` (None: the newest snapshot).
@@ -371,6 +385,22 @@ class Agent:
     def group_names(self) -> Sequence[str]:
         """Give the names of the configured groups, in the order of the file."""
         return [group.name for group in self.config.groups]
+
+    def jobs(self) -> Sequence[Job]:
+        """Give what is scheduled, groups first, in the order of the file."""
+        return make_jobs(self.config, get_localzone())
+
+    def scheduled_runs(self, name: str | None, since: datetime) -> Sequence[Note]:
+        """Give what became of the scheduled runs of a source or group (None: of all) that were due from `since` on."""
+        return read_notes(self.folder, name, since)
+
+    def newest(self, sources: Sequence[str]) -> Mapping[str, int]:
+        """Give the sequence of the newest snapshot of each of these sources; 0: none yet."""
+        return {name: self.journal.latest_snapshot(name) for name in sources}
+
+    def waiting_sources(self) -> Sequence[str]:
+        """Give the sources of which something waits in the spool, or for which receipts have come by files."""
+        return list(dict.fromkeys([*(entry.source for entry in self.journal.unfinished()), *self._answered()]))
 
     def watches(self, names: Sequence[str]) -> Sequence[SourceWatch]:
         """Give a watch for each of these sources, or for all that are to be watched. They outlive this agent.
@@ -442,6 +472,7 @@ class Agent:
                 environ_counts=not as_service,
             )
         )
+        findings += examine_schedules(self.config, self.jobs(), self.clock(), get_localzone())
         for source in self.config.sources:
             try:
                 findings += self._guarded(source.name, retry_login).check()
@@ -478,7 +509,10 @@ class Agent:
     def status(self) -> AgentStatus:
         """Tell where everything stands, without asking the center."""
         address = Identity.open(self.folder).address if is_enrolled(self.folder) else None
-        sources = tuple(self._status(source.name, source.kind) for source in self.config.sources)
+        ahead = find_ahead(self.folder, self.jobs(), self.clock())
+        sources = tuple(
+            self._status(source.name, source.kind, ahead.get(source.name)) for source in self.config.sources
+        )
         return AgentStatus(
             folder=self.folder,
             unit=address.unit if address else None,
@@ -609,12 +643,14 @@ class Agent:
     def _make_collector(self, source: AnySource) -> Collector:
         return self._sources.collector(source)
 
-    def _supervised(self, name: str, force: bool) -> SupervisedRun:
+    def _supervised(self, name: str, force: bool, heed: Heed = heed_nobody) -> SupervisedRun:
         source = self.config.find_source(name)
         # What waits in the spool may be of a source that is no longer configured.
         settings = self.config.throttle if source is None else self.config.throttle_of(source.throttle)
         limit = None if source is None else age_limit_of(source)
-        return SupervisedRun(name, self.folder, settings, self.clock, self._machine, age_limit_s=limit, force=force)
+        return SupervisedRun(
+            name, self.folder, settings, self.clock, self._machine, age_limit_s=limit, force=force, heed=heed
+        )
 
     def _guarded(self, name: str, retry_login: bool = False) -> GuardedCollector:
         """Give the collector of a configured source; with a login, refused ones are counted. Raises: SourceError."""
@@ -728,7 +764,8 @@ class Agent:
             receipt_path=receipt_path(self.folder, entry.source, entry.sequence) if entry.receipt else None,
         )
 
-    def _status(self, name: str, kind: str) -> SourceStatus:
+    def _status(self, name: str, kind: str, ahead: Ahead | None) -> SourceStatus:
+        missed = ahead.missed if ahead else None
         entries = self.journal.all_of(name)
         newest = entries[-1] if entries else None
         stored = next((e for e in reversed(entries) if e.state is State.STORED and e.kind == "snapshot"), None)
@@ -745,6 +782,10 @@ class Agent:
             waiting=sum(1 for e in entries if e.state is State.TAKEN),
             waiting_bytes=sum(pack.size for pack in self.spool(name).unsent()),
             load=self._loads.newest(name),
+            schedule=ahead.words if ahead else "",
+            next_run=ahead.next_run if ahead else None,
+            missed_at=missed.last if missed else None,
+            missed_why=missed.reason if missed else "",
         )
 
 

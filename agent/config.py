@@ -16,7 +16,9 @@ from agent.settings.health import HealthSettings
 from agent.settings.heartbeat import HeartbeatSettings
 from agent.settings.media import MediaSettings
 from agent.settings.reference import REFERENCE, SecretReference, is_reference
+from agent.settings.rhythm import OnChange
 from agent.settings.road import RoadSettings
+from agent.settings.schedule import Schedule, TimeZone
 from evidence.manifest.group import MAX_MEMBERS
 from terminal.language import Language, Text
 from terminal.log_settings import LogSettings
@@ -87,6 +89,7 @@ class _Source(Settings):
     """What every source has."""
 
     name: Name
+    schedule: Schedule | None = None
     throttle: SourceThrottle | None = None
     include: tuple[Text1, ...] = ()
     exclude: tuple[Text1, ...] = ()
@@ -267,6 +270,7 @@ class CommandSource(Settings):
 
     kind: Literal["command"]
     name: Name
+    schedule: Schedule | None = None
     throttle: SourceThrottle | None = None
     argv: Annotated[tuple[Text1, ...], Field(min_length=1)]
     output: Literal["stdout", "file"] = "stdout"
@@ -344,12 +348,14 @@ class GroupSettings(Settings):
 
     name: Name
     sources: Annotated[tuple[Name, ...], Field(min_length=2, max_length=MAX_MEMBERS)]
+    schedule: Schedule | None = None
 
 
 class AgentConfig(Settings):
     """The whole file. Times are in seconds, sizes in bytes."""
 
     language: Language | None = None
+    time_zone: TimeZone | None = None
     spool: SpoolSettings = SpoolSettings()
     throttle: ThrottleSettings = ThrottleSettings()
     health: HealthSettings = HealthSettings()
@@ -377,6 +383,23 @@ class AgentConfig(Settings):
                 if name in group.sources[:j]:
                     text = Text(zh="每个来源一次", en="each source once")
                     raise mistake(text, at=("groups", i, "sources", j))
+        return self
+
+    @model_validator(mode="after")
+    def _check_changes(self) -> Self:
+        """`on change` needs somebody who watches."""
+        for i, source in enumerate(self.sources):
+            is_watched = isinstance(source, SqliteSource | FilesSource) and source.watch is not None
+            if source.schedule and isinstance(source.schedule.rhythm, OnChange) and not is_watched:
+                text = Text(
+                    zh="带 watch 的来源（files 或 sqlite）才能用“变动时”",
+                    en="`on change` only where the source has `watch:` (files, sqlite)",
+                )
+                raise mistake(text, at=("sources", i, "schedule"))
+        for i, group in enumerate(self.groups):
+            if group.schedule and isinstance(group.schedule.rhythm, OnChange):
+                text = Text(zh="按时间的计划：组不能“变动时”", en="a schedule by the clock: a group is not watched")
+                raise mistake(text, at=("groups", i, "schedule"))
         return self
 
     def find_group(self, name: str) -> GroupSettings | None:

@@ -10,6 +10,8 @@ AgentError                   (terminal.OperatorError: message, hint, code, exit 
 │   ├── CommandFailedError   a dump command failed, or left nothing: see what it said
 │   └── DriverError          a driver's own process died, hung or sent too much: update the driver
 ├── PausedError              the operator has paused the agent, or it is quiet hours: later
+│   ├── WindowOverError      the window of the schedule is over: in the next one
+│   └── StoppedError         the daemon ends, or something more urgent is due: nothing is lost
 ├── TableLostError           one table cannot be read (rights, dropped, altered): omit it, say so, go on
 │   └── TableBusyError       others need it now: read it after the others, then omit it
 ├── SourceChangedError       what was read is not one state: read again
@@ -75,6 +77,18 @@ class PausedError(AgentError):
 
     code = "JS-2104"
     exit_code = EXIT_RETRY
+
+
+class WindowOverError(PausedError):
+    """The window of the schedule ended while the source was being read."""
+
+    code = "JS-2400"
+
+
+class StoppedError(PausedError):
+    """The daemon was told to stop, or has something more urgent to do."""
+
+    code = "JS-2401"
 
 
 class CommandFailedError(SourceError):

@@ -22,6 +22,9 @@ EXAMPLE = r"""# 金锁采集端配置。每个键都写在这里，值为默认�
 # 给人看的文字：zh 或 en；null 随系统。 Language of messages: zh or en; null: the system's.
 language: null
 
+# 计划所用的时区，例如 Asia/Shanghai；null 随本机。 The time zone of schedules, such as Asia/Shanghai; null: the machine's.
+time_zone: null
+
 # 发件箱：等待中心回执的数据。 The spool: what waits for the center's receipt.
 spool:
   # 不要与业务数据库放在同一个卷上。 Not on the volume of a live database.
@@ -148,7 +151,8 @@ heartbeat:
 
 # 组：先同时打开、再逐个读取的来源，清单记同一组号：`jinsuo-agent snapshot --group nightly`。
 # Groups: sources opened at one moment, then read one by one, under one group id: `jinsuo-agent snapshot --group nightly`.
-# groups: [{name: nightly, sources: [his, lis, pacs]}]
+# schedule 与来源的相同（见下）；组不能“变动时”。 Its schedule: as a source's (see below), but never on change.
+# groups: [{name: nightly, sources: [his, lis, pacs], schedule: daily at 01:30}]
 groups: []
 
 # 来源：要登记备份的业务系统。 The sources: the live systems to register and back up.
@@ -199,6 +203,31 @@ sources:
     read: {}
     # pg_dump 程序，用来取 DDL；null 自动寻找。 The pg_dump that gives the DDL; null: a fitting one that is found.
     pg_dump: null
+    # `jinsuo-agent run` 何时取快照；null 为只由人工或系统的定时任务。可写作：
+    # When `jinsuo-agent run` takes it; null: only by hand, or by the system's timer. Such as:
+    #   每天 01:30、每周日 02:00、每月1日 03:00、每月最后一天、每15分钟、每6小时、变动时（须设 watch）
+    #   daily at 01:30, weekly on sunday at 02:00, monthly on day 1 at 03:00, monthly on last day, every 15 min, every 6 h,
+    #   on change (needs `watch:`), or the five fields of cron in quotes: "30 1 * * mon-fri".
+    # 不写时刻即 01:30，不写日子即周日、1 日。其余的键及默认值：
+    # Without a time it is 01:30, without a day Sunday or day 1. With the other keys and their defaults:
+    #   schedule:
+    #     run: daily at 01:30
+    #     # 时区；null 为上面的 time_zone。 null: `time_zone` above.
+    #     time_zone: null
+    #     # 只在此时段内开始，例如 "01:00-05:00"；到点仍在读取即放开来源，下次再读。
+    #     # Runs begin only within, such as "01:00-05:00"; one that is still reading at its end lets go of the source.
+    #     window: null
+    #     # 不运行的日子，例如 ["2026-10-01..2026-10-07", "2027-01-01"]；会写明。 Days without runs, which is stated.
+    #     blackout: []
+    #     # 随机推迟至多这么久，免得各单位同时发送。 Put off by up to so much, so that units do not all send at once.
+    #     random_delay: 0 s
+    #     # 错过的（停机、停电）：make up 补一次，或 skip 不补；都会写明。 Missed, machine off: made up once, or skipped; stated.
+    #     missed: make up
+    #     # 失败后再试几次，间隔从 backoff 起加倍，不越过下一次运行。 Tries after a failure, backoff doubled each time, never
+    #     # beyond the next run.
+    #     retries: 5
+    #     backoff: 10 min
+    schedule: null
     # 此来源自己的 throttle，例如 {read_rate: 20 MiB, quiet_hours: "07:30-18:00"}；null 为用上面的。
     # A throttle of its own, such as {read_rate: 20 MiB, quiet_hours: "07:30-18:00"}; null: the one above.
     throttle: null
@@ -214,6 +243,7 @@ sources:
     snapshot_age_limit: 1 h
     split: false
     read: {}
+    schedule: null
     throttle: null
     # 由 `jinsuo-agent watch` 监视：变动静止 settle 之久即取快照；null 为不监视。
     # Followed by `jinsuo-agent watch`: taken once what changed has stood still for `settle`; null: not watched.
@@ -249,6 +279,7 @@ sources:
     snapshot_age_limit: 4 h
     split: false
     read: {}
+    schedule: null
     throttle: null
 
   # 一个 SQL Server 数据库，经微软的 ODBC 驱动。 A database of SQL Server, by Microsoft's ODBC driver.
@@ -281,6 +312,7 @@ sources:
     snapshot_age_limit: 4 h
     split: false
     read: {}
+    schedule: null
     throttle: null
 
   # 一个 Oracle 数据库（12.1 起；11g 用 client）。 A database of Oracle (from 12.1 on; 11g by `client`).
@@ -304,6 +336,7 @@ sources:
     snapshot_age_limit: 1 h
     split: false
     read: {}
+    schedule: null
     throttle: null
 
   # 其他数据库，经各自的 ODBC 驱动；`jinsuo-agent sources` 列出方言与驱动。
@@ -327,6 +360,7 @@ sources:
     snapshot_age_limit: 4 h
     split: false
     read: {}
+    schedule: null
     throttle: null
 
   # 一个文件目录。模式中 * 不跨 /，** 跨。 A folder of files. In patterns * stops at /, ** does not.
@@ -341,6 +375,7 @@ sources:
     # How often a file is read again whose size, times and inode did not change, spread over the runs: each run, weekly or
     # monthly; the manifest says how many were not opened.
     reread: monthly
+    schedule: null
     throttle: null
     # 同上；此处的 settle 即证明文件已写完。 As above; here standing still is what proves a file whole.
     watch: null
@@ -373,6 +408,7 @@ sources:
     exit_codes: [0]
     # consistent 或 live：转储是否为同一时刻的状态，只有你知道。 Whether the dump is one state, only you know.
     consistency: live
+    schedule: null
     throttle: null
 """
 

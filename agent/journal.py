@@ -167,6 +167,11 @@ class Journal:
             iter(self._entries("source = ? AND (? IS NULL OR state = ?)", source, state, state, last=True)), None
         )
 
+    def latest_snapshot(self, source: str) -> int:
+        """Give the sequence of the newest snapshot of a source; 0: none yet."""
+        entries = self._entries("source = ? AND kind = 'snapshot'", source, last=True)
+        return entries[0].sequence if entries else 0
+
     def unfinished(self) -> list[JournalEntry]:
         """Give all statements that are not final at the center yet, oldest first, source by source."""
         return self._entries("state <> 'stored' AND NOT (kind <> 'snapshot' AND state = 'registered')")

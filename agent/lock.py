@@ -14,11 +14,12 @@ from terminal.language import Text
 
 
 class RunLock:
-    """Hold the run of a source. A context manager. Raises: BusyError if another run holds it."""
+    """Hold the run of a source. A context manager. Raises: BusyError (`busy`, if given) if another run holds it."""
 
-    def __init__(self, path: Path, source: str) -> None:
+    def __init__(self, path: Path, source: str, busy: BusyError | None = None) -> None:
         self._path = path
         self._source = source
+        self._busy = busy
         self._file: BinaryIO | None = None
 
     def __enter__(self) -> "RunLock":
@@ -28,7 +29,7 @@ class RunLock:
             _lock(self._file)
         except OSError as err:
             self._file.close()
-            raise BusyError(
+            raise self._busy or BusyError(
                 Text(
                     zh=f"来源 {self._source} 正在由另一进程处理",
                     en=f"another run of source {self._source} is under way",

@@ -115,7 +115,9 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """One source for `status`. `load`: of its last run.
+    """One source for `status`. `load`: of its last run. `schedule`: its words, or ""; `next_run`: when the daemon takes it next.
+
+    `missed_at`, `missed_why`: the newest scheduled run that was not taken.
 
     `sequence` is the newest statement's, of whatever stage; None: nothing was taken yet.
     """
@@ -133,6 +135,10 @@ class SourceStatus:
     waiting_bytes: int
     last_error: str = ""
     load: LoadReport | None = None
+    schedule: str = ""
+    next_run: datetime | None = None
+    missed_at: datetime | None = None
+    missed_why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

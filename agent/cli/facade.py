@@ -12,38 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from agent.finding import Finding
+from agent.jobs.asking import Working
 from agent.load import LoadReport
-from agent.outcome import AgentStatus, Comparison, Enrolment, MemberEnd, Outcome
+from agent.outcome import AgentStatus, Comparison, Enrolment
 from agent.snapshot.progress import Progress
 
 if TYPE_CHECKING:
-    from agent.collectors.watch import Ready
     from agent.media.order import Choice, MediaOutcome, ReceiptOutcome, SetStatus, Wish
     from agent.plan.figures import Plan, Question
     from evidence.wire.heartbeat import Failure
 
 
-class Watch(Protocol):
-    """A source that is watched. One thread."""
-
-    name: str
-    deafness: str | None
-    """Why no events of the system are heard, or None."""
-
-    def step(self) -> "Ready | None":
-        """Look, if a look is due; say so if a snapshot is due now. Raises: AgentError."""
-
-    def take(self) -> None:
-        """Take note that a snapshot was made. Raises: OSError."""
-
-    def fail(self) -> None:
-        """Take note that it was not: wait before the next try."""
-
-    def close(self) -> None:
-        """Stop listening."""
-
-
-class Facade(Protocol):
+class Facade(Working, Protocol):
     """An opened agent."""
 
     def source_names(self) -> Sequence[str]:
@@ -58,44 +38,8 @@ class Facade(Protocol):
     def accept_enrolment(self, code: str, answer: bytes) -> Enrolment:
         """Make this agent one of the center's, by its answer to the request. Raises: EnrolmentError, PinError."""
 
-    def snapshot(
-        self, source: str, progress: Progress, *, send: bool = True, remarks: Sequence[str] = (), force: bool = False,
-        retry_login: bool = False,
-    ) -> Outcome:  # fmt: skip
-        """Take a snapshot; send it and verify its receipt, or leave it in the spool. `remarks` go into its notes.
-
-        `force`: although the agent is paused or in quiet hours, which is else a PausedError. `retry_login`: although the
-        login was refused twice, which is else a LoginsStoppedError. A snapshot that is whole in the spool but cannot be
-        sent is an Outcome with `trouble`, not an error.
-        """
-
     def group_names(self) -> Sequence[str]:
         """Give the names of the configured groups, in the order of the file."""
-
-    def snapshot_group(
-        self, name: str, show: Callable[[str], AbstractContextManager[Progress]], *, send: bool = True,
-        force: bool = False, retry_login: bool = False,
-    ) -> Sequence[MemberEnd]:  # fmt: skip
-        """Take the sources of a group, their views opened at one moment; give what became of each, in their order.
-
-        `show` gives a source's progress, more than once. A member's failure is no error: it stands in its place, as does
-        its being paused or in quiet hours. `force`, `retry_login`: as for `snapshot`.
-        """
-
-    def watches(self, names: Sequence[str]) -> Sequence[Watch]:
-        """Give a watch for each of these sources, or for all that are to be watched; they outlive the opened agent.
-
-        Raises: UsageError if there are none, or one is not to be watched.
-        """
-
-    def send(self, progress: Progress, *, force: bool = False) -> Sequence[Outcome]:
-        """Send what waits in the spool, oldest first; what cannot be sent yet has `trouble`.
-
-        Raises: PausedError, unless `force`.
-        """
-
-    def greet(self) -> None:
-        """Show the center the newest checkpoint that this agent has seen. Raises: CenterDownError and its kin."""
 
     def beat(self, next_runs: Mapping[str, datetime], failures: Mapping[str, "Failure"]) -> timedelta | None:
         """Tell the center how this agent is; give how far this clock is ahead of the center's. None: not enrolled.

@@ -8,7 +8,9 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from agent.cli.attendants import choose_attendants
 from agent.cli.check import Check
 from agent.cli.compare import Compare
 from agent.cli.enroll import Enroll
@@ -34,14 +36,20 @@ from terminal.command import Advice, Home, Program
 from terminal.language import Language, Text
 from terminal.version import Version
 
+if TYPE_CHECKING:
+    from agent.jobs.settings import LastGood
+    from terminal.log_settings import LogSettings
+
 
 def main() -> int:
     """Run `jinsuo-agent`; give the exit code."""
-    return make_program(_open, lambda: datetime.now(UTC)).main()
+    return make_program(_open, lambda: datetime.now(UTC), reopen_agent=_reopening()).main()
 
 
-def make_program(open_agent: OpenAgent, clock: Callable[[], datetime]) -> Program:
-    """List the commands over an agent."""
+def make_program(
+    open_agent: OpenAgent, clock: Callable[[], datetime], reopen_agent: OpenAgent | None = None
+) -> Program:
+    """List the commands over an agent. `reopen_agent`: for the daemon, which goes on when settings have become wrong."""
     installed = version("jinsuo")
     return Program(
         name="jinsuo-agent",
@@ -69,12 +77,12 @@ def make_program(open_agent: OpenAgent, clock: Callable[[], datetime]) -> Progra
             SshKey(),
             Sources(),
             SendHeartbeat(open_agent),
-            Run(open_agent),
-            WatchSources(open_agent),
             MediaWrite(open_agent),
             MediaReceipt(open_agent),
             MediaRewrite(open_agent),
             MediaList(open_agent),
+            Run(reopen_agent or open_agent, clock, attendants=choose_attendants(open_agent, clock), find_log=_find_log),
+            WatchSources(open_agent, clock),
             Version("jinsuo-agent", installed),
         ),
         home=Home(variable="JINSUO_AGENT_DIR", posix="/var/lib/jinsuo-agent", windows=r"Jinsuo\agent"),
@@ -97,6 +105,29 @@ def _open(folder: Path) -> AbstractContextManager[Facade]:
     agent = Agent.open(folder, clock=lambda: datetime.now(UTC), environ=os.environ)
     agent.step_back()
     return agent
+
+
+def _reopening() -> OpenAgent:
+    """Give what opens an agent again and again, with its last good settings."""
+    kept: list[LastGood] = []
+
+    def reopen(folder: Path) -> AbstractContextManager[Facade]:
+        from agent.app import Agent
+        from agent.jobs.settings import LastGood
+
+        if not kept:
+            kept.append(LastGood())
+        agent = Agent(folder, kept[0].load(folder), lambda: datetime.now(UTC), os.environ)
+        agent.step_back()
+        return agent
+
+    return reopen
+
+
+def _find_log(folder: Path) -> "LogSettings":
+    from agent.config import load_config
+
+    return load_config(folder).log
 
 
 def _prefer(folder: Path) -> Language | None:

@@ -1,54 +1,68 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`jinsuo-agent run`: the daemon. For now it drains the spool again and again; it takes no snapshots on its own.
+"""`jinsuo-agent run`: the daemon. Takes what the schedule says, looks after watched sources, sends, until told to stop.
 
-Snapshots come from `jinsuo-agent snapshot`, by hand or by the system's timer; what they could not send, this sends.
-Where nothing waits it greets the center, which may wait for this agent's word after a start.
-The agent is opened anew for every round, so that settings changed meanwhile count and other commands can work between.
-Only an answer that no honest center gives ends it; everything else is logged and tried again at the next round.
+What it does is `agent.jobs`'; here are the command, this machine's clocks, and the signals that end it.
 """
 
 import argparse
-import logging
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
-from types import FrameType
+from typing import TYPE_CHECKING
 
-from agent.cli.facade import Facade, OpenAgent
-from agent.cli.heartbeat import make_attendant
-from agent.errors import CenterDownError, PausedError, PinError, ReceiptError
-from agent.outcome import Stage
-from agent.snapshot.progress import Silent
+from agent.cli.facade import OpenAgent
+from agent.jobs.stopping import Stop, stop_on_signals
 from terminal.command import Examples, Parser
-from terminal.errors import EXIT_OK, EXIT_RETRY, OperatorError, UsageError
+from terminal.errors import EXIT_OK, UsageError
 from terminal.language import Text
 from terminal.logs import set_up_logging
 from terminal.printer import Printer
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from agent.jobs.attending import Attendant
+    from terminal.log_settings import LogSettings
+
 DEFAULT_PAUSE_S = 60
 
 
+def _nobody(folder: Path) -> "Sequence[Attendant]":  # noqa: ARG001 - the form of `attendants`
+    return ()
+
+
+def _to_stderr(folder: Path) -> "LogSettings | None":  # noqa: ARG001 - the form of `find_log`
+    return None
+
+
 class Run:
-    """The daemon. `wait` sleeps so many seconds and tells whether to stop; by default until a signal comes."""
+    """The daemon. `stop`: the word that ends it, by default a signal. `attendants`: who goes along, in a folder.
+
+    `find_log` reads from a folder's settings how to log. Raises: SettingsError.
+    """
 
     name = "run"
-    help = Text(zh="常驻：持续发送发件箱", en="the daemon: keeps draining the spool")
+    help = Text(zh="常驻：按计划取快照，并发送发件箱", en="the daemon: takes what is scheduled, and sends")
     description = Text(
-        zh="每隔一段时间发送发件箱中的数据，直到收到终止信号（SIGTERM、Ctrl-C）。自身不取快照：\n"
-        "快照由系统的定时任务运行 `jinsuo-agent snapshot`。线路断开、中心繁忙都会在下一轮再试。",
-        en="Sends what waits in the spool, again and again, until told to stop (SIGTERM, Ctrl-C). It takes no\n"
-        "snapshots itself: let the system's timer run `jinsuo-agent snapshot`. A line that is down is tried again.",
+        zh="按 agent.yaml 中的 schedule 取快照（到时的、变动的），其间发送发件箱，直到收到终止信号（SIGTERM、Ctrl-C）。\n"
+        "重启、断电、改时钟都不会漏掉或重复一次运行；改了 agent.yaml 不必重启。线路断开、中心繁忙都会再试。",
+        en="Takes what `schedule:` in agent.yaml says, by the clock or on change, and sends what waits in the spool between,\n"
+        "until told to stop (SIGTERM, Ctrl-C). A restart, a power cut or a clock that jumps loses no run and repeats none;\n"
+        "a changed agent.yaml counts without a restart. A line that is down is tried again.",
     )
-    examples = Examples(sh="jinsuo-agent run --every 300", powershell="jinsuo-agent run --every 300")
+    examples = Examples(sh="jinsuo-agent run", powershell="jinsuo-agent run --every 300")
 
-    def __init__(self, open_agent: OpenAgent, wait: Callable[[float], bool] | None = None) -> None:
+    def __init__(
+        self, open_agent: OpenAgent, clock: Callable[[], datetime], stop: Stop | None = None,
+        attendants: "Callable[[Path], Sequence[Attendant]]" = _nobody, monotonic: Callable[[], float] = time.monotonic,
+        find_log: "Callable[[Path], LogSettings | None]" = _to_stderr,
+    ) -> None:  # fmt: skip
         self._open = open_agent
-        self._wait = wait
+        self._clock = clock
+        self._stop = stop
+        self._attendants = attendants
+        self._monotonic = monotonic
+        self._find_log = find_log
 
     def add_arguments(self, parser: Parser) -> None:
         """Add --every."""
@@ -58,12 +72,13 @@ class Run:
             type=int,
             default=DEFAULT_PAUSE_S,
             help=Text(
-                zh=f"两轮之间的秒数；默认 {DEFAULT_PAUSE_S}", en=f"seconds between rounds; {DEFAULT_PAUSE_S} by default"
+                zh=f"线路不通时隔多少秒再发，最多隔多少秒查看一次；默认 {DEFAULT_PAUSE_S}",
+                en=f"seconds until sending is tried again, and at most between two looks; {DEFAULT_PAUSE_S} by default",
             ),
         )
 
     def run(self, args: argparse.Namespace, out: Printer) -> int:
-        """Drain until told to stop."""
+        """Go on until told to stop."""
         if not 1 <= args.every <= 86400:
             raise UsageError(
                 Text(
@@ -72,87 +87,12 @@ class Run:
                 ),
                 hint=Text(zh="例如 --every 300", en="such as --every 300"),
             )
-        set_up_logging(sys.stderr)
-        wait = self._wait or wait_for_signal()
-        with self._open(args.folder):
-            pass  # wrong settings are told at once, by the exit code; later ones only in the log
-        log.info("agent started", extra={"folder": args.folder, "every_s": args.every})
-        rounds = 0
-        heartbeat = make_attendant(self._open, args.folder)
-        while True:
-            drain(self._open, args.folder)
-            heartbeat.step(datetime.now(UTC))
-            rounds += 1
-            if wait(args.every):
-                break
-        log.info("agent stopped", extra={"rounds": rounds})
-        out.result({"rounds": rounds})
+        # Not at the top: the other commands need none of what the daemon loads.
+        from agent.jobs.daemon import Daemon, Hands
+
+        set_up_logging(sys.stderr, self._find_log(args.folder), args.folder)
+        attendants = self._attendants(args.folder)
+        hands = Hands(self._clock, self._monotonic, self._stop or stop_on_signals(), attendants, float(args.every))
+        tally = Daemon(args.folder, self._open, hands).run()
+        out.result({"rounds": tally.rounds, "runs": tally.runs})
         return EXIT_OK
-
-
-def drain(open_agent: OpenAgent, folder: Path) -> bool:
-    """Send what waits, once; tell whether nothing waits any more. Raises: PinError, ReceiptError; all else is logged.
-
-    Where nothing waits, the center is greeted: one that was started anew signs for nobody until an agent that has seen
-    as much as any has called, and that may be this one, whose next snapshot is a night away.
-    """
-    try:
-        with open_agent(folder) as agent:
-            outcomes = agent.send(Silent())
-            if not outcomes:
-                _greet(agent)
-    except (PinError, ReceiptError):
-        raise
-    except PausedError as err:
-        log.info("spool not sent", extra={"code": err.code, "why": str(err)})
-        return False
-    except OperatorError as err:
-        _log_trouble(err)
-        return False
-    for outcome in outcomes:
-        if outcome.trouble is not None:
-            _log_trouble(outcome.trouble, statement=outcome.label)
-        if outcome.stage is not Stage.SPOOLED:
-            log.info(
-                "statement sent",
-                extra={
-                    "statement": outcome.label,
-                    "level": outcome.stage.value,
-                    "log_index": outcome.log_index,
-                    "sent_bytes": outcome.sent_bytes,
-                },
-            )
-    return all(outcome.stage is not Stage.SPOOLED for outcome in outcomes)
-
-
-def _greet(agent: Facade) -> None:
-    try:
-        agent.greet()
-    except CenterDownError as err:
-        # Nothing waits, so nothing is amiss here: the line may be down at night.
-        log.info("center not greeted", extra={"code": err.code, "why": str(err)})
-
-
-def _log_trouble(err: OperatorError, **facts: str) -> None:
-    level = logging.WARNING if err.exit_code == EXIT_RETRY else logging.ERROR
-    log.log(level, "spool not sent", extra={**facts, "code": err.code, "why": str(err), "hint": err.hint})
-
-
-def wait_for_signal() -> Callable[[float], bool]:
-    """Give a wait that tells whether SIGTERM or Ctrl-C has come; from now on they do nothing else."""
-    stopping = threading.Event()
-
-    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the form of a signal handler
-        stopping.set()
-
-    def wait(seconds: float) -> bool:
-        # In slices: on Windows a signal is not seen before a wait ends.
-        end = time.monotonic() + seconds
-        while (rest := end - time.monotonic()) > 0:
-            if stopping.wait(min(rest, 1.0)):
-                return True
-        return stopping.is_set()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    return wait

@@ -22,7 +22,9 @@ class Status:
     """Show where things stand."""
 
     name = "status"
-    help = Text(zh="各来源的最近回执、级别、滞后和发件箱", en="per source: last receipt, level, lag, spool")
+    help = Text(
+        zh="各来源的最近回执、级别、滞后、发件箱和下次运行", en="per source: last receipt, level, lag, spool, next run"
+    )
     description = Text(
         zh="只看本机的日志，不联系中心。滞后是距最近一次入库的时间。",
         en="Reads this machine's journal, asks nobody. The lag is the time since the last snapshot that is stored.",
@@ -62,12 +64,15 @@ def _show(status: AgentStatus, now: datetime, out: Printer) -> None:
             Text(zh="最近入库", en="LAST STORED"),
             Text(zh="滞后", en="LAG"),
             Text(zh="待发", en="WAITING"),
+            Text(zh="下次运行", en="NEXT RUN"),
         ],
         [_row(source, now) for source in status.sources],
     )
     for source in status.sources:
         if source.last_error:
             out.warn(f"{source.source}: {source.last_error}")
+        if source.missed_at is not None:
+            _show_missed(source, source.missed_at, out)
         if source.load is not None:
             _show_load(source.load, out)
     out.say(
@@ -78,6 +83,18 @@ def _show(status: AgentStatus, now: datetime, out: Printer) -> None:
             f"{format_size(status.spool_free_bytes)} free on its volume",
         )
     )
+
+
+def _show_missed(source: SourceStatus, missed_at: datetime, out: Printer) -> None:
+    """Tell of the newest scheduled run that was not taken, unless something was taken since."""
+    if source.taken_at is None or source.taken_at < missed_at:
+        when = out.time(missed_at)
+        out.warn(
+            Text(
+                zh=f"{source.source}：{when} 的运行没有取成：{source.missed_why}",
+                en=f"{source.source}: the run of {when} was not taken: {source.missed_why}",
+            )
+        )
 
 
 def _show_load(load: LoadReport, out: Printer) -> None:
@@ -104,4 +121,5 @@ def _row(source: SourceStatus, now: datetime) -> list[str | Text | datetime | No
         None if source.stored_sequence is None else f"#{source.stored_sequence} log@{source.log_index}",
         None if lag is None else format_lag(lag),
         f"{source.waiting} ({format_size(source.waiting_bytes)})" if source.waiting else None,
+        source.next_run or source.schedule or None,
     ]

@@ -9,32 +9,26 @@ else is logged and tried again, each time after a longer pause. A signal lets th
 import argparse
 import logging
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from datetime import datetime
 
-from agent.cli.facade import OpenAgent, Watch
-from agent.cli.run import drain, wait_for_signal
-from agent.errors import PinError, ReceiptError
+from agent.cli.facade import OpenAgent
+from agent.jobs.sending import Sender
+from agent.jobs.stopping import Stop, stop_on_signals
+from agent.jobs.watching import TICK_S, Watching
 from agent.outcome import Stage
-from agent.snapshot.progress import Silent
 from terminal.command import Examples, Parser
-from terminal.errors import EXIT_OK, EXIT_RETRY, OperatorError
+from terminal.errors import EXIT_OK
 from terminal.language import Text
 from terminal.logs import set_up_logging
 from terminal.printer import Printer
 
-if TYPE_CHECKING:
-    from agent.collectors.watch import Ready
-
 log = logging.getLogger(__name__)
-_TICK_S = 1.0
-_TICKS_PER_DRAIN = 60
+_TICKS_PER_SEND = 60
 
 
 class WatchSources:
-    """The watching daemon. `wait` sleeps so many seconds and tells whether to stop; by default until a signal comes."""
+    """The watching daemon. `stop`: the word that ends it, by default a signal."""
 
     name = "watch"
     help = Text(zh="监视目录和 SQLite 文件，变动稳定后即取快照", en="take a snapshot of what has changed and settled")
@@ -47,9 +41,10 @@ class WatchSources:
     )
     examples = Examples(sh="jinsuo-agent watch exports", powershell="jinsuo-agent watch exports")
 
-    def __init__(self, open_agent: OpenAgent, wait: Callable[[float], bool] | None = None) -> None:
+    def __init__(self, open_agent: OpenAgent, clock: Callable[[], datetime], stop: Stop | None = None) -> None:
         self._open = open_agent
-        self._wait = wait
+        self._clock = clock
+        self._stop = stop
 
     def add_arguments(self, parser: Parser) -> None:
         """Add SOURCE…."""
@@ -63,89 +58,26 @@ class WatchSources:
     def run(self, args: argparse.Namespace, out: Printer) -> int:
         """Watch until told to stop."""
         set_up_logging(sys.stderr)
-        wait = self._wait or wait_for_signal()
+        stop = self._stop or stop_on_signals()
         with self._open(args.folder) as agent:
             watches = agent.watches(list(dict.fromkeys(args.sources)))
-        with ExitStack() as closing:
-            for watch in watches:
-                closing.callback(watch.close)
-            taken = _Watching(self._open, args.folder, watches).go_on(wait)
-        out.result({"snapshots": taken})
+        with Watching(self._open, args.folder, watches, self._clock, send=True) as watching:
+            log.info("watch started", extra={"folder": args.folder, "sources": [watch.name for watch in watches]})
+            _go_on(watching, Sender(self._open, args.folder), stop)
+            log.info("watch stopped", extra={"snapshots": watching.taken})
+        out.result({"snapshots": watching.taken})
         return EXIT_OK
 
 
-class _Watching:
-    def __init__(self, open_agent: OpenAgent, folder: Path, watches: Sequence[Watch]) -> None:
-        self._open = open_agent
-        self._folder = folder
-        self._watches = watches
-        self._deafness: dict[str, str | None] = {}
-        self._taken = 0
-        self._ticks_to_drain = 0
-        # What an earlier run could not send may wait.
-        self._is_waiting = True
-
-    def go_on(self, wait: Callable[[float], bool]) -> int:
-        """Go on until `wait` says stop; give how many snapshots were taken. Raises: PinError, ReceiptError."""
-        log.info("watch started", extra={"folder": self._folder, "sources": [w.name for w in self._watches]})
-        while True:
-            for watch in self._watches:
-                self._tend(watch)
-            self._drain()
-            if wait(_TICK_S):
-                break
-        log.info("watch stopped", extra={"snapshots": self._taken})
-        return self._taken
-
-    def _tend(self, watch: Watch) -> None:
-        try:
-            ready = watch.step()
-            if ready is not None:
-                self._snapshot(watch, ready)
-        except (PinError, ReceiptError):
-            raise
-        except (OperatorError, OSError) as err:
-            watch.fail()
-            _log_trouble("source not taken", err, source=watch.name)
-        self._tell_deafness(watch)
-
-    def _snapshot(self, watch: Watch, ready: "Ready") -> None:
-        remarks = [ready.remark] if ready.remark else []
-        with self._open(self._folder) as agent:
-            outcome = agent.snapshot(watch.name, Silent(), remarks=remarks)
-        self._taken += 1
-        watch.take()
-        log.info(
-            "snapshot taken",
-            extra={
-                "statement": outcome.label, "level": outcome.stage.value, "log_index": outcome.log_index,
-                "rows": outcome.rows, "sent_bytes": outcome.sent_bytes, "settled": not ready.remark,
-                "seconds": round(outcome.took.total_seconds(), 3),
-            },
-        )  # fmt: skip
-        if outcome.trouble is not None:
-            _log_trouble("snapshot not sent", outcome.trouble, statement=outcome.label)
-        if outcome.stage is Stage.SPOOLED:
-            self._is_waiting, self._ticks_to_drain = True, _TICKS_PER_DRAIN
-
-    def _drain(self) -> None:
-        """Send what waits, at once after a start, then once a minute until nothing waits."""
-        if self._ticks_to_drain > 0:
-            self._ticks_to_drain -= 1
-        elif self._is_waiting:
-            self._is_waiting = not drain(self._open, self._folder)
-            self._ticks_to_drain = _TICKS_PER_DRAIN
-
-    def _tell_deafness(self, watch: Watch) -> None:
-        before = self._deafness.get(watch.name)
-        self._deafness[watch.name] = watch.deafness
-        if watch.deafness is not None and watch.deafness != before:
-            log.warning("no events heard, looking at intervals", extra={"source": watch.name, "why": watch.deafness})
-
-
-def _log_trouble(event: str, err: OperatorError | OSError, **facts: str) -> None:
-    if isinstance(err, OperatorError):
-        level = logging.WARNING if err.exit_code == EXIT_RETRY else logging.ERROR
-        log.log(level, event, extra={**facts, "code": err.code, "why": str(err), "hint": err.hint})
-    else:
-        log.error(event, extra={**facts, "why": err.strerror or str(err)})
+def _go_on(watching: Watching, sender: Sender, stop: Stop) -> None:
+    """Go on until told to stop: send what waits at once after a start, then once a minute until nothing waits."""
+    is_waiting, ticks_to_send = True, 0
+    while True:
+        if any(outcome.stage is Stage.SPOOLED for outcome in watching.tend()):
+            is_waiting, ticks_to_send = True, _TICKS_PER_SEND
+        if ticks_to_send > 0:
+            ticks_to_send -= 1
+        elif is_waiting:
+            is_waiting, ticks_to_send = not sender.send().is_empty, _TICKS_PER_SEND
+        if stop.wait(TICK_S):
+            return

@@ -61,5 +61,8 @@ def _describe_source(source: SourceStatus, now: datetime) -> dict[str, object]:
         "waiting": source.waiting,
         "waiting_bytes": source.waiting_bytes,
         "last_error": source.last_error,
+        "schedule": source.schedule or None,
+        "next_run": source.next_run,
+        "missed": None if source.missed_at is None else {"at": source.missed_at, "why": source.missed_why},
         "load": None if source.load is None else describe_load(source.load),
     }

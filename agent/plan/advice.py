@@ -33,8 +33,7 @@ def advise(plan: Plan) -> list[Finding]:
         *_advise_sorting(plan),
         *_advise_standby(plan),
     ]
-    if plan.around.volume is not None:
-        findings.append(plan.around.volume)
+    findings += [found for found in (plan.around.volume, plan.around.rhythm) if found is not None]
     ranks = (Severity.FAIL, Severity.WARN, Severity.NOT_EXAMINED, Severity.OK)
     return sorted(findings, key=lambda finding: ranks.index(finding.severity))
 

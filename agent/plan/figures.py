@@ -82,7 +82,7 @@ class Surroundings:
     """What stands around a source. `age_limit_s` None: no transaction is held. `sent`: bytes of the nights after the first.
 
     `is_seeded`: a first snapshot is at the center. `spool_room_bytes`: what may still be put into the spool; and
-    `sort_room_bytes` where sorting takes place.
+    `sort_room_bytes` where sorting takes place. `rhythm`: its schedule, held against the practice's rule.
     """
 
     kind: str
@@ -95,6 +95,7 @@ class Surroundings:
     sort_room_bytes: int
     last: Outcome | None
     volume: Finding | None = None
+    rhythm: Finding | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,14 @@ from agent.collectors.base import Collector, Sized
 from agent.config import AgentConfig, AnySource, CommandSource, FilesSource, MysqlSource, PostgresqlSource, TableSource
 from agent.doctor import FindData, examine_volume
 from agent.errors import AgentError
+from agent.finding import Finding
 from agent.journal import JournalEntry, State
 from agent.outcome import Outcome
 from agent.plan.advice import advise
 from agent.plan.estimate import READ_ALL, estimate, order_for_sample
 from agent.plan.figures import Line, Plan, Question, Sample, Surroundings
 from agent.plan.line import probe_line
+from agent.plan.rhythm import judge_rhythm
 from agent.plan.sample import Bounds, take_samples
 from agent.snapshot.carrying import ReadPlan
 from agent.snapshot.progress import Progress
@@ -122,4 +124,10 @@ def _look_around(source: AnySource, desk: Desk) -> Surroundings:
         sort_room_bytes=shutil.disk_usage(desk.folder).free,
         last=desk.last,
         volume=examine_volume(source, settings.folder, desk.folder, desk.find_data),
+        rhythm=_judge_schedule(source),
     )
+
+
+def _judge_schedule(source: AnySource) -> Finding | None:
+    schedule = source.schedule
+    return None if schedule is None else judge_rhythm("schedule", schedule.run, schedule.period())

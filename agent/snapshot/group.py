@@ -72,10 +72,12 @@ def take_group(
     show: Show,
     *,
     send: bool,
+    remarks: Sequence[str] = (),
 ) -> dict[str, Taken | AgentError]:
     """Take a snapshot of each member into its spool; give what became of every source of the group.
 
     `sources` are all of the group in their order, `failed` those that are no members because they failed before.
+    `remarks` go into the notes of each.
     Raises: PinError, ReceiptError: whoever answers is not our center, and no other source is shown to it.
     """
     ends: dict[str, Taken | AgentError] = dict(failed)
@@ -92,7 +94,7 @@ def take_group(
         ):
             source = each.member.source
             view = GroupView(group, sources.index(source) + 1, len(sources), each.opening, each.opened, last - began)
-            ends[source] = _take(each, view, ends, show, send=send)
+            ends[source] = _take(each, view, ends, show, remarks, send=send)
     return {source: ends[source] for source in sources}
 
 
@@ -140,7 +142,13 @@ def _give(closing: ExitStack, opened: _Opened) -> _Opened:
 
 
 def _take(
-    opened: _Opened, view: GroupView, ends: Mapping[str, Taken | AgentError], show: Show, *, send: bool
+    opened: _Opened,
+    view: GroupView,
+    ends: Mapping[str, Taken | AgentError],
+    show: Show,
+    remarks: Sequence[str],
+    *,
+    send: bool,
 ) -> Taken | AgentError:
     """Read one source; an error is what it gives."""
     member = opened.member
@@ -148,7 +156,7 @@ def _take(
     try:
         with show(member.source) as progress, member.supervised.turn():
             return member.run.take(
-                opened, progress, send=send, began=opened.opening, remarks=(view.encode(), *sorted(lacks)),
+                opened, progress, send=send, began=opened.opening, remarks=(view.encode(), *sorted(lacks), *remarks),
                 pace=member.supervised.throttle.read,
             )  # fmt: skip
     except (PinError, ReceiptError):

@@ -12,8 +12,19 @@ def unpaced(size_bytes: int) -> None:
     """Read as fast as it goes."""
 
 
+Heed = Callable[[], None]
+"""Asked between blocks and within packs whether to go on; raises AgentError to end what is being done."""
+
+
+def heed_nobody() -> None:
+    """Go on."""
+
+
 class Progress(Protocol):
-    """Be told of reading and sending; nothing depends on the answer. `sent` may come from another thread."""
+    """Be told of reading and sending; nothing depends on the answer. `sent` may come from another thread.
+
+    `sent` may raise AgentError where nothing is being read: the sending ends there, and what was sent stays so.
+    """
 
     def begin(self, label: str, total: int | None) -> None:
         """A table of about `total` rows begins."""

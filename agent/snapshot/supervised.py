@@ -21,6 +21,7 @@ from agent.load import LoadLog, LoadReport
 from agent.outcome import Stage
 from agent.pausing import PauseFile
 from agent.snapshot.attended import AttendedCollector, GuardedCollector
+from agent.snapshot.progress import Heed, heed_nobody
 from agent.throttle import Limits, Surroundings, Throttle, parse_quiet_hours
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class SupervisedRun:
     """One run of the source `name`. A context manager; leaving it writes the load report, if a view was opened.
 
     `age_limit_s`: how old the view may get, None: any age. `force`: neither a pause that is in force now nor quiet hours
-    count; a later pause does.
+    count; a later pause does. `heed` is asked wherever a pause is looked for, and within packs.
     """
 
     def __init__(
@@ -55,8 +56,10 @@ class SupervisedRun:
         *,
         age_limit_s: float | None,
         force: bool,
+        heed: Heed = heed_nobody,
     ) -> None:
         self._name = name
+        self._heed = heed
         self._clock = clock
         self._machine = machine
         self._probes = settings.max_latency is not None
@@ -65,9 +68,13 @@ class SupervisedRun:
         self._facts: dict[str, object] = {}
         self._turns_cpu_s: float | None = None
         self._ended: datetime | None = None
-        around = Surroundings(
-            machine.clock, machine.sleep, lambda: clock().astimezone(), machine.host, check_pause(folder, clock, force)
-        )
+        check = check_pause(folder, clock, force)
+
+        def check_all() -> None:
+            check()
+            heed()
+
+        around = Surroundings(machine.clock, machine.sleep, lambda: clock().astimezone(), machine.host, check_all)
         self.throttle = Throttle(
             limits_of(settings), around, Latency(settings.max_latency), age_limit_s=age_limit_s,
             expected_bytes=_last_size(self._log.reports(name)), force=force,
@@ -96,6 +103,11 @@ class SupervisedRun:
             self._name, collector, self.throttle, self._machine.clock, probes=self._probes
         )
         return self._attended
+
+    def send(self, size_bytes: int) -> None:
+        """Take note of bytes for the line; return when they may go. Raises: what `heed` raises."""
+        self._heed()
+        self.throttle.send(size_bytes)
 
     def wait(self) -> None:
         """Wait until the view may be opened, before it is asked for. Raises: PausedError, BudgetError, LoginError."""

@@ -16,9 +16,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
-from agent.app import Agent
+from agent.app import Agent, utc_now
 from agent.outcome import Enrolment, Outcome, Stage
 from agent.snapshot.progress import Silent
 from center.app import Center
@@ -119,13 +120,14 @@ class World:
 
     folder: Path
     line: Line = field(default_factory=Line)
+    clock: Callable[[], datetime] = utc_now
 
     @classmethod
     @contextmanager
-    def make(cls, folder: Path, line: Line | None = None) -> Iterator["World"]:
-        """Make a world with a new center, which does not serve yet; `line` is closed with it."""
-        world = cls(folder, line or Line())
-        Center.create(world.center_folder, ORIGIN, f"127.0.0.1:{world.line.target or free_port()}")
+    def make(cls, folder: Path, line: Line | None = None, clock: Callable[[], datetime] = utc_now) -> Iterator["World"]:
+        """Make a world with a new center, which does not serve yet; `line` is closed with it. `clock` is the center's."""
+        world = cls(folder, line or Line(), clock=clock)
+        Center.create(world.center_folder, ORIGIN, f"127.0.0.1:{world.line.target or free_port()}", clock)
         try:
             yield world
         finally:
@@ -141,7 +143,7 @@ class World:
     @contextmanager
     def serving(self) -> Iterator[Center]:
         """Open the center and serve it in a thread; the line leads to it."""
-        with Center.open(self.center_folder) as center:
+        with Center.open(self.center_folder, self.clock) as center:
             receiver = center.receiver()
             is_ready = threading.Event()
             thread = threading.Thread(target=receiver.run, args=(lambda _: is_ready.set(),), name="receiver")

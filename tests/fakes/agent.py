@@ -11,6 +11,7 @@ from typing import TypeVar
 from agent.collectors.watch import Ready
 from agent.errors import AgentError, SourceError
 from agent.finding import Finding, Severity
+from agent.jobs.job import Job
 from agent.load import LoadReport
 from agent.media.order import Choice, MediaOutcome, ReceiptOutcome, SetStatus, Wish, WrittenMedium
 from agent.outcome import (
@@ -26,7 +27,7 @@ from agent.outcome import (
 )
 from agent.pausing import Pause
 from agent.plan.figures import Plan, Question
-from agent.snapshot.progress import Progress
+from agent.snapshot.progress import Heed, Progress, heed_nobody
 from evidence.medium.number import MediumNumber
 from evidence.wire.heartbeat import Failure
 from tests.builders.plans import make_plan
@@ -100,6 +101,9 @@ class FakeAgent:
     written: MediaOutcome | Exception = field(default_factory=lambda: make_media_outcome())
     brought: ReceiptOutcome | Exception = ReceiptOutcome("his", (412,), (), 0, (), 0)
     media_sets: Sequence[SetStatus] = ()
+    scheduled: Sequence[Job] = ()
+    made: dict[str, int] = field(default_factory=dict)
+    before_snapshot: Callable[[], None] = lambda: None
 
     @contextmanager
     def open(self, folder: Path) -> Iterator["FakeAgent"]:
@@ -129,8 +133,10 @@ class FakeAgent:
 
     def snapshot(
         self, source: str, progress: Progress, *, send: bool = True, remarks: Sequence[str] = (), force: bool = False,
-        retry_login: bool = False,
+        retry_login: bool = False, heed: Heed = heed_nobody,
     ) -> Outcome:  # fmt: skip
+        self.before_snapshot()
+        heed()
         self.remarks += remarks
         flags = [name for name, is_set in (("force", force), ("retry login", retry_login)) if is_set]
         self.asked.append(("snapshot", source, send, *flags))
@@ -144,8 +150,10 @@ class FakeAgent:
 
     def snapshot_group(
         self, name: str, show: Callable[[str], AbstractContextManager[Progress]], *, send: bool = True,
-        force: bool = False, retry_login: bool = False,
+        remarks: Sequence[str] = (), force: bool = False, retry_login: bool = False, heed: Heed = heed_nobody,
     ) -> Sequence[MemberEnd]:  # fmt: skip
+        heed()
+        self.remarks += remarks
         flags = [flag for flag, is_set in (("force", force), ("retry login", retry_login)) if is_set]
         self.asked.append(("group", name, send, *flags))
         ends: list[MemberEnd] = []
@@ -162,7 +170,27 @@ class FakeAgent:
         self.asked.append(("watches", list(names)))
         return [watch for watch in self.watched if not names or watch.name in names]
 
-    def send(self, progress: Progress, *, force: bool = False) -> Sequence[Outcome]:
+    def jobs(self) -> Sequence[Job]:
+        return self.scheduled
+
+    def newest(self, sources: Sequence[str]) -> Mapping[str, int]:
+        return {name: self.made.get(name, 0) for name in sources}
+
+    def waiting_sources(self) -> Sequence[str]:
+        """Give the sources of the next answer to `send`; what it raises is met with the first source."""
+        if not self.waiting:
+            return []
+        answer = self.waiting[0]
+        if isinstance(answer, Exception):
+            return self.names[:1]
+        if not answer:
+            self.waiting.pop(0)
+        return list(dict.fromkeys(outcome.source for outcome in answer))
+
+    def send(
+        self, progress: Progress, *, sources: Sequence[str] | None = None, force: bool = False, heed: Heed = heed_nobody
+    ) -> Sequence[Outcome]:
+        heed()
         self.asked.append(("send", "force") if force else ("send",))
         progress.sent(500)
         return _give(self.waiting.pop(0)) if self.waiting else []
@@ -185,7 +213,12 @@ class FakeAgent:
             "his", "postgresql", 412, Stage.SPOOLED, NOW, 411, NOW - timedelta(days=1, hours=2), 90211, 5, 1, 1 << 20
         )
         lis = SourceStatus("lis", "sqlite", None, None, None, None, None, None, None, 0, 0, last_error="no rights")
-        his = replace(his, load=next(iter(self.loads("his")), None))
+        his = replace(
+            his, load=next(iter(self.loads("his")), None), schedule="daily at 01:30", next_run=NOW + timedelta(hours=2)
+        )
+        lis = replace(
+            lis, schedule="on change", missed_at=NOW - timedelta(days=1), missed_why="the agent was not running"
+        )
         return AgentStatus(Path("folder"), "X013", "https://c:1", (his, lis), 1 << 20, 20 << 30, 5 << 30, self.pause)
 
     def loads(self, source: str | None) -> Sequence[LoadReport]:
@@ -240,17 +273,27 @@ def make_comparison(*verdicts: Verdict) -> Comparison:
     return Comparison("his", 412, NOW, tables, "ab" * 32, None if Verdict.NOT_READ in verdicts else "cd" * 32)
 
 
-def stop_after(rounds: int, during: Callable[[int], None] = lambda _: None) -> Callable[[float], bool]:
-    """Give a wait that does not, and says stop after so many rounds; `during` is told of each."""
-    count = 0
+@dataclass
+class StopAfter:
+    """A word to stop that comes after so many waits, none of which lasts; `during` is told of each."""
 
-    def wait(seconds: float) -> bool:
-        nonlocal count
-        count += 1
-        during(count)
-        return count >= rounds
+    rounds: int
+    during: Callable[[int], None] = lambda _: None
+    count: int = 0
+    passed_s: float = 0.0
 
-    return wait
+    def monotonic(self) -> float:
+        """Give a clock by which the waits last."""
+        return self.passed_s
+
+    def wait(self, seconds: float) -> bool:
+        self.count += 1
+        self.passed_s += seconds
+        self.during(self.count)
+        return self.is_set()
+
+    def is_set(self) -> bool:
+        return self.count >= self.rounds
 
 
 def _give(value: _T | Exception) -> _T:

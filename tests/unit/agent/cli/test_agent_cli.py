@@ -9,7 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,7 @@ from agent.plan.figures import Line, Question
 from evidence.errors import FormatError
 from terminal.errors import SettingsError
 from tests.builders.plans import make_plan, make_sample, make_surroundings, make_table
-from tests.fakes.agent import NOW, FakeAgent, make_comparison, make_outcome, stop_after
+from tests.fakes.agent import NOW, FakeAgent, StopAfter, make_comparison, make_outcome
 
 DOWN = CenterDownError("the center does not answer", hint="wait")
 
@@ -255,8 +255,16 @@ def test_status_tells_newest_stored_lag_and_what_waits(agent: FakeAgent, capsys:
     assert captured.out.startswith("X013 at https://c:1\n")
     for word in ("his#412", "in the spool", "#411 log@90211", "1 d 2 h", "1 (1.0 MiB)", "1.0 MiB of 20.0 GiB"):
         assert word in captured.out
+    assert "on change" in captured.out, "in the place of a time"
     assert "lis: no rights" in captured.err
+    assert "was not taken: the agent was not running" in captured.err
     code, document = _json(agent, capsys, "status")
+    his, lis = document["sources"]  # type: ignore[misc]  # likewise
+    assert (his["schedule"], his["next_run"], his["missed"]) == ("daily at 01:30", "2025-07-01T03:02:03Z", None)
+    assert (lis["next_run"], lis["missed"]) == (
+        None,
+        {"at": "2025-06-30T01:02:03Z", "why": "the agent was not running"},
+    )
     his = document["sources"][0]  # type: ignore[index]  # likewise
     assert (code, his["lag_seconds"], his["taken_at"]) == (0, 93600, "2025-07-01T01:02:03Z")
 
@@ -366,80 +374,85 @@ def test_version_is_told_as_json(agent: FakeAgent, capsys: pytest.CaptureFixture
 
 @pytest.fixture
 def logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.LogCaptureFixture]:
-    monkeypatch.setattr("agent.cli.run.set_up_logging", lambda _: None)
-    with caplog.at_level(logging.INFO, logger="agent.cli.run"):
+    monkeypatch.setattr("agent.cli.run.set_up_logging", lambda *_: None)
+    with caplog.at_level(logging.INFO, logger="agent"):
         yield caplog
 
 
-def _daemon(agent: FakeAgent, rounds: int, **options: object) -> int:
+def _daemon(agent: FakeAgent, folder: Path, rounds: int, during: Callable[[int], None] = lambda _: None) -> int:
     from argparse import Namespace
 
     from terminal.language import Language
     from terminal.printer import Printer
 
-    run = Run(agent.open, stop_after(rounds, **options))  # type: ignore[arg-type]  # the test's own options
-    return run.run(Namespace(folder=Path("folder"), every=60), Printer(Language.EN))
+    stop = StopAfter(rounds, during)
+    run = Run(agent.open, lambda: NOW, stop, monotonic=stop.monotonic)
+    return run.run(Namespace(folder=folder, every=60), Printer(Language.EN))
 
 
 def test_daemon_drains_again_and_again_and_opens_the_agent_anew(
-    agent: FakeAgent, logged: pytest.LogCaptureFixture
+    agent: FakeAgent, tmp_path: Path, logged: pytest.LogCaptureFixture
 ) -> None:
-    agent.waiting = [[make_outcome(sequence=1)], [], [make_outcome(sequence=2)]]
+    agent.waiting = [[make_outcome(sequence=1)], [make_outcome("lis", sequence=2)], [make_outcome(sequence=3)]]
     between: list[int] = []
-    assert _daemon(agent, 3, during=lambda _: between.append(agent.opened)) == 0
+    assert _daemon(agent, tmp_path, 3, during=lambda _: between.append(agent.opened)) == 0
     assert agent.asked.count(("send",)) == 3
     assert between == [0, 0, 0], "other commands can work between the rounds"
     sent = [record for record in logged.records if record.message == "statement sent"]
-    assert [record.statement for record in sent] == ["his#1", "his#2"]  # type: ignore[attr-defined]  # a fact
+    assert [record.statement for record in sent] == ["his#1", "lis#2", "his#3"]  # type: ignore[attr-defined]  # a fact
 
 
 def test_daemon_greets_the_center_when_nothing_waits_and_only_then(
-    agent: FakeAgent, logged: pytest.LogCaptureFixture
+    agent: FakeAgent, tmp_path: Path, logged: pytest.LogCaptureFixture
 ) -> None:
     agent.waiting = [[make_outcome()], [], [make_outcome(sequence=2)], []]
     agent.greet_error = DOWN
-    assert _daemon(agent, 4) == 0
+    assert _daemon(agent, tmp_path, 4) == 0
     assert [words for words in agent.asked if words[0] in ("send", "greet")] == [
-        ("send",), ("send",), ("greet",), ("send",), ("send",), ("greet",),
+        ("send",), ("greet",), ("send",), ("greet",),
     ]  # fmt: skip
     assert [record.levelname for record in logged.records if record.message == "center not greeted"] == ["INFO"] * 2
 
 
 @pytest.mark.parametrize(("err", "level"), [(DOWN, "WARNING"), (CenterRefusedError("disabled", hint="call"), "ERROR")])
 def test_daemon_lives_through_trouble_and_logs_it(
-    agent: FakeAgent, err: Exception, level: str, logged: pytest.LogCaptureFixture
+    agent: FakeAgent, tmp_path: Path, err: Exception, level: str, logged: pytest.LogCaptureFixture
 ) -> None:
     agent.waiting = [err, [make_outcome()]]
-    assert _daemon(agent, 2) == 0
+    assert _daemon(agent, tmp_path, 2) == 0
     (trouble,) = [record for record in logged.records if record.message == "spool not sent"]
     assert trouble.levelname == level
     assert "statement sent" in [record.message for record in logged.records]
 
 
 def test_daemon_lives_through_settings_that_somebody_breaks_while_it_runs(
-    agent: FakeAgent, logged: pytest.LogCaptureFixture
+    agent: FakeAgent, tmp_path: Path, logged: pytest.LogCaptureFixture
 ) -> None:
+    agent.waiting = [[make_outcome(sequence=n)] for n in (1, 2)]
+
     def breaking(round_: int) -> None:
         agent.open_error = SettingsError("agent.yaml line 3: unknown key", hint="mend") if round_ == 1 else None
 
-    assert _daemon(agent, 3, during=breaking) == 0
+    assert _daemon(agent, tmp_path, 3, during=breaking) == 0
     assert agent.asked.count(("send",)) == 2
     assert "agent.yaml line 3" in logged.text or any("line 3" in str(r.__dict__) for r in logged.records)
 
 
-def test_daemon_does_not_start_on_wrong_settings(agent: FakeAgent, logged: pytest.LogCaptureFixture) -> None:
+def test_daemon_does_not_start_on_wrong_settings(
+    agent: FakeAgent, tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
     agent.open_error = SettingsError("wrong", hint="mend")
     with pytest.raises(SettingsError):
-        _daemon(agent, 1)
+        _daemon(agent, tmp_path, 1)
 
 
 @pytest.mark.parametrize("kind", [PinError, ReceiptError])
 def test_daemon_ends_when_the_other_end_is_not_an_honest_center(
-    agent: FakeAgent, kind: type[PinError], logged: pytest.LogCaptureFixture
+    agent: FakeAgent, tmp_path: Path, kind: type[PinError], logged: pytest.LogCaptureFixture
 ) -> None:
     agent.waiting = [kind("not our center", hint="call")]
     with pytest.raises(kind):
-        _daemon(agent, 5)
+        _daemon(agent, tmp_path, 5)
 
 
 @pytest.mark.parametrize("every", ["0", "-1", "86401"])
@@ -516,9 +529,9 @@ def test_real_daemon_starts_drains_and_stops_when_told(tmp_path: Path, number: s
     command = [sys.executable, "-m", "agent.cli.main", "-C", str(folder), "run", "--every", "3600"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as daemon:
         assert daemon.stderr is not None
-        assert " INFO agent.cli.run agent started folder=" in daemon.stderr.readline()
+        assert " INFO agent.jobs.daemon agent started folder=" in daemon.stderr.readline()
         daemon.send_signal(number)
-        assert " INFO agent.cli.run agent stopped rounds=1" in daemon.stderr.readline()
+        assert " INFO agent.jobs.daemon agent stopped rounds=" in daemon.stderr.readline()
         assert daemon.wait(60) == 0
 
 

@@ -168,9 +168,9 @@ def test_daemon_that_is_paused_waits_without_alarm(
 ) -> None:
     import logging
 
-    from agent.cli.run import drain
+    from agent.jobs.sending import Sender
 
     caplog.set_level(logging.INFO)
     agent.waiting = [PausedError("paused", hint="resume")]
-    assert not drain(agent.open, tmp_path)
+    assert not Sender(agent.open, tmp_path).send().is_empty
     assert [(record.levelno, record.message) for record in caplog.records] == [(logging.INFO, "spool not sent")]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """agent.yaml: what it may say, what is refused, and that the example shows all of it."""
 
+import json
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -39,6 +40,7 @@ from agent.settings.road import (
     SshSettings,
     parse_address,
 )
+from agent.settings.schedule import ScheduleSettings
 from agent.snapshot.supervised import limits_of
 from agent.throttle import Limits, parse_quiet_hours
 from terminal.errors import SettingsError, UsageError
@@ -76,6 +78,11 @@ def test_example_shows_every_key_of_every_model_and_parses() -> None:
     assert shown is not None
     assert set(yaml.safe_load(shown[1])["groups"][0]) == _keys_of(GroupSettings)
     assert _parse(EXAMPLE.replace("groups: []", shown[1])).groups
+    schedule = re.search(r"(?m)^    #   (schedule:\n(?:    #     .*\n)+)", EXAMPLE)
+    assert schedule is not None
+    shown_schedule = yaml.safe_load(schedule[1].replace("    #   ", ""))["schedule"]
+    assert ScheduleSettings(run="daily at 01:30") == ScheduleSettings.model_validate_json(json.dumps(shown_schedule))
+    assert set(shown_schedule) == _keys_of(ScheduleSettings)
     assert {source["kind"] for source in data["sources"]} == set(_KINDS)
     for source in data["sources"]:
         assert set(source) == _keys_of(_KINDS[source["kind"]]), source["kind"]
@@ -108,7 +115,9 @@ def test_every_key_of_the_example_that_is_new_has_a_comment_before_it() -> None:
 
 @pytest.mark.parametrize("model", _KINDS.values())
 def test_every_key_of_a_source_is_passed_on_by_the_wiring(model: type[BaseModel]) -> None:
-    wiring = "".join((ROOT / "agent" / name).read_text(encoding="utf-8") for name in ("app.py", "sources.py"))
+    wiring = "".join(
+        (ROOT / "agent" / name).read_text(encoding="utf-8") for name in ("app.py", "jobs/job.py", "sources.py")
+    )
     assert [name for name in model.model_fields if name != "kind" and f"source.{name}" not in wiring] == []
 
 

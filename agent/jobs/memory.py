@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is due and what became of every scheduled run, in one SQLite file of the agent's folder, `synchronous=FULL`.
+
+    schedule.sqlite    job    one row each: what is decided, what is pending        note   a row per run, or per row of missed ones
+
+A change of a job's state and the notes that go with it are one transaction: what a call has written survives kill -9 and
+power loss, whole or not at all. Notes are kept for `KEEP`, so the file does not grow. One thread; other processes may read.
+"""
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from agent.errors import SpoolError
+from agent.jobs.job import Fate, JobState, Note, Pending
+from terminal.language import Text
+
+SCHEDULE_NAME: Final = "schedule.sqlite"
+KEEP: Final = timedelta(days=400)
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS agent (id INTEGER PRIMARY KEY CHECK (id = 1), salt BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS job (name TEXT PRIMARY KEY, words TEXT NOT NULL, settled INTEGER NOT NULL, pending TEXT) STRICT;
+CREATE TABLE IF NOT EXISTS note (
+    job TEXT NOT NULL, at INTEGER NOT NULL, last INTEGER NOT NULL, count INTEGER NOT NULL, fate TEXT NOT NULL,
+    reason TEXT NOT NULL, code TEXT NOT NULL, attempts INTEGER NOT NULL, is_late INTEGER NOT NULL, began INTEGER,
+    ended INTEGER, sequences TEXT NOT NULL, stated INTEGER NOT NULL, PRIMARY KEY (job, at)
+) STRICT;
+"""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class ScheduleMemory:
+    """The memory of one agent's folder. Use as a context manager."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open it, or make it. Raises: SpoolError."""
+        self._path = folder / SCHEDULE_NAME
+        try:
+            self._db = sqlite3.connect(self._path, isolation_level=None, timeout=30)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.executescript(_SCHEMA)
+            self._db.execute("INSERT INTO agent VALUES (1, ?) ON CONFLICT DO NOTHING", (os.urandom(16),))
+        except sqlite3.OperationalError as err:
+            raise self._unwritable(err) from err
+        except sqlite3.DatabaseError as err:
+            raise self._damaged(err) from err
+
+    def __enter__(self) -> "ScheduleMemory":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+
+    def salt(self) -> bytes:
+        """Give 16 bytes of this agent's own."""
+        (row,) = self._rows("SELECT salt FROM agent")
+        return bytes(row[0])
+
+    def states(self) -> dict[str, JobState]:
+        """Give the state of every job, by its name."""
+        rows = self._rows("SELECT name, words, settled, pending FROM job")
+        return {name: JobState(words, _moment(settled), _read_pending(raw)) for name, words, settled, raw in rows}
+
+    def put(self, name: str, state: JobState | None, notes: Sequence[Note] = ()) -> None:
+        """Keep the state of a job (None: forget it) together with notes, in one durable step. Raises: SpoolError."""
+        self.replace(name, state, (), notes)
+
+    def replace(self, name: str, state: JobState | None, dropped: Sequence[Note], added: Sequence[Note]) -> None:
+        """As `put`, and in the same step forget `dropped`. Raises: SpoolError."""
+        with self._change() as db:
+            if state is None:
+                db.execute("DELETE FROM job WHERE name = ?", (name,))
+            else:
+                row = (name, state.words, _micros(state.settled), _write_pending(state.pending))
+                db.execute("INSERT OR REPLACE INTO job VALUES (?, ?, ?, ?)", row)
+            db.executemany("DELETE FROM note WHERE job = ? AND at = ?", [(n.job, _micros(n.at)) for n in dropped])
+            insert = "INSERT OR REPLACE INTO note VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            db.executemany(insert, [_row(note) for note in added])
+
+    def is_taken(self, name: str, at: datetime) -> bool:
+        """Tell whether the run that was due at this instant was taken."""
+        sql = "SELECT 1 FROM note WHERE job = ? AND at = ? AND fate = 'taken'"
+        return bool(self._rows(sql, name, _micros(at)))
+
+    def notes(self, name: str | None = None, since: datetime = _EPOCH) -> list[Note]:
+        """Give what became of the runs of a job (None: of all) that were due from `since` on, in their order."""
+        sql = "SELECT * FROM note WHERE (? IS NULL OR job = ?) AND last >= ? ORDER BY at, job"
+        return [_read(row) for row in self._rows(sql, name, name, _micros(since))]
+
+    def unstated(self, name: str) -> list[Note]:
+        """Give the notes of runs that were not taken, and of which no manifest tells yet."""
+        sql = "SELECT * FROM note WHERE job = ? AND stated = 0 AND fate <> 'taken' ORDER BY at"
+        return [_read(row) for row in self._rows(sql, name)]
+
+    def mark_stated(self, notes: Sequence[Note]) -> None:
+        """Note that these stand in a manifest. Raises: SpoolError."""
+        with self._change() as db:
+            rows = [(note.job, _micros(note.at)) for note in notes]
+            db.executemany("UPDATE note SET stated = 1 WHERE job = ? AND at = ?", rows)
+
+    def forget_before(self, moment: datetime) -> None:
+        """Forget the notes of what was due before `moment`. Raises: SpoolError."""
+        with self._change() as db:
+            db.execute("DELETE FROM note WHERE last < ?", (_micros(moment),))
+
+    def _rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:  # Any: SQLite's columns, strictly typed there
+        try:
+            return self._db.execute(sql, values).fetchall()
+        except sqlite3.DatabaseError as err:
+            raise self._damaged(err) from err
+
+    @contextmanager
+    def _change(self) -> Iterator[sqlite3.Connection]:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield self._db
+            self._db.execute("COMMIT")
+        except BaseException as err:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            if isinstance(err, sqlite3.OperationalError):
+                raise self._unwritable(err) from err
+            raise
+
+    def _damaged(self, err: sqlite3.Error) -> SpoolError:
+        return SpoolError(
+            Text(zh=f"计划记录 {self._path} 已损坏：{err}", en=f"the memory of scheduled runs {self._path} is damaged: {err}"),
+            hint=Text(
+                zh="移开该文件再运行：计划从现在起算，快照和回执不受影响",
+                en="move the file aside and run again: schedules count from now; no snapshot and no receipt is lost",
+            ),
+        )  # fmt: skip
+
+    def _unwritable(self, err: sqlite3.Error) -> SpoolError:
+        return SpoolError(
+            Text(zh=f"计划记录 {self._path} 无法写入：{err}", en=f"the memory of scheduled runs {self._path} cannot be written: {err}"),
+            hint=Text(
+                zh="在采集端目录所在的卷腾出空间，或检查权限；在此之前不开始计划的快照",
+                en="make room on the volume of the agent's folder, or look at its rights; no scheduled run begins before",
+            ),
+        )  # fmt: skip
+
+
+def _row(note: Note) -> tuple[object, ...]:
+    return (
+        note.job, _micros(note.at), _micros(note.last), note.count, note.fate.value, note.reason, note.code, note.attempts,
+        int(note.is_late), note.began and _micros(note.began), note.ended and _micros(note.ended),
+        json.dumps(dict(note.sequences)), int(note.stated),
+    )  # fmt: skip
+
+
+def _read(row: tuple[object, ...]) -> Note:
+    job, at, last, count, fate, reason, code, attempts, late, began, ended, sequences, stated = row
+    return Note(
+        str(job), _moment(at), _moment(last), int(str(count)), Fate(str(fate)), str(reason), str(code), int(str(attempts)),
+        bool(late), None if began is None else _moment(began), None if ended is None else _moment(ended),
+        json.loads(str(sequences)), bool(stated),
+    )  # fmt: skip
+
+
+def _write_pending(pending: Pending | None) -> str | None:
+    if pending is None:
+        return None
+    return json.dumps(
+        {
+            "at": _micros(pending.at), "not_before": _micros(pending.not_before), "is_late": pending.is_late,
+            "attempts": pending.attempts, "began": None if pending.began is None else _micros(pending.began),
+            "newest": dict(pending.newest), "code": pending.code, "why": pending.why,
+        }
+    )  # fmt: skip
+
+
+def _read_pending(raw: str | None) -> Pending | None:
+    if raw is None:
+        return None
+    document = json.loads(raw)
+    times = {
+        name: None if document[name] is None else _moment(document[name]) for name in ("at", "not_before", "began")
+    }
+    return Pending(**(document | times))
+
+
+def _micros(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def _moment(micros: object) -> datetime:
+    assert isinstance(micros, int)
+    return _EPOCH + timedelta(microseconds=micros)

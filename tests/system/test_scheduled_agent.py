@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon as a process: told to stop, or killed, in the midst of a run that its schedule made due."""
+
+import os
+import signal
+import subprocess
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from agent.app import Agent
+from agent.jobs.job import Fate, JobState, Note
+from agent.jobs.memory import ScheduleMemory
+from agent.snapshot.progress import Silent
+from tests.builders.world import World, agent_process, check_kept, make_incompressible, run_sql
+
+UNIT = "X013"
+_SLOW = "throttle: {read_rate: 64 KiB}"
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals")
+
+
+def _make_due(folder: Path) -> None:
+    """Have the memory believe that yesterday's runs are not decided: one is made up at once."""
+    with Agent.open(folder) as agent, ScheduleMemory(folder) as memory:
+        (job,) = agent.jobs()
+        memory.put(job.name, JobState(job.words, datetime.now(UTC) - timedelta(days=2)))
+
+
+def _notes(folder: Path) -> list[Note]:
+    with ScheduleMemory(folder) as memory:
+        return memory.notes("his")
+
+
+def _taken(folder: Path) -> list[Note]:
+    return [note for note in _notes(folder) if note.fate is Fate.TAKEN]
+
+
+def _wait(daemon: "subprocess.Popen[bytes]", folder: Path, is_there: str) -> None:
+    """Wait until the daemon is so far: reading, or done."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and daemon.poll() is None:
+        if list((folder / "reading").glob("his/*")) if is_there == "reading" else _taken(folder):
+            return
+        time.sleep(0.02)  # for a process: there is nothing to inject
+    daemon.kill()
+    raise AssertionError((is_there, daemon.communicate()[0].decode()))
+
+
+def test_daemon_that_is_stopped_or_killed_within_a_run_takes_it_once(tmp_path: Path) -> None:
+    database = make_incompressible(tmp_path / "his.db", 12 << 20)
+    run_sql(database, "PRAGMA journal_mode=WAL")  # else no reading pauses
+    # A time of day that is half a day away, so that nothing else falls due meanwhile.
+    at = datetime.now(UTC) + timedelta(hours=12)
+    source = f"  - {{name: his, kind: sqlite, path: {database}, schedule: {{run: 'daily at {at:%H:%M}', time_zone: UTC}}, {_SLOW}}}\n"
+    with World.make(tmp_path) as world, world.serving() as center:
+        folder = world.add_agent(center, UNIT, source)
+        _make_due(folder)
+
+        daemon = agent_process(folder, "run")
+        _wait(daemon, folder, "reading")
+        told_at = time.monotonic()
+        daemon.terminate()
+        printed, _ = daemon.communicate(timeout=60)
+        assert daemon.returncode == 0, printed.decode()
+        assert time.monotonic() - told_at < 10
+        assert b"reading ended source=his code=JS-2401" in printed
+        assert [note.fate for note in _notes(folder)] == [Fate.MISSED], "yesterday's; today's is still due"
+
+        daemon = agent_process(folder, "run")
+        _wait(daemon, folder, "reading")
+        daemon.send_signal(signal.SIGKILL)
+        daemon.communicate(timeout=60)
+
+        settings = (folder / "agent.yaml").read_text(encoding="utf-8")
+        (folder / "agent.yaml").write_text(settings.replace(_SLOW, "throttle: null"), encoding="utf-8")
+        with ScheduleMemory(folder) as memory:
+            state = memory.states()["his"]
+            assert state.pending is not None
+            assert state.pending.began is not None, "it was under way"
+        daemon = agent_process(folder, "run", "--every", "1")
+        try:
+            # The kill counts as an attempt: the next one is ten minutes away, unless the clock says that it is later.
+            printed_at = time.monotonic()
+            while time.monotonic() - printed_at < 60:
+                with ScheduleMemory(folder) as memory:
+                    pending = memory.states()["his"].pending
+                if pending is not None and pending.attempts == 1:
+                    break
+                time.sleep(0.02)
+            assert pending is not None
+            assert pending.attempts == 1
+            assert pending.not_before > datetime.now(UTC) + timedelta(minutes=8)
+        finally:
+            daemon.terminate()
+            daemon.communicate(timeout=60)
+        _make_due(folder)
+        daemon = agent_process(folder, "run", "--every", "1")
+        _wait(daemon, folder, "done")
+        daemon.terminate()
+        printed, _ = daemon.communicate(timeout=60)
+        assert daemon.returncode == 0, printed.decode()
+        assert len(_taken(folder)) == 1
+        with Agent.open(folder) as agent:
+            agent.send(Silent())
+        assert [kept.level for kept in check_kept(center, folder, UNIT, "his")] == ["stored"]

@@ -84,6 +84,19 @@ def test_a_server_that_was_started_anew_is_found_again(center: Running, identity
         server.remove()
 
 
+def test_a_server_that_gives_no_sessions_still_leads_to_the_center(
+    center: Running, identity: Identity, tmp_path: Path
+) -> None:
+    server = SshServer.create(more=["MaxSessions 0"])
+    try:
+        admit(server, tmp_path / "ssh.key", f"127.0.0.1:{center.port}")
+        way = ssh_way(ssh_settings(server, tmp_path / "ssh.key"), tmp_path)
+        with identity.connect(lambda: None, way=way) as road:
+            assert road.latest("his") is None
+    finally:
+        server.remove()
+
+
 def test_a_session_on_which_nobody_answers_is_given_up(center: Running, ssh_server: SshServer, tmp_path: Path) -> None:
     with FaultyLine(ssh_server.port) as line:
         admit(ssh_server, tmp_path / "ssh.key", f"127.0.0.1:{center.port}")

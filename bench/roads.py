@@ -25,7 +25,7 @@ from typing import Final
 import paramiko
 
 from agent.identity import Identity, enroll
-from agent.transport.hostkey import parse_host_key
+from agent.settings.hostkey import parse_host_key
 from agent.transport.sftpbox import SftpBox
 from agent.transport.ssh import SshWay
 from agent.transport.way import DIRECT, Way

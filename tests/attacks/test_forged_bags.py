@@ -216,7 +216,7 @@ def test_a_bag_that_has_seen_more_stops_a_restored_center_before_it_signs(drop: 
     shutil.copytree(old, drop.folder / "center")
     run_sql(drop.folder / "his.db", "UPDATE ward SET beds = 12")
     drop.snapshot()
-    first = next((drop.arrivals / "done").iterdir())
+    first = next((drop.arrivals / "done").glob("*/*"))
     shutil.move(first, drop.arrivals / first.name)
     with drop.center() as (restored, inbox):
         size = restored.ledger.size

@@ -153,8 +153,8 @@ def test_an_agent_enrolled_anew_over_a_line_for_a_day_has_its_secrets_for_the_ro
             before = agent.journal.keys("his")
         shutil.rmtree(world.agent_folder("X013"))
         drop = Drop.in_folders(tmp_path)
-        sources = f"{sqlite_source('his', tmp_path / 'his.db')}road: {drop.road}\n"
-        world.enroll(center.units.rekey("X013").encode(), world.agent_folder("X013"), sources)
+        sources = sqlite_source("his", tmp_path / "his.db")
+        world.enroll(center.units.rekey("X013").encode(), world.agent_folder("X013"), sources, drop.road)
         with Agent.open(world.agent_folder("X013")) as agent:
             after = agent.journal.keys("his")
             kinds = [entry.kind for entry in agent.journal.all_of("his")]

@@ -236,7 +236,7 @@ class Agent:
         if self._is_split(name):
             # Outside: each view that takes another's place is attended, too.
             collector = SplitCollector(collector)
-        return Member(name, self._run(name, supervised.send, channel), collector, supervised)
+        return Member(name, self._run(name, supervised.send, channel=channel), collector, supervised)
 
     def _end_member(
         self, member: Member, taken: Taken, progress: Progress, started: float, *, send: bool

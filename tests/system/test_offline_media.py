@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from agent.app import Agent
 from agent.errors import MediumError
 from agent.journal import State
 from agent.media.desk import media_folder
+from agent.media.image import write_image
 from agent.media.order import Choice, MediaOutcome, SetState, Wish
 from agent.media.sets import MediaSets, WrittenSet
 from agent.outcome import Stage
@@ -273,6 +275,24 @@ def test_digests_for_the_forms_are_those_of_other_programs(two_copies: tuple[Hos
             assert done.stdout.split()[0] == digest
 
 
+@pytest.mark.parametrize("program", ["7z", "xorriso"])
+def test_images_are_read_by_other_programs(
+    program: str, two_copies: tuple[Hospital, MediaOutcome], tmp_path: Path
+) -> None:
+    """7z reads UDF, as Windows does; xorriso Rock Ridge, as Linux may."""
+    medium = two_copies[1].media[0]
+    image, there = tmp_path / "disc.iso", tmp_path / "there"
+    write_image(medium.path, image, medium.number, datetime(2026, 11, 26, tzinfo=UTC))
+    words = {
+        "7z": ["7z", "x", "-y", f"-o{there}", str(image)],
+        "xorriso": ["xorriso", "-osirrox", "on", "-indev", str(image), "-extract", "/", str(there)],
+    }[program]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert _read_all(there) == _read_all(medium.path)
+    assert medium.number.label in image.read_bytes()[16 * 2048 : 17 * 2048].decode("latin-1")
+
+
 def _read_all(root: Path) -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
@@ -368,6 +388,24 @@ def check_kept_after(hospital: Hospital, receipts: Path, center: Center) -> None
     with Agent.open(hospital.folder) as agent:
         assert agent.take_media_receipt(receipts).stored == (2,)
     assert [each.level for each in check_kept(center, hospital.folder, "X013", "his")] == ["stored", "stored"]
+
+
+def test_all_of_a_folder_is_written_without_opening_a_file_again(tmp_path: Path) -> None:
+    folder = tmp_path / "pacs"
+    folder.mkdir()
+    for number, size in enumerate((0, 70_000, 3 * MIB)):
+        (folder / f"影像{number}.dcm").write_bytes(os.urandom(size))
+    with World.make(tmp_path / "world") as world, world.serving() as center:
+        agent_folder = world.add_agent(center, "X013", f"  - {{name: his, kind: files, path: {folder}}}\n")
+        hospital = Hospital(world, agent_folder, folder, world.folder / "media", world.folder / "back")
+        with Agent.open(agent_folder) as agent:
+            agent.snapshot("his", Silent(), send=False)
+        shutil.rmtree(folder)
+        written = hospital.write(Choice.ALL)
+        assert written.statements == (1,)
+        with Agent.open(agent_folder) as agent:
+            check_whole(agent, agent_sets(agent)[0])
+        assert read(center, *(medium.path for medium in written.media), out=hospital.back).sets[0].is_stored
 
 
 def test_all_of_a_snapshot_that_is_not_here_any_more_is_read_anew(hospital: Hospital) -> None:

@@ -138,7 +138,7 @@ def test_each_trouble_reaches_mail_and_webhook_once_and_not_a_hundred_times(worl
     for unit in ("X010", "X011", "X012", "X013", "X014", "X015", "X016"):
         world.add(unit)
         world.call(unit)
-    world.nights(1)
+    world.nights(1, step=5 * MINUTE)
     assert world.hook.posts == [], "nothing is amiss"
     world.silent.add("X011")
     world.free["X012"] = 3 << 30
@@ -146,7 +146,7 @@ def test_each_trouble_reaches_mail_and_webhook_once_and_not_a_hundred_times(worl
     world.failures["X016"] = Failure(world.clock.now, "JS-2101")
     world.snapshot("X014", schema=True)
     world.nights(1, {"X013": 120})
-    world.nights(1, {"X013": 120})
+    world.nights(1, {"X013": 120}, step=2 * MINUTE)
     expected = Counter(
         {
             ("raised", "quiet:X011"): 1,

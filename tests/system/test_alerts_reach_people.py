@@ -138,7 +138,7 @@ def test_each_trouble_reaches_mail_and_webhook_once_and_not_a_hundred_times(worl
     for unit in ("X010", "X011", "X012", "X013", "X014", "X015", "X016"):
         world.add(unit)
         world.call(unit)
-    world.nights(1, step=5 * MINUTE)
+    world.nights(1, step=15 * MINUTE)
     assert world.hook.posts == [], "nothing is amiss"
     world.silent.add("X011")
     world.free["X012"] = 3 << 30
@@ -195,14 +195,14 @@ def test_what_lasts_is_told_again_once_a_day_until_somebody_takes_it_on(tmp_path
         world.add("X012")
         world.call("X012")
         world.free["X012"] = 3 << 30
-        world.nights(3, step=5 * MINUTE)
+        world.nights(3, step=15 * MINUTE)
         name = "agent-disk:X012"
         assert world.hook.told == world.mailed == {("raised", name): 1, ("repeated", name): 2}
         world.watch.acknowledge(name, "王芳", "新硬盘已订购")
-        world.nights(2, step=5 * MINUTE)
+        world.nights(2, step=15 * MINUTE)
         assert world.hook.told == {("raised", name): 1, ("repeated", name): 2}
         world.free["X012"] = 300 << 30
-        world.nights(1, step=5 * MINUTE)
+        world.nights(1, step=15 * MINUTE)
         assert world.hook.told == {("raised", name): 1, ("repeated", name): 2, ("cleared", name): 1}
 
 

@@ -8,7 +8,7 @@ receiver's: a mail server that hangs delays no snapshot.
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
@@ -110,8 +110,17 @@ class Watch:
             log.warning("alert", extra={"what": item.what.value, "alert": item.alert.id if item.alert else "-"})
         return items
 
+    @property
+    def senders(self) -> Sequence[Sender]:
+        """Give the channels."""
+        return self._post.senders
+
+    def deliver(self, sender: Sender) -> None:
+        """Let a channel say what waits on it, if it may be tried, as the daemon does. Raises: StoreError, FullError."""
+        self._post.deliver(sender, self._clock)
+
     def tell(self) -> dict[str, ChannelError | SecretError]:
-        """Let each channel say what waits on it, now; give what those that failed said."""
+        """Let each channel say what waits on it, for a person who waits; give what those that failed said."""
         return self._post.deliver_all(self._clock)
 
     def test(self) -> dict[str, ChannelError | SecretError]:
@@ -186,7 +195,7 @@ class Watch:
     def _keep_telling(self, sender: Sender, stopping: threading.Event, waker: threading.Event) -> None:
         while not stopping.is_set():
             try:
-                self._post.deliver(sender, self._clock)
+                self.deliver(sender)
             except Exception:
                 # The top of a thread, as above.
                 log.exception("post failed", extra={"channel": sender.name})

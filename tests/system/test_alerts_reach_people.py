@@ -78,7 +78,8 @@ class World:
                 self.call(unit)
         self.center.signs.keep_listening(now)
         self.watch.look()
-        self.watch.tell()
+        for sender in self.watch.senders:
+            self.watch.deliver(sender)
 
     def call(self, unit: str) -> None:
         """Let a unit's agent send a heartbeat."""
@@ -146,7 +147,7 @@ def test_each_trouble_reaches_mail_and_webhook_once_and_not_a_hundred_times(worl
     world.failures["X016"] = Failure(world.clock.now, "JS-2101")
     world.snapshot("X014", schema=True)
     world.nights(1, {"X013": 120})
-    world.nights(1, {"X013": 120}, step=2 * MINUTE)
+    world.nights(1, {"X013": 120}, step=5 * MINUTE)
     expected = Counter(
         {
             ("raised", "quiet:X011"): 1,
@@ -275,5 +276,6 @@ def test_two_watches_at_once_tell_nothing_twice(world: World, tmp_path: Path) ->
         for _ in range(8 * 60):
             world.minute()
             other.look()
-            other.tell()
+            for sender in other.senders:
+                other.deliver(sender)
     assert world.hook.told == world.mailed == {("raised", "quiet:X011"): 1}

@@ -39,7 +39,7 @@ from agent.config import (
 from agent.doctor import Circumstances, examine
 from agent.errors import AgentError, CenterDownError, EnrolmentError, PinError, ReceiptError, SourceError
 from agent.finding import Finding, Severity
-from agent.heartbeat import NO_FAILURES, NO_RUNS, make_heartbeat, send_heartbeat
+from agent.heartbeat import NO_FAILURES, make_heartbeat, send_heartbeat
 from agent.holdings import Holdings
 from agent.host import SystemHost, lower_priority, own_cpu_s
 from agent.identity import Identity, enroll, is_enrolled
@@ -270,18 +270,16 @@ class Agent:
             with Identity.open(self.folder).connect(self._seen_checkpoint) as road:
                 road.latest(names[0])
 
-    def beat(
-        self, next_runs: Mapping[str, datetime] = NO_RUNS, failures: Mapping[str, Failure] = NO_FAILURES
-    ) -> timedelta | None:
+    def beat(self, failures: Mapping[str, Failure] = NO_FAILURES) -> timedelta | None:
         """Send a heartbeat; give how far this clock is ahead of the center's. None: not enrolled, nothing was sent.
 
-        `next_runs`, `failures`: what the schedule knows beside the journal (`agent.heartbeat.make_heartbeat`).
+        `failures`: what the daemon knows beside the journal (`agent.heartbeat.make_heartbeat`).
         Raises: CenterDownError, CenterRefusedError, PinError.
         """
         if not is_enrolled(self.folder):
             return None
         with Identity.open(self.folder).connect(self._seen_checkpoint) as road:
-            return send_heartbeat(make_heartbeat(self.status(), self.clock(), next_runs, failures), road)
+            return send_heartbeat(make_heartbeat(self.status(), self.clock(), failures), road)
 
     def compare(self, name: str, sequence: int | None, progress: Progress, *, force: bool = False) -> Comparison:
         """Tell whether a source equals what this agent registered as `sequence` (None: the newest snapshot).

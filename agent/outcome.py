@@ -115,7 +115,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """One source for `status`. `load`: of its last run.
+    """One source for `status`. `load`: of its last run. `next_run`: when a schedule takes it next, where there is one.
 
     `sequence` is the newest statement's, of whatever stage; None: nothing was taken yet.
     """
@@ -133,6 +133,7 @@ class SourceStatus:
     waiting_bytes: int
     last_error: str = ""
     load: LoadReport | None = None
+    next_run: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

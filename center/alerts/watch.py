@@ -107,7 +107,7 @@ class Watch:
                 turn.keep_facts(new)
             self._say(turn, items)
         for item in items:
-            log.warning("alert", extra={"what": item.what.value, "alert": item.alert.id if item.alert else "-"})
+            log.info("alert", extra={"what": item.what.value, "alert": item.alert.id if item.alert else "-"})
         return items
 
     @property

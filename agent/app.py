@@ -53,7 +53,7 @@ from agent.errors import (
     SourceError,
 )
 from agent.finding import Finding, Severity
-from agent.heartbeat import NO_FAILURES, NO_RUNS, make_heartbeat, send_heartbeat
+from agent.heartbeat import NO_FAILURES, make_heartbeat, send_heartbeat
 from agent.holdings import Holdings
 from agent.host import SystemHost, lower_priority, own_cpu_s
 from agent.identity import Identity, enroll, is_enrolled
@@ -340,22 +340,18 @@ class Agent:
             with Identity.open(self.folder).connect(self._seen_checkpoint, way=self._way()) as road:
                 road.latest(names[0])
 
-    def beat(
-        self, next_runs: Mapping[str, datetime] = NO_RUNS, failures: Mapping[str, Failure] = NO_FAILURES
-    ) -> timedelta | None:
+    def beat(self, failures: Mapping[str, Failure] = NO_FAILURES) -> timedelta | None:
         """Send a heartbeat; give how far this clock is ahead of the center's.
 
         None: nothing was sent, for this agent is not enrolled, or its road carries files.
 
-        `next_runs`, `failures`: what the schedule knows beside the journal (`agent.heartbeat.make_heartbeat`).
+        `failures`: what the daemon knows beside the journal (`agent.heartbeat.make_heartbeat`).
         Raises: CenterDownError, CenterRefusedError, PinError.
         """
         if self.config.road.carries_files or not is_enrolled(self.folder):
             return None  # by files nobody is there to hear it; each bag is a sign of life
         with Identity.open(self.folder).connect(self._seen_checkpoint, way=self._way()) as road:
-            status = self.status()
-            ahead = {source.source: source.next_run for source in status.sources if source.next_run is not None}
-            return send_heartbeat(make_heartbeat(status, self.clock(), {**ahead, **next_runs}, failures), road)
+            return send_heartbeat(make_heartbeat(self.status(), self.clock(), failures), road)
 
     def compare(self, name: str, sequence: int | None, progress: Progress, *, force: bool = False) -> Comparison:
         """Tell whether a source equals what this agent registered as `sequence` (None: the newest snapshot).

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol
 
 from agent.outcome import AgentStatus, SourceStatus
 from agent.transport.base import Transport
@@ -23,24 +23,18 @@ from evidence.wire.heartbeat import MAX_BEATS, BeatStage, Failure, Heartbeat, So
 from terminal.errors import OperatorError
 
 _CODE = re.compile(r"JS-[0-9]{4}", re.ASCII)
-NO_RUNS: Final[Mapping[str, datetime]] = {}
 NO_FAILURES: Final[Mapping[str, Failure]] = {}
 log = logging.getLogger(__name__)
 
 
-def make_heartbeat(
-    status: AgentStatus,
-    now: datetime,
-    next_runs: Mapping[str, datetime] = NO_RUNS,
-    failures: Mapping[str, Failure] = NO_FAILURES,
-) -> Heartbeat:
+def make_heartbeat(status: AgentStatus, now: datetime, failures: Mapping[str, Failure] = NO_FAILURES) -> Heartbeat:
     """Give the heartbeat of an agent whose status this is.
 
-    `next_runs`: when the schedule will take each source next, where there is one; `failures`: what it knows of failures
-    before a source was opened. Of one source the newer of these and its last run's counts, unless a snapshot came after.
+    `failures`: what is known of failures before a source was opened. Of one source the newer of these and its last run's
+    counts, unless a snapshot came after.
     Over 1,000 sources, those are left out that come last by name.
     """
-    beats = [_make_beat(source, next_runs, failures.get(source.source)) for source in status.sources]
+    beats = [_make_beat(source, failures.get(source.source)) for source in status.sources]
     beats.sort(key=lambda beat: beat.source.encode())
     pause = status.pause
     return Heartbeat(
@@ -64,7 +58,7 @@ def send_heartbeat(heartbeat: Heartbeat, road: Transport) -> timedelta:
 class Beating(Protocol):
     """What the attendant asks of an opened agent."""
 
-    def beat(self, next_runs: Mapping[str, datetime], failures: Mapping[str, Failure]) -> timedelta | None:
+    def beat(self, failures: Mapping[str, Failure]) -> timedelta | None:
         """Send a heartbeat; give how far this clock is ahead of the center's. None: not enrolled, nothing was sent."""
 
 
@@ -82,15 +76,6 @@ class EndedRun(Protocol):
     @property
     def end(self) -> object:
         """Give its snapshot, or the error for which there is none."""
-
-
-FindNext: TypeAlias = Callable[[datetime], Mapping[str, datetime]]
-"""Give when each source is taken next, as far as the schedule knows."""
-
-
-def no_schedule(now: datetime) -> Mapping[str, datetime]:  # noqa: ARG001 - the form of FindNext
-    """Know of no next run."""
-    return NO_RUNS
 
 
 def start_thread(work: Callable[[], None]) -> Callable[[], bool]:
@@ -111,14 +96,12 @@ class HeartbeatAttendant:
         open_agent: Callable[[Path], AbstractContextManager[Beating]],
         folder: Path,
         find_every: Callable[[], timedelta | None],
-        find_next: FindNext = no_schedule,
         start: Callable[[Callable[[], None]], Callable[[], bool]] = start_thread,
     ) -> None:
         """Open the agent in `folder` anew for each heartbeat. `find_every`: None: none is sent."""
         self._open = open_agent
         self._folder = folder
         self._find_every = find_every
-        self._find_next = find_next
         self._start = start
         self._is_sending: Callable[[], bool] = lambda: False
         self._failures: dict[str, Failure] = {}
@@ -133,7 +116,7 @@ class HeartbeatAttendant:
         if self._last is not None and self._last <= now < self._last + every:
             return
         self._last = now
-        self._is_sending = self._start(partial(self._send, self._find_next(now), dict(self._failures)))
+        self._is_sending = self._start(partial(self._send, dict(self._failures)))
 
     def on_run(self, run: EndedRun) -> None:
         """Take note of a run's end: a failure is told with the next heartbeat, until a snapshot has come."""
@@ -145,10 +128,10 @@ class HeartbeatAttendant:
     def close(self) -> None:
         """Nothing is held: a heartbeat under way ends by itself, or with the process."""
 
-    def _send(self, next_runs: Mapping[str, datetime], failures: Mapping[str, Failure]) -> None:
+    def _send(self, failures: Mapping[str, Failure]) -> None:
         try:
             with self._open(self._folder) as agent:
-                ahead = agent.beat(next_runs, failures)
+                ahead = agent.beat(failures)
         except OperatorError as err:
             log.warning("heartbeat not sent", extra={"code": err.code, "why": str(err)})
         except Exception:
@@ -159,14 +142,14 @@ class HeartbeatAttendant:
                 log.info("heartbeat sent", extra={"clock_ahead_s": round(ahead.total_seconds(), 1)})
 
 
-def _make_beat(source: SourceStatus, next_runs: Mapping[str, datetime], told: Failure | None) -> SourceBeat:
+def _make_beat(source: SourceStatus, told: Failure | None) -> SourceBeat:
     return SourceBeat(
         source=source.source,
         sequence=source.sequence,
         stage=None if source.stage is None else BeatStage(source.stage.value),
         taken=source.taken_at,
         stored=source.stored_at,
-        next_run=next_runs.get(source.source),
+        next_run=source.next_run,
         waiting=source.waiting,
         waiting_bytes=source.waiting_bytes,
         failure=_find_failure(source, told),

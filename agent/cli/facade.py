@@ -7,7 +7,7 @@ SourceError. Everything may raise AgentError and SettingsError.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -41,10 +41,10 @@ class Facade(Working, Protocol):
     def group_names(self) -> Sequence[str]:
         """Give the names of the configured groups, in the order of the file."""
 
-    def beat(self, next_runs: Mapping[str, datetime], failures: Mapping[str, "Failure"]) -> timedelta | None:
+    def beat(self, failures: Mapping[str, "Failure"]) -> timedelta | None:
         """Tell the center how this agent is; give how far this clock is ahead of the center's. None: not enrolled.
 
-        `next_runs`, `failures`: what a schedule knows of sources. Raises: CenterDownError and its kin.
+        `failures`: what the daemon knows beside the journal. Raises: CenterDownError and its kin.
         """
 
     def compare(self, source: str, sequence: int | None, progress: Progress, *, force: bool = False) -> Comparison:

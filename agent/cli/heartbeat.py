@@ -40,7 +40,7 @@ class SendHeartbeat:
     def run(self, args: argparse.Namespace, out: Printer) -> int:
         """Send it."""
         with self._open(args.folder) as agent:
-            ahead = agent.beat({}, {})
+            ahead = agent.beat({})
         if ahead is None:
             raise EnrolmentError(
                 Text(zh=f"{args.folder} 中的采集端尚未登记", en=f"the agent in {args.folder} is not enrolled"),

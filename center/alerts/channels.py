@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import smtplib
+import socket
 import ssl
 import subprocess
 import sys
@@ -86,9 +87,10 @@ class MailSender:
 
     def _connect(self) -> smtplib.SMTP:
         settings = self._settings
+        own = socket.gethostname()  # what smtplib would take asks the DNS, which may hang just when it matters
         if settings.tls == "tls":
-            return smtplib.SMTP_SSL(settings.host, settings.port, timeout=TIMEOUT_S, context=self._context())
-        return smtplib.SMTP(settings.host, settings.port, timeout=TIMEOUT_S)
+            return smtplib.SMTP_SSL(settings.host, settings.port, own, timeout=TIMEOUT_S, context=self._context())
+        return smtplib.SMTP(settings.host, settings.port, own, timeout=TIMEOUT_S)
 
     def _context(self) -> ssl.SSLContext:
         return _trust(self._settings.ca_file, self._folder)

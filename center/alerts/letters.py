@@ -21,6 +21,7 @@ from terminal.printer import make_visible
 
 FORMAT: Final = "jinsuo/alerts@v1"
 MOST_SUBJECT: Final = 120
+_MOST_CENTER: Final = 60
 _WORDS: Final = {
     What.RAISED: Text(zh="告警", en="alert"),
     What.REPEATED: Text(zh="仍未解决", en="still so"),
@@ -82,7 +83,8 @@ def _subject(items: Sequence[Item], center: str, language: Language) -> str:
     said = TEST if first.alert is None else first.alert.what
     more = len(items) - 1
     tail = Text(zh=f"（另有 {more} 条）", en=f" (and {more} more)").into(language) if more else ""
-    head = f"[{center}] {_WORDS[first.what].into(language)}: "
+    name = center if len(center) <= _MOST_CENTER else center[: _MOST_CENTER - 1] + "…"
+    head = f"[{name}] {_WORDS[first.what].into(language)}: "
     line = " ".join(make_visible(said.into(language)).split())
     room = MOST_SUBJECT - len(head) - len(tail)
     return head + (line if len(line) <= room else line[: max(1, room - 1)] + "…") + tail

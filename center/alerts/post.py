@@ -42,32 +42,45 @@ class Post:
         memory.forget_channels([sender.name for sender in senders])
 
     def deliver_all(self, now: Callable[[], datetime]) -> dict[str, ChannelError | SecretError]:
-        """Serve every channel once; give what each that failed said."""
+        """Serve every channel at once, for a person who waits; give what each that failed said.
+
+        A failure is told to that person and noted nowhere: a shell may lack a secret that the daemon has.
+        Raises: StoreError, FullError.
+        """
         failed: dict[str, ChannelError | SecretError] = {}
         for sender in self.senders:
-            err = self.deliver(sender, now)
+            with FolderLock(self._lock_path(sender)).hold():
+                err = self._send_all(sender, now)
             if err is not None:
                 failed[sender.name] = err
         return failed
 
     def deliver(self, sender: Sender, now: Callable[[], datetime]) -> ChannelError | SecretError | None:
         """Send what waits on one channel, if it may be tried; give why it failed. Raises: StoreError, FullError."""
-        with FolderLock(self._folder / f"alerts.{sender.name}.lock").try_hold() as is_ours:
-            while is_ours and not self._must_wait(sender.name, now()):
-                waiting = self._find_waiting(sender.name)
-                if not waiting:
-                    return None
-                letter = compose([one.item for one in waiting], self._center, self._language, now())
-                try:
-                    guard(sender.send, sender.name, letter)
-                except (ChannelError, SecretError) as err:
-                    self._note_failure(sender.name, now(), err)
-                    return err
-                # Before the note of it: where the disk is full, this process must not send it again and again.
-                self._said[sender.name].update(one.serial for one in waiting)
-                self._memory.mark_sent(sender.name, waiting)
-                log.info("alerts told", extra={"channel": sender.name, "items": len(waiting), "letter": letter.id})
+        with FolderLock(self._lock_path(sender)).try_hold() as is_ours:
+            if not is_ours or self._must_wait(sender.name, now()):
+                return None
+            err = self._send_all(sender, now)
+            if err is not None:
+                self._note_failure(sender.name, now(), err)
+            return err
+
+    def _send_all(self, sender: Sender, now: Callable[[], datetime]) -> ChannelError | SecretError | None:
+        """Send what waits on a channel, letter by letter, until one fails; give why. Under the channel's lock."""
+        while waiting := self._find_waiting(sender.name):
+            letter = compose([one.item for one in waiting], self._center, self._language, now())
+            try:
+                guard(sender.send, sender.name, letter)
+            except (ChannelError, SecretError) as err:
+                return err
+            # Before the note of it: where the disk is full, this process must not send it again and again.
+            self._said[sender.name].update(one.serial for one in waiting)
+            self._memory.mark_sent(sender.name, waiting)
+            log.info("alerts told", extra={"channel": sender.name, "items": len(waiting), "letter": letter.id})
         return None
+
+    def _lock_path(self, sender: Sender) -> Path:
+        return self._folder / f"alerts.{sender.name}.lock"
 
     def _find_waiting(self, name: str) -> list[Pending]:
         """Give what is still to be said; what was said, and could not be taken out, is taken out now."""

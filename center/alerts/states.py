@@ -20,18 +20,24 @@ from terminal.language import Text
 from terminal.printer import format_size
 
 Rule: TypeAlias = Callable[[Scene, AlertSettings], Iterator[Alert]]
+WITHOUT_HEARTBEATS: Final = timedelta(hours=26)
 _MOST_NAMED: Final = 5
 START_GRACE: Final = timedelta(minutes=30)
 """A ledger that waits for an agent's word after a start is no news before this."""
 
 
 def is_quiet(scene: Scene, settings: AlertSettings) -> Iterator[Alert]:
-    """A unit has not called for longer than `quiet_after`, while somebody listened."""
-    limit = timedelta(seconds=settings.quiet_after)
+    """A unit has not called for longer than `quiet_after`, while somebody listened.
+
+    One that has never sent a heartbeat may do no more than its nightly snapshot: it has a day and two hours.
+    """
     for unit in scene.units:
         if not unit.is_watched or unit.enrolled_at is None or _fits(unit.unit, settings.not_watched):
             continue
         last = max(unit.seen or unit.enrolled_at, unit.enrolled_at)
+        limit = timedelta(seconds=settings.quiet_after)
+        if unit.heard is None:
+            limit = max(limit, WITHOUT_HEARTBEATS)
         if scene.listening.since(last) <= limit:
             continue
         yield Alert(
@@ -49,13 +55,18 @@ def is_quiet(scene: Scene, settings: AlertSettings) -> Iterator[Alert]:
 
 def is_late(scene: Scene, settings: AlertSettings) -> Iterator[Alert]:
     """The latest deadline of a source has passed, and no snapshot was taken since the one before it."""
+    known: dict[Expected, tuple[datetime, datetime] | None] = {}
     for unit in scene.units:
         if not unit.is_watched:
             continue
         for source in _expected_sources(unit, settings):
             expected = find_expected(unit.unit, source, settings)
-            found = None if expected is None else find_deadlines(expected, scene.calendar, settings.zone, scene.now)
-            if expected is None or found is None:
+            if expected is None:
+                continue
+            if expected not in known:
+                known[expected] = find_deadlines(expected, scene.calendar, settings.zone, scene.now)
+            found = known[expected]
+            if found is None:
                 continue
             deadline, before = found
             came = _find_came(scene, unit.unit, source, expected)

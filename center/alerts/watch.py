@@ -8,9 +8,9 @@ receiver's: a mail server that hangs delays no snapshot.
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from functools import partial
 from typing import Final, TypeVar
@@ -45,6 +45,16 @@ class Rules:
     events: Mapping[Kind, EventRule]
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a look has found: what is amiss, what has happened up to the entry `examined`, and of what nothing is known."""
+
+    states: tuple[Alert, ...]
+    events: tuple[Alert, ...]
+    unknown: frozenset[Kind]
+    examined: int
+
+
 ALL_RULES: Final = Rules(RULES, EVENT_RULES)
 
 
@@ -76,27 +86,41 @@ class Watch:
         Raises: StoreError, FullError if the memory cannot be written: then nothing was decided.
         """
         now = self._clock()
+        known = self._memory.facts() or Facts(now, self._looker.center.ledger.size, now)
+        # Outside the turn: a disk that hangs under a look must not keep what waits from being told.
+        seen = self._examine(now, known)
         with self._memory.turn() as turn:
-            known = turn.facts()
-            facts = known or Facts(now, self._looker.center.ledger.size, now)
-            alerts, unknown, examined = self._examine(now, facts)
+            facts = turn.facts()
+            # Another process has looked meanwhile, and noted what happened.
+            is_first = facts is None or facts.examined == known.examined
             before = turn.records()
-            after, items = advance(before, alerts, now, self._pace, unknown)
-            tested = _find_test(self._settings, now)
-            if tested is not None and tested > facts.tested:
+            alerts = [*seen.states, *(seen.events if is_first else ())]
+            after, items = advance(before, alerts, now, self._pace, seen.unknown)
+            tested = known.tested if facts is None else facts.tested
+            due = _find_test(self._settings, now)
+            if due is not None and due > tested:
                 items.append(Item(What.TEST, now, None))
-                facts = replace(facts, tested=tested)
+                tested = due
             turn.keep(before, after)
-            facts = replace(facts, examined=examined)
-            if facts != known:
-                turn.keep_facts(facts)
+            new = Facts(known.since, seen.examined if is_first or facts is None else facts.examined, tested)
+            if new != facts:
+                turn.keep_facts(new)
             self._say(turn, items)
         for item in items:
-            log.warning("alert", extra={"what": item.what.value, "alert": item.alert.id if item.alert else "-"})
+            log.info("alert", extra={"what": item.what.value, "alert": item.alert.id if item.alert else "-"})
         return items
 
+    @property
+    def senders(self) -> Sequence[Sender]:
+        """Give the channels."""
+        return self._post.senders
+
+    def deliver(self, sender: Sender) -> None:
+        """Let a channel say what waits on it, if it may be tried, as the daemon does. Raises: StoreError, FullError."""
+        self._post.deliver(sender, self._clock)
+
     def tell(self) -> dict[str, ChannelError | SecretError]:
-        """Let each channel say what waits on it, now; give what those that failed said."""
+        """Let each channel say what waits on it, for a person who waits; give what those that failed said."""
         return self._post.deliver_all(self._clock)
 
     def test(self) -> dict[str, ChannelError | SecretError]:
@@ -171,7 +195,7 @@ class Watch:
     def _keep_telling(self, sender: Sender, stopping: threading.Event, waker: threading.Event) -> None:
         while not stopping.is_set():
             try:
-                self._post.deliver(sender, self._clock)
+                self.deliver(sender)
             except Exception:
                 # The top of a thread, as above.
                 log.exception("post failed", extra={"channel": sender.name})
@@ -182,27 +206,28 @@ class Watch:
         for sender in self._post.senders:
             turn.say(sender.name, [item for item in items if item.alert is None or item.alert.severity >= sender.least])
 
-    def _examine(self, now: datetime, facts: Facts) -> tuple[list[Alert], frozenset[Kind], int]:
-        """Give what is amiss and what has happened, the kinds of which nothing is known, and how far the log was read."""
-        alerts: list[Alert] = []
+    def _examine(self, now: datetime, facts: Facts) -> "_Seen":
+        """Look at everything, and ask every rule; what fails is an alert of its own."""
+        states: list[Alert] = []
+        events: list[Alert] = []
         unknown: set[Kind] = set()
-        settings, examined = self._settings, facts.examined
-        scene = _ask(partial(self._looker.look, now, self._failing()), "scene", now, alerts)
+        settings = self._settings
+        scene = _ask(partial(self._looker.look, now, self._failing()), "scene", now, states)
         if scene is None:
             unknown.update(self._rules.states)
         else:
             for kind, rule in self._rules.states.items():
-                found = _ask(partial(_list_states, rule, scene, settings), kind.value, now, alerts)
+                found = _ask(partial(_list_states, rule, scene, settings), kind.value, now, states)
                 if found is None:
                     unknown.add(kind)
                 else:
-                    alerts += found
-        fresh = _ask(partial(self._looker.read_fresh, facts.examined), "log", now, alerts)
+                    states += found
+        fresh = _ask(partial(self._looker.read_fresh, facts.examined), "log", now, states)
         if fresh is not None:
-            examined = fresh.examined
             for kind, event_rule in self._rules.events.items():
-                alerts += _ask(partial(_list_events, event_rule, fresh, settings), kind.value, now, alerts) or []
-        return alerts, frozenset(unknown), examined
+                events += _ask(partial(_list_events, event_rule, fresh, settings), kind.value, now, states) or []
+        examined = facts.examined if fresh is None else fresh.examined
+        return _Seen(tuple(states), tuple(events), frozenset(unknown), examined)
 
     def _failing(self) -> dict[str, datetime]:
         return {name: trouble.since for name, trouble in self._memory.troubles().items()}

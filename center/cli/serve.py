@@ -2,17 +2,25 @@
 """`jinsuo-center serve`: the receiver daemon, in the foreground, until SIGTERM or Ctrl-C."""
 
 import argparse
+import logging
 import sys
-from contextlib import nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from typing import TYPE_CHECKING
 
 from center.cli.opening import open_center
 from center.cli.unit import account
 from center.receive.inbox import InboxPoller
 from terminal.command import Examples, Parser
-from terminal.errors import EXIT_OK
+from terminal.errors import EXIT_OK, OperatorError
 from terminal.language import Text
 from terminal.logs import set_up_logging
 from terminal.printer import Printer
+
+if TYPE_CHECKING:
+    from center.app import Center
+
+log = logging.getLogger(__name__)
 
 
 class Serve:
@@ -63,11 +71,26 @@ class Serve:
             poller = InboxPoller(center.inbox(), center.config.inboxes.poll)
             if center.config.inboxes.boxes:
                 poller.start()
-            metrics = center.metrics()
             try:
-                with center.watch(args.environ).running(), nullcontext() if metrics is None else metrics.running():
+                with ExitStack() as beside:
+                    _begin(beside, out, lambda: center.watch(args.environ).running())
+                    _begin(beside, out, lambda: _show_metrics(center))
                     receiver.run(ready)
             finally:
                 poller.stop()
         out.say(Text(zh="已停止", en="stopped"))
         return EXIT_OK
+
+
+def _begin(beside: ExitStack, out: Printer, start: Callable[[], AbstractContextManager[None]]) -> None:
+    """Begin what goes beside the receiver; if that fails it is told, and evidence is taken in all the same."""
+    try:
+        beside.enter_context(start())
+    except OperatorError as err:
+        out.complain(err)
+        log.error("not begun beside the receiver", extra={"code": err.code, "why": str(err), "hint": err.hint})  # noqa: TRY400 - the sentence says all
+
+
+def _show_metrics(center: "Center") -> AbstractContextManager[None]:
+    server = center.metrics()
+    return nullcontext() if server is None else server.running()

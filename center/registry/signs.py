@@ -70,6 +70,7 @@ class Signs:
         """Open or make the file; None: keep everything in memory. Raises: StoreError, FullError."""
         self._lock = threading.Lock()
         self._written: dict[str, datetime] = {}
+        self._read: dict[str, tuple[tuple[str, bytes], Heard | None]] = {}
         self._path = path
         try:
             self._db = self._open()
@@ -135,10 +136,11 @@ class Signs:
         """Give the newest heartbeat of each unit; one that another version has written is left out."""
         found: dict[str, Heard] = {}
         for unit, at, body in self._all("SELECT unit, at, body FROM heartbeat"):
-            try:
-                found[str(unit)] = Heard(parse_time(str(at), "at"), parse_heartbeat(bytes(body)))
-            except EvidenceError:
-                log.warning("heartbeat of another version", extra={"unit": unit})
+            known = self._read.get(unit)
+            if known is None or known[0] != (at, body):
+                known = self._read[unit] = (at, body), _read_heard(unit, at, body)
+            if known[1] is not None:
+                found[unit] = known[1]
         return found
 
     def _open(self) -> sqlite3.Connection:
@@ -166,6 +168,14 @@ class Signs:
                 return self._db.execute(sql).fetchall()
         except sqlite3.Error as err:
             raise _refusal(self._path, err) from err
+
+
+def _read_heard(unit: str, at: str, body: bytes) -> Heard | None:
+    try:
+        return Heard(parse_time(at, "at"), parse_heartbeat(body))
+    except EvidenceError:
+        log.warning("heartbeat of another version", extra={"unit": unit})
+        return None
 
 
 def _refusal(path: Path | None, err: sqlite3.Error) -> FullError | StoreError:

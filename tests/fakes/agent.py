@@ -200,8 +200,8 @@ class FakeAgent:
         if self.greet_error is not None:
             raise self.greet_error
 
-    def beat(self, next_runs: Mapping[str, datetime], failures: Mapping[str, Failure]) -> timedelta | None:
-        self.asked.append(("beat", dict(next_runs), dict(failures)))
+    def beat(self, failures: Mapping[str, Failure]) -> timedelta | None:
+        self.asked.append(("beat", dict(failures)))
         return _give(self.beats.pop(0)) if self.beats else timedelta(seconds=1.25)
 
     def compare(self, source: str, sequence: int | None, progress: Progress, *, force: bool = False) -> Comparison:

@@ -12,6 +12,9 @@ import center
 import evidence
 import terminal
 from agent.cli.main import make_program as make_agent_program
+from center.alerts.alert import Kind
+from center.cli.main import make_program as make_center_program
+from center.settings.alerts import AlertSettings
 from evidence.errors import EvidenceError
 from terminal import errors
 from terminal.errors import OperatorError
@@ -74,6 +77,30 @@ def test_every_command_of_the_agent_stands_in_the_handbook() -> None:
     for command in make_agent_program(FakeAgent().open, lambda: NOW).commands:
         name = command.name.split()[0]
         assert f"jinsuo-agent {name}" in HANDBOOK or f"`{command.name}" in HANDBOOK, command.name
+
+
+def test_every_command_of_the_center_stands_in_the_handbook() -> None:
+    missing = [
+        command.name
+        for command in make_center_program().commands
+        if f"jinsuo-center {command.name}" not in HANDBOOK and f"`{command.name}" not in HANDBOOK
+    ]
+    assert [name for name in missing if name.partition(" ")[0] in ("alerts", "today", "report")] == []
+
+
+def test_every_kind_of_alert_stands_in_the_handbook_with_the_setting_that_bounds_it() -> None:
+    section = HANDBOOK.partition("## Knowing of trouble")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `([a-z-]+):", section, re.MULTILINE)
+    assert sorted(rows) == sorted(kind.value for kind in Kind)
+    named = [name for name in AlertSettings.model_fields if f"`{name}`" not in section and f"{name}:" not in section]
+    assert named == []
+
+
+def test_every_metric_stands_in_the_handbook_and_no_other() -> None:
+    section = HANDBOOK.partition("**Prometheus.**")[2].partition("\n## ")[0]
+    told = re.findall(r"`(jinsuo_[a-z_]+)`", section)
+    source = (ROOT / "center" / "alerts" / "metrics.py").read_text(encoding="utf-8")
+    assert sorted(told) == sorted(re.findall(r'"(jinsuo_[a-z_]+)"', source))
 
 
 def test_links_within_the_handbook_lead_somewhere() -> None:

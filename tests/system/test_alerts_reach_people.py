@@ -78,7 +78,8 @@ class World:
                 self.call(unit)
         self.center.signs.keep_listening(now)
         self.watch.look()
-        self.watch.tell()
+        for sender in self.watch.senders:
+            self.watch.deliver(sender)
 
     def call(self, unit: str) -> None:
         """Let a unit's agent send a heartbeat."""
@@ -138,7 +139,7 @@ def test_each_trouble_reaches_mail_and_webhook_once_and_not_a_hundred_times(worl
     for unit in ("X010", "X011", "X012", "X013", "X014", "X015", "X016"):
         world.add(unit)
         world.call(unit)
-    world.nights(1)
+    world.nights(1, step=15 * MINUTE)
     assert world.hook.posts == [], "nothing is amiss"
     world.silent.add("X011")
     world.free["X012"] = 3 << 30
@@ -146,7 +147,7 @@ def test_each_trouble_reaches_mail_and_webhook_once_and_not_a_hundred_times(worl
     world.failures["X016"] = Failure(world.clock.now, "JS-2101")
     world.snapshot("X014", schema=True)
     world.nights(1, {"X013": 120})
-    world.nights(1, {"X013": 120})
+    world.nights(1, {"X013": 120}, step=5 * MINUTE)
     expected = Counter(
         {
             ("raised", "quiet:X011"): 1,
@@ -195,14 +196,14 @@ def test_what_lasts_is_told_again_once_a_day_until_somebody_takes_it_on(tmp_path
         world.add("X012")
         world.call("X012")
         world.free["X012"] = 3 << 30
-        world.nights(3, step=5 * MINUTE)
+        world.nights(3, step=15 * MINUTE)
         name = "agent-disk:X012"
         assert world.hook.told == world.mailed == {("raised", name): 1, ("repeated", name): 2}
         world.watch.acknowledge(name, "王芳", "新硬盘已订购")
-        world.nights(2, step=5 * MINUTE)
+        world.nights(2, step=15 * MINUTE)
         assert world.hook.told == {("raised", name): 1, ("repeated", name): 2}
         world.free["X012"] = 300 << 30
-        world.nights(1, step=5 * MINUTE)
+        world.nights(1, step=15 * MINUTE)
         assert world.hook.told == {("raised", name): 1, ("repeated", name): 2, ("cleared", name): 1}
 
 
@@ -275,5 +276,6 @@ def test_two_watches_at_once_tell_nothing_twice(world: World, tmp_path: Path) ->
         for _ in range(8 * 60):
             world.minute()
             other.look()
-            other.tell()
+            for sender in other.senders:
+                other.deliver(sender)
     assert world.hook.told == world.mailed == {("raised", "quiet:X011"): 1}

@@ -21,6 +21,7 @@ def test_an_agent_whose_clock_is_off_is_told_once_through_kills_of_the_center(tm
         settings.write_text(
             settings.read_text(encoding="utf-8")
             .replace("  channels: []", f"  channels: [{{name: hook, kind: webhook, url: '{hook.url}'}}]")
+            .replace("  disk: 10\n", "  disk: 0.001\n")  # this machine's disk is not the matter here
             .replace("  listen:\n", f"  listen: 127.0.0.1:{port}\n"),
             encoding="utf-8",
         )
@@ -53,6 +54,22 @@ def test_an_agent_whose_clock_is_off_is_told_once_through_kills_of_the_center(tm
         assert center.ledger.size == entries, "neither alerts nor heartbeats are evidence"
 
 
+def test_a_center_that_cannot_watch_takes_snapshots_all_the_same(tmp_path: Path) -> None:
+    with World.make(tmp_path) as world:
+        settings = world.center_folder / "center.yaml"
+        text = settings.read_text(encoding="utf-8").replace("  listen:\n", f"  listen: 127.0.0.1:{free_port()}\n")
+        settings.write_text(text, encoding="utf-8")
+        (world.center_folder / "alerts.sqlite").unlink()
+        (world.center_folder / "alerts.sqlite").mkdir()
+        database = make_hospital(tmp_path / "his.db", 100)
+        code = json.loads(_run(world.center_folder, "unit", "add", "X013", "--name", "X013"))["code"]
+        with world.center_process():
+            world.enroll(code, world.agent_folder("X013"), sqlite_source("his", database))
+            assert world.snapshot("X013").stage.value == "stored"
+        said = (tmp_path / "center.log").read_text(encoding="utf-8")
+        assert said.count("ERROR center.cli.serve not begun beside the receiver code=JS-3202") == 2, "watch and metrics"
+
+
 def _scrape(port: int) -> dict[str, float]:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
         lines = answer.read().decode().splitlines()
@@ -60,7 +77,10 @@ def _scrape(port: int) -> dict[str, float]:
 
 
 def _center(folder: Path, *words: str) -> dict[str, list[dict[str, str]]]:
-    command = [sys.executable, "-m", "center.cli.main", "-C", str(folder), "--json", *words]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=60)
-    document: dict[str, list[dict[str, str]]] = json.loads(done.stdout)
+    document: dict[str, list[dict[str, str]]] = json.loads(_run(folder, *words))
     return document
+
+
+def _run(folder: Path, *words: str) -> bytes:
+    command = [sys.executable, "-m", "center.cli.main", "-C", str(folder), "--json", *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=120).stdout

@@ -43,7 +43,7 @@ def _status(*sources: SourceStatus, pause: Pause | None = None) -> AgentStatus:
 
 def test_a_heartbeat_says_of_each_source_what_the_status_says() -> None:
     empty = _source("arc", sequence=None, stage=None, taken_at=None, stored_at=None, waiting=0, waiting_bytes=0)
-    beat = make_heartbeat(_status(_source(), empty), NOW, {"his": NOW + HOUR})
+    beat = make_heartbeat(_status(_source(next_run=NOW + HOUR), empty), NOW)
     assert beat.sources == (
         SourceBeat("arc"),
         SourceBeat("his", 412, BeatStage.SPOOLED, NOW - HOUR, NOW - 25 * HOUR, NOW + HOUR, 1, 4096),
@@ -80,7 +80,7 @@ def test_the_newest_failure_that_nothing_has_followed_is_told(
     failures = {} if told is None else {"his": Failure(NOW - 90 * timedelta(minutes=1), told)}
     stage, sequence = (None, None) if taken is None else (Stage.SPOOLED, 412)
     source = _source(load=report, taken_at=taken, stage=stage, sequence=sequence)
-    (beat,) = make_heartbeat(_status(source), NOW, {}, failures).sources
+    (beat,) = make_heartbeat(_status(source), NOW, failures).sources
     assert (None if beat.failure is None else beat.failure.code) == found
 
 
@@ -94,13 +94,13 @@ def test_an_agent_with_too_many_sources_tells_of_the_first() -> None:
 class FakeBeating:
     """An agent that counts its heartbeats, and fails on command."""
 
-    sent: list[tuple[Mapping[str, datetime], Mapping[str, Failure]]] = field(default_factory=list)
+    sent: list[Mapping[str, Failure]] = field(default_factory=list)
     fail: Exception | None = None
 
-    def beat(self, next_runs: Mapping[str, datetime], failures: Mapping[str, Failure]) -> timedelta | None:
+    def beat(self, failures: Mapping[str, Failure]) -> timedelta | None:
         if self.fail is not None:
             raise self.fail
-        self.sent.append((next_runs, failures))
+        self.sent.append(failures)
         return timedelta(seconds=2)
 
     @contextmanager
@@ -120,7 +120,7 @@ def agent() -> FakeBeating:
 
 
 def _attendant(agent: FakeBeating, every: timedelta | None = timedelta(minutes=15)) -> HeartbeatAttendant:
-    return HeartbeatAttendant(agent.open, FOLDER, lambda: every, lambda now: {"his": now + HOUR}, _at_once)
+    return HeartbeatAttendant(agent.open, FOLDER, lambda: every, _at_once)
 
 
 def test_a_day_of_minutes_has_a_heartbeat_every_quarter(agent: FakeBeating) -> None:
@@ -128,7 +128,6 @@ def test_a_day_of_minutes_has_a_heartbeat_every_quarter(agent: FakeBeating) -> N
     for minute in range(24 * 60):
         attendant.step(NOW + timedelta(minutes=minute))
     assert len(agent.sent) == 96
-    assert agent.sent[1][0] == {"his": NOW + timedelta(minutes=15) + HOUR}
 
 
 def test_no_heartbeat_is_sent_where_none_is_wanted(agent: FakeBeating) -> None:
@@ -173,13 +172,13 @@ def test_a_failure_before_a_source_was_opened_is_told_until_a_snapshot_has_come(
     attendant.step(NOW)
     attendant.on_run(Ended("his", NOW, make_outcome()))
     attendant.step(NOW + HOUR)
-    assert [failures for _, failures in agent.sent] == [{"his": Failure(NOW, "JS-2101")}, {}]
+    assert agent.sent == [{"his": Failure(NOW, "JS-2101")}, {}]
 
 
 def test_a_line_that_hangs_keeps_nobody_waiting_and_gets_no_second_heartbeat(agent: FakeBeating) -> None:
     may_go_on, count = threading.Event(), 0
 
-    def hang(next_runs: Mapping[str, datetime], failures: Mapping[str, Failure]) -> timedelta | None:
+    def hang(failures: Mapping[str, Failure]) -> timedelta | None:
         nonlocal count
         count += 1
         assert may_go_on.wait(60)

@@ -285,3 +285,35 @@ def test_output_is_utf8_whatever_the_locale_says() -> None:
     done = subprocess.run([sys.executable, "-c", _CHATTERBOX, "talk"], capture_output=True, env=environ, timeout=60)
     assert done.returncode == 0
     assert "line 99999 中\n".encode() in done.stdout
+
+
+class Plain(Probe):
+    """A command without words of its own, whose name is a group's too."""
+
+    def add_arguments(self, parser: Parser) -> None:
+        parser.add("--all", action="store_true", help=Text(zh="全部", en="all"))
+
+
+def test_a_group_whose_name_alone_is_a_command_is_both(capsys: pytest.CaptureFixture[str]) -> None:
+    def told(name: str) -> Act:
+        return lambda args, out: out.result({"ran": name, "json": args.json}) or 0
+
+    program = Program(
+        name="probe",
+        description=Text(zh="程序", en="A program."),
+        commands=[
+            Plain(told("things"), "things"),
+            Probe(told("add"), "things add"),
+            Probe(told("list"), "things list"),
+        ],
+        home=Home("PROBE_DIR", "/var/lib/probe", r"Probe\here"),
+        version="1.2",
+    )
+    for line, ran in (
+        (["things"], "things"), (["things", "--all"], "things"), (["things", "add", "x"], "add"), (["things", "list"], "list"),
+    ):  # fmt: skip
+        assert program.main([*line, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == {"ran": ran, "json": True}
+    assert program.main(["things", "nothing"]) == 64
+    assert program.main(["things", "add", "--help"]) == 0
+    assert "number" in capsys.readouterr().out

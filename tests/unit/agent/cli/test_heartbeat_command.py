@@ -22,7 +22,7 @@ def _run(agent: FakeAgent, *line: str) -> int:
 def test_a_heartbeat_is_sent_and_the_clocks_difference_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     agent = FakeAgent()
     assert _run(agent, "heartbeat") == 0
-    assert agent.asked[1:] == [("beat", {}, {})]
+    assert agent.asked[1:] == [("beat", {})]
     assert capsys.readouterr().out == "the center has it; this clock is +1.2 s ahead of its\n"
     assert _run(agent, "heartbeat", "--json") == 0
     assert json.loads(capsys.readouterr().out) == {"clock_ahead_seconds": 1.2}
@@ -71,4 +71,4 @@ def test_the_attendant_of_a_folder_sends_as_its_settings_say(tmp_path: Path, mon
     monkeypatch.setattr(attendant, "_start", at_once)
     for minute in range(0, 180, 10):
         attendant.step(NOW + timedelta(minutes=minute))
-    assert agent.asked.count(("beat", {}, {})) == 3
+    assert agent.asked.count(("beat", {})) == 3

@@ -247,6 +247,12 @@ def test_a_letter_has_the_worst_first_and_its_document_says_the_same() -> None:
     assert "alerts ack late:X013/his" in letter.text
 
 
+def test_a_long_name_of_a_center_leaves_room_for_what_happened() -> None:
+    letter = compose(ITEMS, "a" * 200, Language.EN, NOW)
+    assert len(letter.subject) <= MOST_SUBJECT
+    assert "alert: has not come" in letter.subject
+
+
 def test_the_id_of_a_letter_follows_from_its_items_alone() -> None:
     later = compose(list(reversed(ITEMS)), ORIGIN, Language.EN, NOW + timedelta(hours=1))
     assert later.id == LETTER.id

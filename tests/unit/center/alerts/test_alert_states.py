@@ -47,6 +47,8 @@ def listened(span: timedelta) -> Listening:
         (make_scene(make_unit(seen=NOW - 6 * HOUR)), []),
         (make_scene(make_unit(seen=NOW - 6 * HOUR - MINUTE)), ["quiet:X013"]),
         (make_scene(make_unit(seen=None)), ["quiet:X013"]),
+        (make_scene(make_unit(seen=NOW - 26 * HOUR, heard=None)), []),
+        (make_scene(make_unit(seen=NOW - 27 * HOUR, heard=None)), ["quiet:X013"]),
         (make_scene(make_unit(seen=NOW - DAY), listening=listened(HOUR)), []),
         (make_scene(make_unit(seen=NOW - DAY), listening=Listening()), []),
         # The center was off for most of the day: what it listened before and after counts together.

@@ -230,3 +230,21 @@ def test_it_watches_in_threads_of_its_own_and_they_end_with_it(stage: Stage) -> 
         assert stage.center.signs.listening().started == stage.clock.now
     assert threading.active_count() == before
     assert len(stage.channels[0].letters) == 1
+
+
+def test_what_another_process_has_noted_meanwhile_is_not_noted_again(stage: Stage) -> None:
+    hospital = Hospital(stage.center)
+    other = stage.watch()
+    other.look()
+    hospital.gap("just now")
+
+    def gap_and_another_look(fresh: Fresh, settings: AlertSettings) -> Iterator[Alert]:
+        assert said(other) == [("raised", "gap:X013/his#1")]
+        return ALL_RULES.events[Kind.GAP](fresh, settings)
+
+    slow = stage.watch(rules=Rules({}, {Kind.GAP: gap_and_another_look}))
+    assert said(slow) == []
+    facts = stage.memory.facts()
+    assert facts is not None
+    assert facts.examined == stage.center.ledger.size
+    assert stage.memory.count_pending("mail") == 1

@@ -122,6 +122,14 @@ def test_the_entries_that_the_example_shows_can_be_read(tmp_path: Path) -> None:
     assert [entry.by for entry in alerts.expected] == ["08:00", "09:30"]
 
 
+def test_the_example_of_the_handbook_is_settings(tmp_path: Path) -> None:
+    handbook = (EXAMPLE.parents[1] / "docs" / "operate.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```\n(alerts:\n.*?)^```", handbook, re.MULTILINE | re.DOTALL)
+    path = tmp_path / "center.yaml"
+    path.write_text(f"origin: a\n{block}", encoding="utf-8")
+    assert [entry.days for entry in load_config(path).alerts.expected] == ["daily", "monthly 3", "workdays"]
+
+
 @pytest.mark.parametrize(
     ("text", "line", "says"),
     [

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import psutil
 
-_NICE = 10
+_NICE = 19
 _LAST_OF_ITS_CLASS = 7
 
 

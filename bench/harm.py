@@ -5,11 +5,11 @@ pgbench's own tables; four clients that update rows at random without a break (t
 half`, at half of the rate that they reach so, as a system that is not at its end. With `--script tpcb-like` each transaction also
 updates one of a few rows, as tables of serial numbers are: those suffer from the age of a snapshot alone, whoever holds it.
 
-Each round measures pgbench alone and then beside a snapshot, and of the second only what fell within the snapshot; ratios are of
-neighbours, the medians of all rounds stand in the table. Meanwhile `pg_locks` and `pg_stat_activity` are looked at five times a
-second: the longest that anybody waited for a lock of ours, and the age of our oldest transaction. Snapshots stay in the spool, so
-that no center works on the same cores. With `--load locks` nobody works; somebody ALTERs and LOCKs the largest table again and
-again in the midst of a throttled snapshot.
+Each round measures pgbench alone, beside a snapshot from its begin to its end, and alone again; ratios are of neighbours, the medians
+of all rounds stand in the table. Meanwhile `pg_locks` and `pg_stat_activity` are looked at five times a second: the longest that
+anybody waited for a lock of ours, and the age of our oldest transaction. Snapshots stay in the spool, so that no center works on
+the same cores. With `--load locks` somebody ALTERs and LOCKs the largest table again and again in the midst of throttled snapshots,
+while nobody works and while pgbench does.
 
 `--keep FILE` adds the rounds to a file and makes the table of all that it has, so that a measurement can be made in parts.
 """
@@ -24,6 +24,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -36,7 +37,8 @@ from bench._world import BIN, CenterProcess, machine, measure, snapshot, table
 from tests.servers.postgresql import PostgresServer, find_binary
 
 _LOOK_S = 0.2
-_ALONE_S = 18
+_ALONE_S = 12
+_LOCK = "LOCK TABLE pgbench_accounts"
 _NONE = "{max_latency: null}"
 _PRIORITIES: Final = ("low", "normal")
 _OURS = "SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0) FROM pg_stat_activity WHERE application_name = 'jinsuo'"
@@ -107,7 +109,7 @@ def main() -> None:
         with CenterProcess(root / "center") as center:
             folder = make_agent(server, center, root / "agent")
             if options.load == "locks":
-                measure_locks(server, folder)
+                measure_locks(server, folder, root, Load(options.script, options.clients))
                 return
             work = Load(options.script, options.clients)
             if options.load == "half":
@@ -200,19 +202,18 @@ def hold(server: PostgresServer) -> Callable[[], object]:
 
 
 def one_round(server: PostgresServer, act: Callable[[], object], root: Path, load: Load) -> Round:
-    """Measure pgbench alone, then beside `act` from its begin to its end."""
-    with PgbenchBeside(server, root, load):
-        time.sleep(2)
-        began = time.time()
-        time.sleep(_ALONE_S)
-        ended = time.time()
-    alone = read_log(root, began, ended)
+    """Measure pgbench alone before and after, and beside `act` from its begin to its end."""
     with PgbenchBeside(server, root, load), Watching(server) as watching:
         time.sleep(2)
+        before = time.time()
+        time.sleep(_ALONE_S)
         began = time.time()
         act()
         ended = time.time()
-    return Round(alone, read_log(root, began, ended), ended - began, watching.oldest_s, watching.waited_s)
+        time.sleep(_ALONE_S)
+        after = time.time()
+    alone = read_log(root, (before, began), (ended, after))
+    return Round(alone, read_log(root, (began, ended)), ended - began, watching.oldest_s, watching.waited_s)
 
 
 def find_half(server: PostgresServer, root: Path, load: Load) -> int:
@@ -222,7 +223,7 @@ def find_half(server: PostgresServer, root: Path, load: Load) -> int:
         began = time.time()
         time.sleep(10)
         ended = time.time()
-    return max(1, round(read_log(root, began, ended).tps / 2))
+    return max(1, round(read_log(root, (began, ended)).tps / 2))
 
 
 class PgbenchBeside:
@@ -276,38 +277,41 @@ class Watching:
         connection.close()
 
 
-def measure_locks(server: PostgresServer, folder: Path) -> None:
+def measure_locks(server: PostgresServer, folder: Path, root: Path, load: Load) -> None:
     """ALTER and LOCK the largest table in the midst of throttled snapshots, and print how long that waited."""
-    alone = [_time_lock(server, "LOCK TABLE pgbench_accounts") for _ in range(30)]
-    altered: list[float] = []
-    locked: list[float] = []
+    times: dict[str, list[float]] = {}
     set_throttle(folder, "low", "{read_rate: 8 MiB}")
-    for i in range(5):
-        process = subprocess.Popen(
-            [str(BIN / "jinsuo-agent"), "-C", str(folder), "snapshot", "his", "--no-send"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
-            if _wait_until_copied(server, process):
-                altered.append(_time_lock(server, f"ALTER TABLE pgbench_accounts ADD COLUMN harm{i} int"))
-            for _ in range(6):
-                if not _wait_until_copied(server, process):
-                    break
-                locked.append(_time_lock(server, "LOCK TABLE pgbench_accounts"))
-        finally:
-            process.wait(600)
+    for busy, beside in (("nobody works", nullcontext()), ("pgbench works", PgbenchBeside(server, root, load))):
+        with beside:
+            times[f"LOCK TABLE, {busy}, nobody reads"] = [_time_lock(server, _LOCK) for _ in range(40)]
+            locked = times[f"LOCK TABLE, {busy}, it is being read"] = []
+            altered = times[f"ALTER TABLE … ADD COLUMN, {busy}, it is being read"] = []
+            for i in range(4):
+                lock_amid_snapshot(server, folder, locked, altered, f"harm_{busy[0]}{i}")
     table(
         "A lock of the largest table, in milliseconds",
         ("what", "times", "median", "longest"),
-        [
-            (what, len(times), 1000 * statistics.median(times), 1000 * max(times))
-            for what, times in (
-                ("LOCK TABLE, nobody reads", alone),
-                ("LOCK TABLE while it is read", locked),
-                ("ALTER TABLE … ADD COLUMN while it is read", altered),
-            )
-        ],
+        [(what, len(took), 1000 * statistics.median(took), 1000 * max(took)) for what, took in times.items()],
     )
+
+
+def lock_amid_snapshot(
+    server: PostgresServer, folder: Path, locked: list[float], altered: list[float], column: str
+) -> None:
+    """Take a snapshot; ALTER the largest table once and LOCK it some times while it is read."""
+    process = subprocess.Popen(
+        [str(BIN / "jinsuo-agent"), "-C", str(folder), "snapshot", "his", "--no-send"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        if _wait_until_copied(server, process):
+            altered.append(_time_lock(server, f"ALTER TABLE pgbench_accounts ADD COLUMN {column} int"))
+        for _ in range(6):
+            if not _wait_until_copied(server, process):
+                break
+            locked.append(_time_lock(server, _LOCK))
+    finally:
+        process.wait(600)
 
 
 def _wait_until_copied(server: PostgresServer, process: "subprocess.Popen[bytes]") -> bool:
@@ -384,15 +388,17 @@ def clear_log(root: Path) -> None:
         path.unlink()
 
 
-def read_log(root: Path, began: float, ended: float) -> Work:
-    """Give what was done of what ended within a span. A line: client, number, µs, script, seconds, µs of the second."""
+def read_log(root: Path, *spans: tuple[float, float]) -> Work:
+    """Give what was done of what ended within spans. A line: client, number, µs, script, seconds, µs of the second."""
     took_ms: list[float] = []
     for path in root.glob("work.*"):
         for line in path.read_text().splitlines():
             fields = line.split()
-            if began <= int(fields[4]) + int(fields[5]) / 1e6 <= ended:
+            at = int(fields[4]) + int(fields[5]) / 1e6
+            if any(began <= at <= ended for began, ended in spans):
                 took_ms.append(int(fields[2]) / 1000)
-    return Work(len(took_ms) / (ended - began), percentile(took_ms, 50), percentile(took_ms, 99))
+    seconds = sum(ended - began for began, ended in spans)
+    return Work(len(took_ms) / seconds, percentile(took_ms, 50), percentile(took_ms, 99))
 
 
 def _number(cursor: Any, sql: str) -> float:

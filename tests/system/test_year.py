@@ -233,11 +233,17 @@ def _instant(day: date, clock: time, zone: ZoneInfo) -> datetime:
     return local.astimezone(UTC)
 
 
+# A power cut leaves files open that nobody closes: the interpreter lives on here, and says so.
+_CUT = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@_CUT
 def test_forty_days_leave_no_run_unaccounted_for(tmp_path: Path) -> None:
     # The clocks of New York go back on 7 November, those of Berlin went on 31 October.
     _live_through(tmp_path, datetime(2027, 10, 12, tzinfo=UTC), 40, seed=1, names=("X013", "X027"))
 
 
+@_CUT
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_a_year_leaves_no_run_unaccounted_for(tmp_path: Path) -> None:

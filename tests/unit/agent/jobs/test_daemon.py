@@ -248,6 +248,21 @@ def test_paused_daemon_touches_nothing_and_takes_what_fell_due_when_it_is_resume
     assert [note.fate for note in _notes(folder)] == [Fate.MISSED, Fate.TAKEN]
 
 
+def test_nights_that_a_wrong_clock_had_dreamt_of_are_taken_when_they_come(folder: Path) -> None:
+    agent = FakeAgent(scheduled=(make_job(),))
+    stop = StopAfter(40)
+    clock = Clock(stop)
+
+    def put_wrong_and_right(round_: int) -> None:
+        clock.error = timedelta(days=5) if round_ == 1 else timedelta(0)
+
+    stop.during = put_wrong_and_right
+    Daemon(folder, agent.open, Hands(clock, stop.monotonic, stop, (), 6 * 3600)).run()
+    taken = [note.at for note in _notes(folder) if note.fate is Fate.TAKEN]
+    assert taken[:5] == [local(f"2026-01-{day} 01:30") for day in range(11, 16)]
+    assert agent.asked.count(("snapshot", "his", False)) == len(taken) + 1, "and one while the clock was wrong"
+
+
 def test_settings_that_change_count_without_a_restart_and_the_old_schedule_is_not_forgotten(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

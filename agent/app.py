@@ -64,7 +64,7 @@ from agent.snapshot.take import Taken
 from agent.sources import SourceMaker
 from agent.spool import Spool
 from agent.transport.base import SendPace, Transport, unpaced
-from agent.transport.send import Parties
+from agent.transport.send import Budget, Parties
 from evidence.manifest.statement import SnapshotStatement, parse_statement
 from evidence.note.signed import parse_note
 from terminal.errors import UsageError
@@ -133,9 +133,11 @@ class Agent:
 
     def snapshot(
         self, name: str, progress: Progress, *, send: bool = True, remarks: Sequence[str] = (), force: bool = False,
-        retry_login: bool = False,
+        retry_login: bool = False, budget: Budget | None = None,
     ) -> Outcome:  # fmt: skip
         """Take a snapshot of a source into the spool; with `send`, wait for its receipt. `remarks` go into its notes.
+
+        `budget` bounds what is sent, also of what waited before; what it leaves waits, and is no trouble.
 
         A line that is down does not fail the snapshot: it waits in the spool, and the outcome says so. `force`: although
         the agent is paused, or in quiet hours. `retry_login`: although the login was refused twice.
@@ -147,8 +149,10 @@ class Agent:
             member = self._begin(name, closing, force=force, retry_login=retry_login)
             started = time.monotonic()
             pace = member.supervised.throttle.read
-            taken = member.run.take(member.collector, progress, send=send, remarks=remarks, pace=pace)
-            outcome = self._deliver(member, taken, progress, send=send)
+            taken = member.run.take(
+                member.collector, progress, send=send, remarks=remarks, pace=pace, budget=budget
+            )  # fmt: skip
+            outcome = self._deliver(member, taken, progress, send=send, budget=budget)
             return replace(outcome, took=timedelta(seconds=time.monotonic() - started))
 
     def snapshot_group(
@@ -211,13 +215,15 @@ class Agent:
             return err
         return replace(outcome, took=timedelta(seconds=time.monotonic() - started))
 
-    def _deliver(self, member: Member, taken: Taken, progress: Progress, *, send: bool) -> Outcome:
+    def _deliver(
+        self, member: Member, taken: Taken, progress: Progress, *, send: bool, budget: Budget | None = None
+    ) -> Outcome:
         """With `send`, wait for the receipt of a snapshot that is in the spool; give its outcome."""
         name = member.source
         trouble: AgentError | None = None
         if send:
             try:
-                member.run.deliver(progress)
+                member.run.deliver(progress, budget)
             except CenterDownError as err:
                 if all(entry.note != taken.note for entry in self.journal.all_of(name)):
                     raise  # given up: it does not wait, it must be taken anew
@@ -233,9 +239,11 @@ class Agent:
             trouble=trouble,
         )
 
-    def send(self, progress: Progress, *, force: bool = False) -> list[Outcome]:
+    def send(self, progress: Progress, *, force: bool = False, budget: Budget | None = None) -> list[Outcome]:
         """Drain the spool, source by source, oldest statement first; what cannot be sent yet has `trouble`.
 
+        When `budget` is spent, no further pack is sent of any source, and what is left waits without trouble; statements
+        are registered all the same. So a caller catches up in slices, between which snapshots are taken.
         One source's trouble does not stop the others. Raises: PausedError unless `force`; PinError, ReceiptError: whoever
         answers is not our center, or two-faced, so no other source is shown to it; what was receipted before stays so.
         """
@@ -246,7 +254,7 @@ class Agent:
             trouble: AgentError | None = None
             try:
                 with RunLock(self.folder / "locks" / name, name):
-                    self._run(name, self._supervised(name, force).throttle.send).deliver(progress)
+                    self._run(name, self._supervised(name, force).throttle.send).deliver(progress, budget)
             except (PinError, ReceiptError):
                 raise
             except AgentError as err:
@@ -462,6 +470,7 @@ class Agent:
             clock=self.clock,
             version=version("jinsuo"),
             plan=self._read_plan(name),
+            max_age=None if self.config.spool.max_age is None else timedelta(seconds=self.config.spool.max_age),
         )
         return SourceRun(name, desk)
 

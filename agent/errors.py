@@ -14,6 +14,7 @@ AgentError                   (terminal.OperatorError: message, hint, code, exit 
 ├── SourceChangedError       what was read is not one state: read again
 ├── BusyError                another run of the source is under way: wait
 ├── SpoolError               the agent's own folder is full or damaged: make room
+│   └── SpoolFullError       there is no room for new content; what waits stays, and a gap will say so
 ├── CenterError…             see below: what the center's answers mean to the agent
 │   ├── CenterDownError      no line, or the center is busy: try again later; nothing is lost
 │   ├── CenterRefusedError   the center refused for a reason that will not go away by itself
@@ -113,6 +114,13 @@ class SpoolError(AgentError):
     """The agent's own folder is full or damaged."""
 
     code = "JS-2200"
+
+
+class SpoolFullError(SpoolError):
+    """The spool or its volume is at its limit: nothing new is taken until there is room."""
+
+    code = "JS-2410"
+    exit_code = EXIT_RETRY
 
 
 class CenterDownError(AgentError):

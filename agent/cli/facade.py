@@ -18,6 +18,7 @@ from agent.snapshot.progress import Progress
 if TYPE_CHECKING:
     from agent.collectors.watch import Ready
     from agent.plan.figures import Plan, Question
+    from agent.transport.send import Budget
 
 
 class Watch(Protocol):
@@ -51,13 +52,13 @@ class Facade(Protocol):
 
     def snapshot(
         self, source: str, progress: Progress, *, send: bool = True, remarks: Sequence[str] = (), force: bool = False,
-        retry_login: bool = False,
+        retry_login: bool = False, budget: "Budget | None" = None,
     ) -> Outcome:  # fmt: skip
         """Take a snapshot; send it and verify its receipt, or leave it in the spool. `remarks` go into its notes.
 
         `force`: although the agent is paused or in quiet hours, which is else a PausedError. `retry_login`: although the
-        login was refused twice, which is else a LoginsStoppedError. A snapshot that is whole in the spool but cannot be
-        sent is an Outcome with `trouble`, not an error.
+        login was refused twice, which is else a LoginsStoppedError. `budget` bounds what is sent.
+        A snapshot that is whole in the spool but cannot be sent is an Outcome with `trouble`, not an error.
         """
 
     def group_names(self) -> Sequence[str]:
@@ -79,8 +80,8 @@ class Facade(Protocol):
         Raises: UsageError if there are none, or one is not to be watched.
         """
 
-    def send(self, progress: Progress, *, force: bool = False) -> Sequence[Outcome]:
-        """Send what waits in the spool, oldest first; what cannot be sent yet has `trouble`.
+    def send(self, progress: Progress, *, force: bool = False, budget: "Budget | None" = None) -> Sequence[Outcome]:
+        """Send what waits in the spool, oldest first, within `budget`; what cannot be sent yet has `trouble`.
 
         Raises: PausedError, unless `force`.
         """

@@ -12,47 +12,53 @@ line may be down from `take` on: then everything waits in the spool. Source: des
 
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from agent.collectors.base import Collector
-from agent.errors import CenterDownError, CenterRefusedError, ReceiptError, SpoolError
+from agent.errors import CenterDownError, CenterRefusedError, ReceiptError, SpoolError, SpoolFullError
 from agent.holdings import Base, Holdings
 from agent.journal import Journal, JournalEntry, SourceKeys, State
 from agent.snapshot.carrying import Carrying, ReadPlan, find_carrying
+from agent.snapshot.gaps import GapMaker
 from agent.snapshot.progress import Pace, Progress, unpaced
 from agent.snapshot.restock import restock
+from agent.snapshot.sacrifice import choose_middle, expected_bytes, find_too_old, registers_first
 from agent.snapshot.take import Place, Taken, take_snapshot
+from agent.snapshot.thin import find_needed, thin
 from agent.spool import Spool, SpooledPack
 from agent.transport.base import Transport
 from agent.transport.send import (
     PACK_REFUSED,
     BackgroundSender,
+    Budget,
     Parties,
     Receipted,
     check_receipt,
     send_packs,
     submit,
 )
-from evidence.digest import ObjectId, Sha256
+from evidence.digest import ObjectId, Sha256, sha256
 from evidence.disk import write_over
 from evidence.errors import EvidenceError, FormatError
 from evidence.keys.signer import Ed25519Signer
+from evidence.manifest.manifest import Manifest, parse_manifest
 from evidence.manifest.statement import (
     MAX_GIVEN_UP,
     GapCause,
-    GapStatement,
     SnapshotStatement,
     Statement,
     key_name,
     parse_statement,
     statement_digest,
 )
-from evidence.note.signed import parse_note, sign_note, verify_note
+from evidence.note.signed import parse_note, verify_note
+from evidence.objects.object import ObjectKind, name_object
 from evidence.wire.secrets import SourceSecrets
 from terminal.language import Language, Text
 
@@ -79,6 +85,7 @@ class Desk:
     clock: Callable[[], datetime]
     version: str
     plan: ReadPlan = field(default_factory=ReadPlan)
+    max_age: timedelta | None = None
 
 
 class SourceRun:
@@ -88,7 +95,9 @@ class SourceRun:
         self._name = name
         self._desk = desk
         self._signer = desk.signer.renamed(key_name(desk.unit, name))
+        self._gaps = GapMaker(desk.unit, name, self._signer, desk.clock)
         self.sent_bytes = 0
+        self._refusal: CenterRefusedError | None = None
         self._restocked: set[ObjectId] = set()
 
     def settle(self) -> SourceKeys:
@@ -110,16 +119,22 @@ class SourceRun:
         began: datetime | None = None,
         remarks: Sequence[str] = (),
         pace: Pace = unpaced,
+        budget: Budget | None = None,
     ) -> Taken:
         """Take a snapshot into the spool; with `send`, packs travel while the source is still being read.
 
-        `began`, `remarks`: see `take_snapshot`.
+        `began`, `remarks`: see `take_snapshot`; `budget` bounds what travels. Where room is short, content of middle days
+        makes it; where that does not do, nothing is read, and a `gap` will say so (decision 0060).
 
-        Raises: SourceError and its kin, SpoolError; CenterDownError only where the center must be asked first: for
-        the secrets and the chain of a source that this agent has not taken before. CenterRefusedError.
+        Raises: SpoolFullError, if it can be before the source is asked for anything; SourceError and its kin, SpoolError;
+        CenterDownError only where the center must be asked first: for the secrets and the chain of a source that this agent
+        has not taken before. CenterRefusedError.
         """
         keys = self.settle()
         desk = self._desk
+        with self._stating_no_room():
+            self._make_room(keys)
+            desk.spool.check_room()
         latest = desk.journal.latest(self._name)
         place = Place(
             unit=desk.unit,
@@ -134,11 +149,15 @@ class SourceRun:
         ask = None
         if latest is not None and not desk.holdings.is_complete(self._name):
             ask = lambda ids: self._with_source(lambda: self._transport.missing(self._name, ids))  # noqa: E731
-        sender = BackgroundSender(self._name, desk.spool, self._transport, progress.sent) if send else None
+        sender = BackgroundSender(self._name, desk.spool, self._transport, progress.sent, budget) if send else None
         temporary = desk.folder / "reading" / self._name
         shutil.rmtree(temporary, ignore_errors=True)
 
+        written = 0
+
         def committed(pack: SpooledPack, ids: list[ObjectId], bases: list[Base]) -> None:
+            nonlocal written
+            written += pack.size
             desk.holdings.add(self._name, ids)
             desk.holdings.add_bases(self._name, pack.name, bases)
             if sender is not None:
@@ -148,14 +167,16 @@ class SourceRun:
             if sender is not None:
                 for pack in desk.spool.unsent():
                     sender.put(pack)
-            with desk.spool.writer(committed) as spooler:
+            with self._stating_no_room(), desk.spool.writer(committed) as spooler:
                 taken = take_snapshot(
                     collector, place, keys, spooler, desk.holdings, temporary,
                     ask=ask, clock=desk.clock, progress=progress, pace=pace, began=began, remarks=remarks,
                     carrying=self._find_carrying(),
                 )  # fmt: skip
-            self._note(taken)
+            self._note(taken, written)
             desk.holdings.mark_complete(self._name)
+            # Only now: a spool that is filled again while it is read from would else state a gap each night.
+            self._end_outage(taken.statement.began)
         finally:
             if sender is not None:
                 sender.close()
@@ -179,37 +200,207 @@ class SourceRun:
                 return
             desk.holdings.add(self._name, ids)
 
-    def deliver(self, progress: Progress) -> None:
+    def deliver(self, progress: Progress, budget: Budget | None = None) -> bool:
         """Send what the spool holds, and the statements in their order, until each has its verified receipt.
 
-        Raises: CenterDownError (everything stays for the next time), CenterRefusedError, ReceiptError.
+        Statements go first where much waits. Oldest content first: later days build on it. False: `budget` was spent before
+        all was sent; the rest waits. Raises: CenterDownError (everything stays for the next time), ReceiptError,
+        CenterRefusedError, of content that was registered before it came when all else has been brought.
         """
         desk = self._desk
+        self._refusal = None
         latest = desk.journal.latest(self._name, State.STORED)
         if latest is not None and not receipt_path(desk.folder, self._name, latest.sequence).exists():
             self._keep_receipt(latest.sequence)  # the disk was full, or the run was cut, after the journal had it
-        self._send_packs(progress)
-        for entry in self._waiting():
-            try:
-                receipted = self._submit_whole(entry, progress)
-            except CenterRefusedError as err:
-                self._rejoin(err)
-                self._yield_to(err, entry)
-                continue
+        has_moved = self.sent_bytes > 0
+        fresh: set[Sha256] = set()
+        if registers_first(self._waiting(), sum(pack.size for pack in desk.spool.unsent())):
+            fresh = self._register()
+        is_whole = self._send_packs(progress, budget)
+        has_moved |= self.sent_bytes > 0
+        is_lagging = False
+        for entry in self._each_waiting():
+            if is_lagging and entry.state is State.REGISTERED:
+                continue  # it builds on one before it, and lacks as much
+            receipted = self._bring(entry, progress, is_whole=is_whole)
             if receipted is None:
-                self._give_up(entry.sequence, GapCause.SPOOL, "the center lacks content that they need")
-                raise CenterDownError(
-                    f"the center lacks content of {self._name}#{entry.sequence} that was sent before; the statement was not logged",
-                    hint=_ANEW,
-                )
-            if _lacks_content(entry, receipted) and entry.state is State.TAKEN:
-                # Registered, and its content is gone here too: the next snapshot asks, and sends what the source still has.
-                desk.holdings.forget(self._name)
-            self.sent_bytes = 0
-            self._keep_receipt(entry.sequence)
-        if all(entry.state is State.REGISTERED for entry in self._waiting()):
+                continue
+            if _lacks_content(entry, receipted) and not entry.is_given_up:
+                is_lagging = not is_whole
+                if is_whole and (has_moved or entry.state is State.TAKEN or entry.digest in fresh):
+                    # Its content is gone here too: the next snapshot asks, and sends what the source still has.
+                    desk.holdings.forget(self._name)
+        if is_whole:
+            self._state_hopeless()
+            self._end_outage_with_the_line()
+        if is_whole and all(entry.state is State.REGISTERED for entry in self._waiting()):
             gone = desk.spool.retire_sent(lambda: desk.holdings.pinned_packs(self._name))
             desk.holdings.forget_packs(self._name, gone)
+        if self._refusal is not None:
+            raise self._refusal
+        return is_whole
+
+    def _each_waiting(self) -> Iterator[JournalEntry]:
+        """Yield the statements that wait, in their order, each once; also those that are stated meanwhile."""
+        seen: set[Sha256] = set()
+        while (entry := next((e for e in self._waiting() if e.digest not in seen), None)) is not None:
+            seen.add(entry.digest)
+            yield entry
+
+    def _register(self) -> set[Sha256]:
+        """Have the statements that wait logged ahead of their content, oldest first; give the digests of those logged."""
+        logged: set[Sha256] = set()
+        for entry in self._each_waiting():
+            if entry.state is State.TAKEN and self._bring(entry, None, is_whole=False) is not None:
+                logged.add(entry.digest)
+        return logged
+
+    def _bring(self, entry: JournalEntry, progress: Progress | None, *, is_whole: bool) -> Receipted | None:
+        """Submit one statement and keep its receipt; None: the center refused its content, and it is given up.
+
+        `is_whole`: all that is here has been sent, so what the center still lacks must be found; else the statement is
+        logged ahead of it.
+        """
+        try:
+            if progress is None or not is_whole or entry.is_given_up:
+                receipted = self._submit(entry, register_only=True)
+            else:
+                receipted = self._submit_whole(entry, progress)
+        except CenterRefusedError as err:
+            self._rejoin(err)
+            self._yield_to(err, entry)
+            return None
+        if receipted is None:
+            self._give_up(entry.sequence, GapCause.SPOOL, "the center lacks content that they need")
+            raise CenterDownError(
+                f"the center lacks content of {self._name}#{entry.sequence} that was sent before; the statement was not logged",
+                hint=_ANEW,
+            )
+        self.sent_bytes = 0
+        self._keep_receipt(entry.sequence)
+        return receipted
+
+    # While the line is poor or down
+
+    def _make_room(self, keys: SourceKeys) -> None:
+        """Give up content of middle days that is too old, or in whose place the next snapshot is to stand.
+
+        Raises: SpoolError if the journal cannot be written, or frames cannot be moved.
+        """
+        desk = self._desk
+        old = find_too_old(self._waiting(), desk.clock(), desk.max_age)
+        if old:
+            self._thin(keys, old, "it has waited for longer than spool.max_age")
+        if self._is_near():
+            desk.spool.put_aside_sent()
+        if self._is_near():
+            self._thin(keys, [], "")  # what a run that did not end has left belongs to no day
+        while self._is_near() and (chosen := choose_middle(self._waiting())):
+            if not self._thin(keys, chosen, "the spool was at its limit while the line was down"):
+                return
+
+    def _is_near(self) -> bool:
+        return self._desk.spool.is_near(expected_bytes(self._waiting()))
+
+    def _thin(self, keys: SourceKeys, given_up: Sequence[JournalEntry], why: str) -> bool:
+        """State that the content of statements will not come, then let go of what they alone need.
+
+        Tell whether it was done: not where it cannot be told what the other days need.
+        """
+        desk = self._desk
+        tops: list[ObjectId] = []
+        staying: list[tuple[ObjectId, Manifest]] = []
+        dropped = {entry.digest for entry in given_up}
+        for entry in desk.journal.all_of(self._name):
+            if entry.kind != SnapshotStatement.kind or entry.state is State.STORED:
+                continue
+            found = self._find_manifest(entry)
+            stays = not entry.is_given_up and entry.digest not in dropped
+            if found is not None:
+                tops.append(name_object(keys.storage_key, ObjectKind.MANIFEST, found[0]))
+                staying += [(tops[-1], found[1])] if stays else []
+            elif stays:
+                return self._cannot_thin(f"the manifest of {self._name}#{entry.sequence} is not kept")
+        try:
+            scratch = desk.folder / "reading" / f"{self._name}.thin"
+            with find_needed(desk.spool, keys.storage_key, staying, tops, scratch) as needed:
+                if given_up:
+                    self._give_up_content(given_up, GapCause.SPOOL, why)
+                freed = thin(self._name, desk.spool, desk.holdings, needed)
+        except EvidenceError as err:
+            return self._cannot_thin(str(err))
+        log.warning("spool thinned", extra={"source": self._name, "given_up": len(given_up), "freed_bytes": freed})
+        return True
+
+    def _cannot_thin(self, reason: str) -> bool:
+        log.error("spool not thinned", extra={"source": self._name, "reason": reason})
+        return False
+
+    def _find_manifest(self, entry: JournalEntry) -> tuple[bytes, Manifest] | None:
+        """Find the manifest of a snapshot as it is kept here; None if it is gone or another's."""
+        statement = parse_statement(parse_note(entry.note).text)
+        if not isinstance(statement, SnapshotStatement):
+            return None
+        try:
+            body = manifest_path(self._desk.folder, self._name, entry.sequence).read_bytes()
+            return (body, parse_manifest(body)) if sha256(body) == statement.manifest_sha256 else None
+        except (OSError, EvidenceError):
+            return None
+
+    def _give_up_content(self, entries: Sequence[JournalEntry], cause: GapCause, why: str) -> None:
+        """State that the content of statements will not come; they are registered, or will be, all the same."""
+        latest = self._desk.journal.latest(self._name)
+        assert latest is not None
+        gaps = self._gaps.make_for_content(latest, entries, cause, why)
+        self._desk.journal.exchange((), gaps, entries)
+
+    def _state_hopeless(self) -> None:
+        """State which registered statements will not get their content: a later one is stored, and nothing here has it."""
+        stored = self._desk.journal.latest(self._name, State.STORED)
+        waiting = [entry for entry in self._waiting() if entry.kind == SnapshotStatement.kind]
+        hopeless = [e for e in waiting if e.state is State.REGISTERED and stored and e.sequence < stored.sequence]
+        if hopeless:
+            self._give_up_content(hopeless, GapCause.SPOOL, "the center lacks content that is not kept here any more")
+            for entry in self._each_waiting():
+                self._bring(entry, None, is_whole=False)
+
+    @contextmanager
+    def _stating_no_room(self) -> Iterator[None]:
+        """Remember that there was no room, so that a `gap` states it when there is. Raises: what is raised within."""
+        try:
+            yield
+        except SpoolFullError:
+            # Content waits: it is the line. Nothing waits: somebody else has filled the volume.
+            cause = GapCause.OUTAGE if self._desk.spool.unsent() else GapCause.SPOOL
+            with suppress(SpoolError):  # the journal may lie on the full volume; the next try notes it
+                self._desk.journal.note_outage(self._name, self._desk.clock(), cause.value)
+            raise
+
+    def _end_outage(self, until: datetime | None = None) -> None:
+        """There is room again: state the time in which nothing was taken, up to `until` (None: now), once for all tries."""
+        journal = self._desk.journal
+        outage = journal.outage(self._name)
+        if outage is None:
+            return
+        why = "the spool was full while the line was down" if outage.cause == GapCause.OUTAGE else "the spool was full"
+        gap = self._gaps.make(
+            journal.latest(self._name), outage.since, GapCause(outage.cause),
+            f"{why}: nothing was taken of {self._name} in this time, in {outage.tries} tries", until=until,
+        )  # fmt: skip
+        journal.exchange((), [gap], ends_outage_of=self._name)
+
+    def _end_outage_with_the_line(self) -> None:
+        """When all was sent, say at once what was not taken, rather than with the next snapshot."""
+        if self._desk.journal.outage(self._name) is None:
+            return
+        self._desk.spool.put_aside_sent()
+        try:
+            self._desk.spool.check_room()
+        except SpoolFullError:
+            return
+        self._end_outage()
+        for entry in self._each_waiting():
+            self._bring(entry, None, is_whole=False)
 
     @cached_property
     def _transport(self) -> Transport:
@@ -242,7 +433,7 @@ class SourceRun:
         if found is None:
             return
         entry, received = self._read_latest(*found)
-        gap = self._make_gap(
+        gap = self._gaps.make(
             entry, received, GapCause.JOURNAL,
             "the agent's journal was lost: snapshots that were taken and not sent, if there were any",
         )  # fmt: skip
@@ -274,7 +465,7 @@ class SourceRun:
                 hint="keep the agent's folder as it is, and call the archives: this must not happen",
             ) from err
         dropped = [entry for entry in journal.all_of(self._name) if entry.state is State.TAKEN]
-        gap = self._make_gap(
+        gap = self._gaps.make(
             newest, min([received, *(entry.taken_at for entry in dropped)]), GapCause.JOURNAL,
             f"the agent's journal was older than its chain, which another copy of it had brought to #{newest.sequence}",
             tuple(entry.digest for entry in dropped if entry.digest != newest.digest)[:MAX_GIVEN_UP],
@@ -293,7 +484,8 @@ class SourceRun:
         """Let go of a snapshot whose content the center refuses for good, so that the next one goes on.
 
         It, and what was taken on top of it, is given up in a `gap`; their notes are kept for the archives, which have the
-        objects too: every pack had been sent. One that was logged before its content came stays as it is, registered.
+        objects too: every pack had been sent. One that was logged before its content came stays registered, and a `gap` says that
+        its content will not come.
         Raises: CenterRefusedError with the center's words, and what was done.
         """
         if err.refusal != _STATEMENT_REFUSED or entry.kind != SnapshotStatement.kind:
@@ -302,24 +494,34 @@ class SourceRun:
             log.error(
                 "content is refused", extra={"source": self._name, "sequence": entry.sequence, "reason": str(err)}
             )
+            _write(refused_path(self._desk.folder, self._name, entry), entry.note)
+            self._give_up_content([entry], GapCause.OTHER, "the center refused it")
+            self._refusal = self._refusal or self._explain_refusal(err, entry, entry)
             return
-        folder = self._desk.folder / "refused" / self._name
         dropped = self._give_up(
             entry.sequence, GapCause.OTHER, f"the center refused the content of {self._name}#{entry.sequence}", least=1
         )
-        kept_zh, kept_en = f"其声明保存在 {folder}", f"what was refused is kept in {folder}"
-        last = dropped[-1].sequence
-        raise CenterRefusedError(
+        raise self._explain_refusal(err, entry, dropped[-1]) from err
+
+    def _explain_refusal(self, err: CenterRefusedError, first: JournalEntry, last: JournalEntry) -> CenterRefusedError:
+        """Give the center's words, and what was done about it."""
+        folder = self._desk.folder / "refused" / self._name
+        span_zh = span_en = f"{self._name}#{first.sequence}"
+        if last.sequence > first.sequence:
+            span_zh, span_en = f"{span_zh} 至 #{last.sequence}", f"{span_en} to #{last.sequence}"
+        verb = "are" if last.sequence > first.sequence else "is"
+        return CenterRefusedError(
             Text(
-                zh=f"{err.sentence(Language.ZH)}；{self._name}#{entry.sequence} 至 #{last} 已放弃，并签署了缺口声明（gap）",
-                en=f"{err}; {self._name}#{entry.sequence} to #{last} are given up, and a gap is stated",
+                zh=f"{err.sentence(Language.ZH)}；{span_zh} 已放弃，并签署了缺口声明（gap）",
+                en=f"{err}; {span_en} {verb} given up, and a gap is stated",
             ),
             hint=Text(
-                zh=f"{kept_zh}：请将此句告知档案馆；更正后再做快照即可继续",
-                en=f"{kept_en}: show this sentence to the archives; once its cause is mended, the next snapshot goes on",
+                zh=f"其声明保存在 {folder}：请将此句告知档案馆；更正后再做快照即可继续",
+                en=f"what was refused is kept in {folder}: show this sentence to the archives; once its cause is mended,"
+                " the next snapshot goes on",
             ),
             refusal=err.refusal,
-        ) from err
+        )
 
     def _read_latest(self, note: bytes, receipt: bytes) -> tuple[JournalEntry, datetime]:
         """Give the center's newest statement as an entry, and when it was received. Raises: ReceiptError."""
@@ -358,28 +560,7 @@ class SourceRun:
             raise FormatError(f"it is about {statement.unit}/{statement.source}")
         return statement, note.text
 
-    def _make_gap(
-        self,
-        latest: JournalEntry | None,
-        since: datetime,
-        cause: GapCause,
-        lost: str,
-        given_up: tuple[Sha256, ...] = (),
-    ) -> JournalEntry:
-        """Sign a gap from `since` until now, next in the chain after `latest`; in the journal it waits like any statement."""
-        now = self._desk.clock()
-        gap = GapStatement(
-            self._desk.unit, self._name, 1 if latest is None else latest.sequence + 1,
-            None if latest is None else latest.digest, min(since, now), now, cause, lost, given_up,
-        )  # fmt: skip
-        text = gap.encode()
-        note = sign_note(text, [self._signer]).encode()
-        digest = statement_digest(text)
-        return JournalEntry(
-            self._name, gap.sequence, gap.kind, digest, note, State.TAKEN, now, 0, 0, 0, 0, None, None, ""
-        )  # fmt: skip
-
-    def _note(self, taken: Taken) -> None:
+    def _note(self, taken: Taken, spooled_bytes: int) -> None:
         statement = taken.statement
         _write(manifest_path(self._desk.folder, self._name, statement.sequence), taken.manifest.encode())
         # The statement comes to exist here, in one durable step: everything below it is in the spool or at the center.
@@ -399,17 +580,20 @@ class SourceRun:
                 None,
                 None,
                 "\n".join(f"{o.name}\t{o.reason}" for o in taken.omitted),
+                spooled_bytes=spooled_bytes,
             )
         )
 
-    def _send_packs(self, progress: Progress) -> None:
+    def _send_packs(self, progress: Progress, budget: Budget | None = None) -> bool:
+        """Send the packs that wait, within `budget`; tell whether all went."""
+
         def act() -> int:
-            return send_packs(self._name, self._desk.spool, self._transport, progress.sent)
+            return send_packs(self._name, self._desk.spool, self._transport, progress.sent, budget)
 
         while True:
             try:
                 self.sent_bytes += self._with_source(act)
-                return
+                return not self._desk.spool.unsent()
             except CenterRefusedError as err:
                 if err.refusal != PACK_REFUSED or not self._restock():
                     self._refused(err)
@@ -440,11 +624,14 @@ class SourceRun:
             receipted = self._submit(entry)
         return receipted
 
-    def _submit(self, entry: JournalEntry) -> Receipted | None:
+    def _submit(self, entry: JournalEntry, *, register_only: bool = False) -> Receipted | None:
         desk = self._desk
         return self._with_source(
-            lambda: submit(entry, self._transport, desk.journal, desk.parties, desk.clock, sent_bytes=self.sent_bytes)
-        )
+            lambda: submit(
+                entry, self._transport, desk.journal, desk.parties, desk.clock,
+                register_only=register_only, sent_bytes=self.sent_bytes,
+            )
+        )  # fmt: skip
 
     def _with_source(self, act: Callable[[], _T]) -> _T:
         """Do `act`; where the center knows the source no more (restored from an older copy), deposit its secrets again."""
@@ -478,22 +665,28 @@ class SourceRun:
         """
         desk = self._desk
         desk.holdings.forget(self._name)
-        dropped = [e for e in self._waiting() if first is not None and e.sequence >= first and e.state is State.TAKEN]
+        waiting = self._waiting()
+        dropped = [e for e in waiting if first is not None and e.sequence >= first and e.state is State.TAKEN]
         for entry in dropped:
             _write(refused_path(desk.folder, self._name, entry), entry.note)
         gaps: list[JournalEntry] = []
         if len(dropped) >= least:
-            before = [e for e in desk.journal.all_of(self._name) if e.sequence < dropped[0].sequence]
+            earlier = [e for e in desk.journal.all_of(self._name) if e.sequence < dropped[0].sequence]
             names = [f"{self._name}#{entry.sequence}" for entry in dropped]
             span = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
             gaps.append(
-                self._make_gap(
-                    before[-1] if before else None, dropped[0].taken_at, cause,
+                self._gaps.make(
+                    earlier[-1] if earlier else None, dropped[0].taken_at, cause,
                     f"{why}: taken and never logged: {span}",
                     tuple(entry.digest for entry in dropped[:MAX_GIVEN_UP]),
                 )
             )  # fmt: skip
-        desk.journal.exchange(dropped, gaps)
+        # Those that are logged lose their content with the spool.
+        logged = [e for e in waiting if e.state is State.REGISTERED and e.kind == SnapshotStatement.kind]
+        before = [e for e in desk.journal.all_of(self._name) if e not in dropped]
+        if logged:
+            gaps += self._gaps.make_for_content([*before, *gaps][-1], logged, cause, why)
+        desk.journal.exchange(dropped, gaps, logged)
         desk.spool.clear()
         return dropped
 

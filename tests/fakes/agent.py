@@ -26,6 +26,7 @@ from agent.outcome import (
 from agent.pausing import Pause
 from agent.plan.figures import Plan, Question
 from agent.snapshot.progress import Progress
+from agent.transport.send import Budget
 from tests.builders.plans import make_plan
 
 _T = TypeVar("_T")
@@ -91,6 +92,7 @@ class FakeAgent:
     plans: dict[str, Plan] = field(default_factory=dict)
     watched: Sequence["FakeWatch"] = ()
     remarks: list[str] = field(default_factory=list)
+    budgets: list[Budget | None] = field(default_factory=list)
     load_reports: Sequence[LoadReport] = ()
     pause: Pause | None = None
 
@@ -114,7 +116,7 @@ class FakeAgent:
 
     def snapshot(
         self, source: str, progress: Progress, *, send: bool = True, remarks: Sequence[str] = (), force: bool = False,
-        retry_login: bool = False,
+        retry_login: bool = False, budget: Budget | None = None,
     ) -> Outcome:  # fmt: skip
         self.remarks += remarks
         flags = [name for name, is_set in (("force", force), ("retry login", retry_login)) if is_set]
@@ -147,8 +149,9 @@ class FakeAgent:
         self.asked.append(("watches", list(names)))
         return [watch for watch in self.watched if not names or watch.name in names]
 
-    def send(self, progress: Progress, *, force: bool = False) -> Sequence[Outcome]:
+    def send(self, progress: Progress, *, force: bool = False, budget: Budget | None = None) -> Sequence[Outcome]:
         self.asked.append(("send", "force") if force else ("send",))
+        self.budgets.append(budget)
         progress.sent(500)
         return _give(self.waiting.pop(0)) if self.waiting else []
 

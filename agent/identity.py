@@ -4,13 +4,14 @@
     keys/statement.pem   Ed25519, signs statements and tokens, named UNIT or UNIT/SOURCE
     keys/cosigner.pem    Ed25519, cosigns checkpoints, named UNIT
     center.json          JCS, written once enrolment is done: url, pin, log, operator, sealing key, unit
+    tls-keys.json        the center's announcements of TLS keys, as it gave them; what follows the pin is accepted too
 
 The private keys never leave the folder. Enrolment may be repeated with the same code until its answer arrives: the keys
 are made first and kept, and the center gives the same agent the same answer. Order: pin, then the log's key against the
 code, then the secret; a stranger learns nothing. Source: design section 6.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -20,18 +21,20 @@ from agent.transport.base import SeenCheckpoint, SendPace, unpaced
 from agent.transport.client import Bytes, Client
 from agent.transport.https import HttpsTransport
 from evidence.digest import Sha256
-from evidence.disk import write_new
+from evidence.disk import write_new, write_over
 from evidence.encode import encode_base64, encode_json, expect_text, parse_base64, parse_hex, parse_json, parse_members
 from evidence.errors import EvidenceError, FormatError
 from evidence.keys.key import KeyType, VerificationKey, parse_vkey
 from evidence.keys.signer import Ed25519Signer, create_key_file, open_signer
 from evidence.manifest.grammar import check_unit_name
 from evidence.wire import messages
+from evidence.wire.announcement import follow_announcements, parse_announcements
 from evidence.wire.enrolment import EnrolmentCode, parse_code, pin_of_vkey
 from evidence.wire.token import NOBODY, Request
 from terminal.language import Text
 
 FILE_NAME: Final = "center.json"
+ANNOUNCED_NAME: Final = "tls-keys.json"
 FORMAT: Final = "jinsuo/identity@v1"
 _STATEMENT_KEY: Final = "keys/statement.pem"
 _COSIGNER_KEY: Final = "keys/cosigner.pem"
@@ -97,6 +100,7 @@ def parse_address(raw: bytes) -> CenterAddress:
 class Identity:
     """An enrolled agent. `statement` is named UNIT (rename it to UNIT/SOURCE to sign statements), `cosigner` UNIT."""
 
+    folder: Path
     address: CenterAddress
     statement: Ed25519Signer
     cosigner: Ed25519Signer
@@ -124,15 +128,59 @@ class Identity:
                 f"the identity in {folder} is damaged: {err}",
                 hint="restore the folder from its backup, or ask the archives for a new code and enrol a new folder",
             ) from err
-        return cls(address, statement, cosigner)
+        return cls(folder, address, statement, cosigner)
+
+    @property
+    def pins(self) -> "PinFile":
+        """Give who remembers the center's announced TLS keys."""
+        return PinFile(self.folder, self.address)
 
     def connect(self, seen_checkpoint: SeenCheckpoint, pace: SendPace = unpaced) -> HttpsTransport:
         """Give the road to the center; the line is opened with the first request. `pace`: of packs on their way."""
         address = self.address
         return HttpsTransport(
             address.url, address.pin, address.log.name, address.sealing_key, self.unit, self.statement,
-            seen_checkpoint, pace,
+            seen_checkpoint, pace, self.pins,
         )  # fmt: skip
+
+
+class PinFile:
+    """The TLS keys that may follow an agent's pin, in its folder. Several processes: the last one that learned counts.
+
+    A file that is damaged, or leads on from another pin, announces nothing: it is only ever a way forward.
+    """
+
+    def __init__(self, folder: Path, address: CenterAddress) -> None:
+        self._folder = folder
+        self._address = address
+        self._path = folder / ANNOUNCED_NAME
+
+    def announced(self) -> tuple[Sha256, ...]:
+        """Give the keys that may follow the pinned one."""
+        try:
+            return self._follow(self._path.read_bytes())
+        except (OSError, EvidenceError):
+            return ()
+
+    def learn(self, raw: bytes) -> None:
+        """Keep announcements that lead on from the pin. Raises: CenterRefusedError if they do not hold."""
+        try:
+            followed = self._follow(raw)
+        except EvidenceError as err:
+            raise CenterRefusedError(
+                f"the announcement of a TLS key does not hold: {err}", hint="call the archives: this must not happen"
+            ) from err
+        if followed:
+            write_over(self._path, raw)
+
+    def use(self, spki: Sha256) -> None:
+        """Make an announced key the pinned one."""
+        self._address = replace(self._address, pin=spki)
+        write_over(self._folder / FILE_NAME, self._address.encode())
+
+    def _follow(self, raw: bytes) -> tuple[Sha256, ...]:
+        followed = follow_announcements(parse_announcements(raw), self._address.log, self._address.pin)
+        return tuple(announcement.spki for announcement in followed)
 
 
 def is_enrolled(folder: Path) -> bool:

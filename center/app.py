@@ -8,6 +8,7 @@ catalog.sqlite an index; `rebuild` makes it anew
 serving.lock   locked by the daemon as long as it lives; empty
 """
 
+import logging
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,7 +24,15 @@ from center.ledger.sequence import Sealed
 from center.receive.admit import Admission
 from center.receive.api import Limits, make_api
 from center.receive.server import Receiver
-from center.receive.tls import TlsFiles, create_tls, read_spki_sha256
+from center.receive.tls import (
+    Announcements,
+    TlsFiles,
+    announce_key,
+    create_tls,
+    read_spki_sha256,
+    renew_tls,
+    take_next,
+)
 from center.registry.catalog import Catalog
 from center.registry.lock import FolderLock
 from center.registry.objects import SourceObjects
@@ -40,11 +49,13 @@ from evidence.keys.signer import Ed25519Signer, create_key_file, open_signer
 from evidence.manifest.entry import Act, Level
 from evidence.manifest.statement import SnapshotStatement, parse_statement
 from evidence.note.signed import parse_note, sign_note
+from evidence.wire.announcement import TlsAnnouncement
 from evidence.wire.messages import CenterInfo
 from terminal.language import Text
 
 CATALOG_NAME = "catalog.sqlite"
 SERVING_NAME = "serving.lock"
+log = logging.getLogger(__name__)
 
 
 def utc_now() -> datetime:
@@ -66,6 +77,7 @@ class Center:
     replay: Replay
     admission: Admission
     operator: Ed25519Signer
+    log_signer: Ed25519Signer
     sealing: SealingKey
     _closing: ExitStack
 
@@ -119,9 +131,9 @@ class Center:
             packs = config.find_store(folder)
             store = ReservedStore(FolderStore(packs), packs, config.disk_reserve)
             keys = folder / "keys"
-            log = open_signer(f"file:{keys / 'log.pem'}", config.origin, KeyType.ED25519)
+            log_signer = open_signer(f"file:{keys / 'log.pem'}", config.origin, KeyType.ED25519)
             operator = open_signer(f"file:{keys / 'operator.pem'}", f"{config.origin}/operator", KeyType.ED25519)
-            ledger = closing.enter_context(Ledger(folder / "ledger", log, clock))
+            ledger = closing.enter_context(Ledger(folder / "ledger", log_signer, clock))
 
             def record(kind: str, act: Act) -> Sealed:
                 return ledger.append(kind, Level.NONE, sign_note(act.encode(), [operator]).encode())
@@ -129,7 +141,7 @@ class Center:
             master = open_master_key(keys / "master.key", passphrase)
             units = Units(
                 folder / "units", master, clock, record,
-                spki_sha256=read_spki_sha256(TlsFiles.within(folder / "tls").certificate), vkey=log.key.vkey,
+                spki_sha256=read_spki_sha256(TlsFiles.within(folder / "tls").certificate), vkey=log_signer.key.vkey,
                 most_sources=config.limits.sources_per_unit,
             )  # fmt: skip
             # A ledger restored from an old copy cannot know that it is old; an agent that has seen more can.
@@ -152,6 +164,7 @@ class Center:
                     store, ledger, catalog, units, replay, operator, clock, config.limits.repeated_bytes
                 ),
                 operator=operator,
+                log_signer=log_signer,
                 sealing=open_sealing_key(keys / "sealing.key", master),
                 _closing=closing.pop_all(),
             )
@@ -212,12 +225,37 @@ class Center:
                 ),
             )
         FolderStore(self.config.find_store(self.folder)).remove_leftovers()
+        tls = self.folder / "tls"
+        taken = take_next(tls, self.ledger.log_key, self.clock())
+        if taken is not None:
+            self.units.use_tls(taken.spki)
+            log.info("the announced TLS key is in use", extra={"spki_sha256": taken.spki.hex()})
         info = CenterInfo(self.ledger.log_key, self.operator.key, self.sealing.public, f"jinsuo {version('jinsuo')}")
         bounds = self.config.limits
         limits = Limits(total_s=bounds.request_timeout, pack_bytes=bounds.pack_bytes)
-        api = make_api(info, self.admission, self.ledger, self.units, self.sealing, self.clock, limits)
+        api = make_api(
+            info, self.admission, self.ledger, self.units, self.sealing, self.clock, limits, Announcements(tls)
+        )
         host, port = self.config.address
-        return Receiver(api, host, port, TlsFiles.within(self.folder / "tls"), bounds.connections)
+        return Receiver(api, host, port, TlsFiles.within(tls), bounds.connections)
+
+    def renew_tls(self) -> None:
+        """Make a new certificate for the TLS key in use; the daemon takes it at its next start. Agents do not notice."""
+        renew_tls(self.folder / "tls", self.config.address[0], self.clock())
+
+    def announce_tls(self, from_: datetime, by: str) -> TlsAnnouncement:
+        """Make and announce a new TLS key, used by the first start of the daemon after `from_`; it is logged.
+
+        Raises: ConflictError if one is announced already; HeldError.
+        """
+
+        def record(announcement: TlsAnnouncement) -> None:
+            change = f"{announcement.replaces.hex()} -> {announcement.spki.hex()}"
+            self.record("key", Act("tls key change", self.config.origin, "announced", by, change))
+
+        return announce_key(
+            self.folder / "tls", self.config.address[0], self.clock(), from_, self.log_signer, record
+        )  # fmt: skip
 
     def objects(self, unit: str, source: str) -> SourceObjects:
         """Give a reader of a source's objects. Raises: NotFoundError."""

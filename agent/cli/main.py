@@ -24,6 +24,7 @@ from agent.cli.send import Send
 from agent.cli.snapshot import Snapshot
 from agent.cli.sources import Sources
 from agent.cli.status import Status
+from agent.cli.tls import TlsAccept
 from agent.cli.watch import WatchSources
 from evidence.errors import EvidenceError
 from terminal.command import Advice, Home, Program
@@ -59,6 +60,7 @@ def make_program(open_agent: OpenAgent, clock: Callable[[], datetime]) -> Progra
             Load(open_agent),
             PauseAgent(clock),
             Resume(clock),
+            TlsAccept(),
             SecretSet(),
             SecretList(),
             Sources(),

@@ -7,6 +7,7 @@ one is a refusal. What is read of an answer is bounded before it is kept. Thread
 requests mean. Source: design section 6; RFC 9110.
 """
 
+import logging
 import threading
 import time
 from collections import deque
@@ -20,18 +21,21 @@ from typing import Final, Protocol, TypeVar
 import httpx
 
 from agent.errors import CenterDownError, CenterRefusedError, SpoolError
-from agent.transport.base import SeenCheckpoint, SendPace, unpaced
+from agent.transport.base import PinKeeper, SeenCheckpoint, SendPace, unpaced
 from agent.transport.pinned import PinnedContext
 from agent.transport.refusals import explain_refusal
 from evidence.encode import encode_base64
 from evidence.errors import EvidenceError
 from evidence.keys.signer import Signer
 from evidence.note.signed import Note, parse_note
+from evidence.wire.announcement import MAX_ANSWER_BYTES
 from evidence.wire.messages import (
     HEADER_CHECKPOINT,
     HEADER_NONCE,
+    HEADER_TLS,
     MAX_JSON_BYTES,
     PATH_NONCE,
+    PATH_TLS,
     Refusal,
     parse_nonce_answer,
     parse_refusal,
@@ -40,6 +44,7 @@ from evidence.wire.token import Nonce, Request, Token, encode_authorization, par
 from terminal.language import Text
 
 _T = TypeVar("_T")
+log = logging.getLogger(__name__)
 CONNECT_TIMEOUT_S: Final = 10.0
 ANSWER_TIMEOUT_S: Final = 120.0
 STATEMENT_TIMEOUT_S: Final = 900.0
@@ -110,8 +115,14 @@ class Client:
     seconds) of the newest answer, or None: for a person who checks clocks, never for evidence.
     """
 
-    def __init__(self, url: str, pin: bytes, origin: str, seen_checkpoint: SeenCheckpoint) -> None:
+    def __init__(
+        self, url: str, pin: bytes, origin: str, seen_checkpoint: SeenCheckpoint, pins: PinKeeper | None = None
+    ) -> None:
+        """`pins`: who remembers announced keys; None: there can be none yet."""
         self.context = PinnedContext(pin)
+        self._pins = pins
+        if pins is not None:
+            self.context.announced = pins.announced()
         self.answered_at: datetime | None = None
         self._origin = origin
         self._seen_checkpoint = seen_checkpoint
@@ -213,6 +224,7 @@ class Client:
                 hint=Text(zh="检查采集端目录所在的磁盘", en="check the disk of the agent's folder"),
             ) from err
         self._keep_nonce(response.headers.get(HEADER_NONCE))
+        self._keep_pins(path, response.headers.get(HEADER_TLS))
         self.answered_at = _read_date(response.headers.get("Date"))
         return answer
 
@@ -225,6 +237,24 @@ class Client:
             return  # a header in another form is of another version; the center is asked for a nonce instead
         with self._lock:
             self._nonces.append((time.monotonic(), nonce))
+
+    def _keep_pins(self, path: str, newest: str | None) -> None:
+        """Learn of a TLS key that is announced, and that the center uses one that was."""
+        context, pins = self.context, self._pins
+        if pins is None:
+            return
+        try:
+            if context.peer is not None and context.peer in context.announced:
+                pins.use(context.peer)
+                context.pin = context.peer
+                context.announced = pins.announced()
+            known = {context.pin.hex(), *(spki.hex() for spki in context.announced)}
+            if newest is not None and newest not in known and path != PATH_TLS:
+                pins.learn(self.get_public(PATH_TLS, MAX_ANSWER_BYTES))
+                context.announced = pins.announced()
+        except (CenterDownError, CenterRefusedError, OSError) as err:
+            # The key that was found holds: whatever is announced, or cannot be kept, must not stop what is being sent.
+            log.warning("announced TLS key not taken", extra={"why": str(err)})
 
     def _checked(self, answer: Answer) -> Answer:
         """Raises: CenterDownError or CenterRefusedError unless the answer says that it was done."""

@@ -14,7 +14,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from agent.errors import CenterRefusedError, SpoolError
-from agent.transport.base import SeenCheckpoint, SendPace, SubmitAnswer, unpaced
+from agent.transport.base import PinKeeper, SeenCheckpoint, SendPace, SubmitAnswer, unpaced
 from agent.transport.client import STATEMENT_TIMEOUT_S, Bytes, Client, File
 from evidence.digest import ObjectId, Sha256
 from evidence.errors import EvidenceError
@@ -44,10 +44,14 @@ class HttpsTransport:
         signer: Signer,
         seen_checkpoint: SeenCheckpoint,
         pace: SendPace = unpaced,
+        pins: PinKeeper | None = None,
     ) -> None:
-        """Keep who is at the two ends; the line is opened with the first request. `signer`: the statement key."""
+        """Keep who is at the two ends; the line is opened with the first request. `signer`: the statement key.
+
+        `pins` remembers TLS keys that the center announces.
+        """
         self._pace = pace
-        self._client = Client(url, pin, origin, seen_checkpoint)
+        self._client = Client(url, pin, origin, seen_checkpoint, pins)
         self._origin = origin
         self._sealing_key = sealing_key
         self._unit = unit

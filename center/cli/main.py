@@ -18,6 +18,7 @@ from center.cli.rebuild import Rebuild
 from center.cli.restore import Restore
 from center.cli.serve import Serve
 from center.cli.snapshots import Snapshots
+from center.cli.tls import TlsRenew, TlsStatus
 from center.cli.unit import UnitAdd, UnitDisable, UnitEnable, UnitList, UnitRekey, UnitShow
 from evidence.errors import EvidenceError
 from terminal.command import Advice, Home, Program
@@ -62,6 +63,8 @@ def make_program() -> Program:
             LedgerStatus(),
             LedgerImportTail(),
             LedgerRelease(),
+            TlsRenew(),
+            TlsStatus(),
             Version("jinsuo-center", installed),
         ),
         home=Home(variable="JINSUO_CENTER_DIR", posix="/var/lib/jinsuo-center", windows=r"Jinsuo\center"),

@@ -39,13 +39,16 @@ from center.receive.body import (
     Receive,
 )
 from center.receive.endpoints import Admission, Call, Endpoints, Log, Reply, parse_query
+from center.receive.tls import Announcements
 from center.registry.seal import SealingKey
 from center.registry.units import Units
 from evidence.encode import parse_decimal
 from evidence.errors import EvidenceError
+from evidence.wire.announcement import encode_announcements
 from evidence.wire.messages import (
     HEADER_CHECKPOINT,
     HEADER_NONCE,
+    HEADER_TLS,
     MAX_JSON_BYTES,
     MAX_NOTE_BYTES,
     MAX_PACK_BYTES,
@@ -109,7 +112,16 @@ class Head:
 class Api:
     """The ASGI application."""
 
-    def __init__(self, endpoints: Endpoints, doorkeeper: Doorkeeper, nonces: Nonces, limits: Limits) -> None:
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        doorkeeper: Doorkeeper,
+        nonces: Nonces,
+        limits: Limits,
+        newest_tls: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        """`newest_tls` gives the hash of the TLS key announced last, which every answer names."""
+        self._newest_tls = newest_tls
         self._endpoints = endpoints
         self._doorkeeper = doorkeeper
         self._nonces = nonces
@@ -254,6 +266,9 @@ class Api:
             (b"cache-control", reply.cache.encode()),
             (HEADER_NONCE.lower().encode(), self._nonces.give().encode().encode()),
         ]
+        newest = self._newest_tls()
+        if newest is not None:
+            headers.append((HEADER_TLS.lower().encode(), newest.encode()))
         if reply.status == 401:
             headers.append((b"www-authenticate", b"Jinsuo"))
         if close:
@@ -270,12 +285,15 @@ def make_api(
     sealing_key: SealingKey,
     clock: Callable[[], datetime],
     limits: Limits | None = None,
+    announcements: Announcements | None = None,
 ) -> Api:
-    """Put the receiver of one center together."""
+    """Put the receiver of one center together; `announcements`: of its TLS keys, if it can have any."""
     nonces = Nonces(clock)
     doorkeeper = Doorkeeper(info.origin, units, nonces)
-    endpoints = Endpoints(info, admission, ledger, units, sealing_key, nonces, doorkeeper)
-    return Api(endpoints, doorkeeper, nonces, limits or Limits())
+    announced = (lambda: encode_announcements([])) if announcements is None else announcements.body
+    endpoints = Endpoints(info, admission, ledger, units, sealing_key, nonces, doorkeeper, announced)
+    newest = (lambda: None) if announcements is None else announcements.newest
+    return Api(endpoints, doorkeeper, nonces, limits or Limits(), newest)
 
 
 def refuse(err: CenterError) -> Reply:
@@ -291,6 +309,7 @@ def _routes(endpoints: Endpoints, limits: Limits) -> tuple[Route, ...]:
     return (
         Route("GET", at("center"), endpoints.get_center, is_public=True),
         Route("GET", at("nonce"), endpoints.get_nonce, is_public=True),
+        Route("GET", at("tls"), endpoints.get_tls, is_public=True),
         Route("GET", at("log/checkpoint"), endpoints.get_checkpoint, is_public=True),
         Route("GET", at("log/tile/([a-z0-9./]{1,100})"), endpoints.get_tile, is_public=True),
         Route("POST", at("enroll"), endpoints.enroll, MAX_NOTE_BYTES, is_for_newcomers=True),

@@ -115,7 +115,9 @@ class Endpoints:
         sealing_key: SealingKey,
         nonces: Nonces,
         doorkeeper: Doorkeeper,
+        announced: Callable[[], bytes],
     ) -> None:
+        self._announced = announced
         self._info = info
         self._admission = admission
         self._log = log
@@ -152,6 +154,10 @@ class Endpoints:
     def get_nonce(self, _call: Call) -> Reply:
         """Give a nonce."""
         return Reply(messages.NonceAnswer(self._nonces.give()).encode())
+
+    def get_tls(self, _call: Call) -> Reply:
+        """Give the announcements of TLS keys."""
+        return Reply(self._announced())
 
     def get_checkpoint(self, _call: Call) -> Reply:
         """Give the newest checkpoint."""

@@ -125,6 +125,10 @@ class Units:
             write_new(self._unit_path(unit), record.encode())
         return EnrolmentCode.of(self._spki_sha256, self._vkey, secret)
 
+    def use_tls(self, spki_sha256: bytes) -> None:
+        """Have enrolment codes name another TLS key of the center from now on."""
+        self._spki_sha256 = spki_sha256
+
     def rekey(self, unit: str, *, by: str = "center", lifetime: timedelta = CODE_LIFETIME) -> EnrolmentCode:
         """Give a new code for a unit whose agent has lost its keys, or has not enrolled in time.
 

@@ -12,7 +12,7 @@ from agent.identity import Identity, enroll
 from center.ledger.ledger import Ledger
 from center.receive.api import Api, Limits, make_api
 from center.receive.server import Receiver
-from center.receive.tls import TlsFiles, create_tls, read_spki_sha256
+from center.receive.tls import Announcements, TlsFiles, create_tls, read_spki_sha256
 from center.registry.seal import MasterKey, SealingKey, create_sealing_key
 from center.registry.units import Units
 from evidence.digest import Sha256
@@ -104,7 +104,8 @@ def run_receiver(folder: Path, port: int = 0, idle_timeout_s: float = 60.0) -> I
         units = make_units(folder / "units", clock, record, read_spki_sha256(tls.certificate), master)
         info = CenterInfo(LOG.key, OPERATOR.key, sealing.public, "jinsuo test")
         admission = FakeAdmission(ledger, units)
-        api = make_api(info, admission, ledger, units, sealing, clock, Limits(idle_s=idle_timeout_s))
+        announced = Announcements(folder / "tls")
+        api = make_api(info, admission, ledger, units, sealing, clock, Limits(idle_s=idle_timeout_s), announced)
         receiver = Receiver(api, "127.0.0.1", port, tls)
         addresses: list[str] = []
         is_ready = threading.Event()

@@ -41,12 +41,12 @@ from agent.errors import AgentError, CenterDownError, EnrolmentError, PinError, 
 from agent.finding import Finding, Severity
 from agent.holdings import Holdings
 from agent.host import SystemHost, lower_priority, own_cpu_s
-from agent.identity import Identity, enroll, is_enrolled
+from agent.identity import Identity, enroll, finish_key, is_enrolled, make_key, settle_key
 from agent.journal import Journal, JournalEntry, State
 from agent.load import LoadLog, LoadReport
 from agent.lock import RunLock
 from agent.logins import LoginGuard
-from agent.outcome import AgentStatus, Comparison, Enrolment, Left, MemberEnd, Outcome, SourceStatus, Stage
+from agent.outcome import AgentStatus, Comparison, Enrolment, KeyChange, Left, MemberEnd, Outcome, SourceStatus, Stage
 from agent.pausing import PauseFile
 from agent.plan.figures import Plan, Question
 from agent.plan.planning import Desk as PlanDesk
@@ -57,6 +57,7 @@ from agent.snapshot.carrying import ReadPlan
 from agent.snapshot.compare import compare_source
 from agent.snapshot.group import Member, Show, take_group
 from agent.snapshot.progress import Progress
+from agent.snapshot.rekey import is_logged, is_stated, state_key_change
 from agent.snapshot.run import Desk, SourceRun, manifest_path, receipt_path
 from agent.snapshot.splitting import SplitCollector
 from agent.snapshot.supervised import COMPARED, Machine, SupervisedRun, check_pause
@@ -273,8 +274,30 @@ class Agent:
         """
         names = self.source_names()
         if names and is_enrolled(self.folder) and self.journal.checkpoint() is not None:
-            with Identity.open(self.folder).connect(self._seen_checkpoint) as road:
+            with self._identity().connect(self._seen_checkpoint) as road:
                 road.latest(names[0])
+
+    def replace_key(self, progress: Progress) -> KeyChange:
+        """Give this agent another statement key, attested by the old one; try to tell the center at once.
+
+        From then on statements are signed by the new key, though the center may hear of it later. Begun before and not
+        known to the center yet: the same change goes on.
+        Raises: KeyChangeError: no source has a chain; EnrolmentError, BusyError, SpoolError, PinError, ReceiptError.
+        """
+        identity = self._identity()
+        if identity.before is None:
+            with ExitStack() as locks:
+                sources = self.journal.sources()
+                for name in sources:
+                    locks.enter_context(RunLock(self.folder / "locks" / name, name))
+                made = make_key(self.folder, identity.unit)
+                state_key_change(self.journal, identity.unit, sources, identity.statement, made, self.clock())
+            identity = self._identity()
+        assert identity.before is not None
+        change = (identity.before.key, identity.statement.key)
+        outcomes = self.send(progress, force=True)
+        trouble = next((outcome.trouble for outcome in outcomes if outcome.trouble is not None), None)
+        return KeyChange(*change, is_known=is_logged(self.journal, change[1]), trouble=trouble)
 
     def compare(self, name: str, sequence: int | None, progress: Progress, *, force: bool = False) -> Comparison:
         """Tell whether a source equals what this agent registered as `sequence` (None: the newest snapshot).
@@ -371,9 +394,7 @@ class Agent:
             spool=self.spool(name),
             entries=self.journal.all_of(name),
             last=self.last_outcome(name),
-            connect=(lambda: Identity.open(self.folder).connect(self._seen_checkpoint))
-            if is_enrolled(self.folder)
-            else None,
+            connect=(lambda: self._identity().connect(self._seen_checkpoint)) if is_enrolled(self.folder) else None,
             find_data=self._find_data,
             clock=time.monotonic,
         )
@@ -457,7 +478,7 @@ class Agent:
         return ReadPlan(tuple(source.read.items())) if isinstance(source, TableSource) else ReadPlan()
 
     def _run(self, name: str, pace: SendPace = unpaced) -> SourceRun:
-        identity = Identity.open(self.folder)
+        identity = self._identity()
         desk = Desk(
             folder=self.folder,
             journal=self.journal,
@@ -474,6 +495,15 @@ class Agent:
         )
         return SourceRun(name, desk)
 
+    def _identity(self) -> Identity:
+        """Open who this agent is, after what a change of keys has left to do. Raises: EnrolmentError."""
+        if is_enrolled(self.folder):
+            identity = Identity.open(self.folder)
+            settle_key(self.folder, identity.unit, lambda key: is_stated(self.journal, key))
+            if identity.before is not None and is_logged(self.journal, identity.statement.key):
+                finish_key(self.folder)
+        return Identity.open(self.folder)
+
     def _connect(self, identity: Identity, pace: SendPace) -> Transport:
         transport = identity.connect(self._seen_checkpoint, pace)
         self._closing.callback(transport.close)
@@ -488,7 +518,7 @@ class Agent:
 
     def _ask_center(self) -> datetime | None:
         """Make a request with a token, which a center refuses to a disabled unit; give the center's own time."""
-        with Identity.open(self.folder).connect(self._seen_checkpoint) as road:
+        with self._identity().connect(self._seen_checkpoint) as road:
             road.latest(next(iter(self.source_names()), "check"))
             return road.center_time
 

@@ -20,6 +20,7 @@ AgentError                   (terminal.OperatorError: message, hint, code, exit 
 │   ├── CenterRefusedError   the center refused for a reason that will not go away by itself
 │   └── PinError             the other end is not the center of the enrolment code: stop, call the archives
 ├── ReceiptError             a receipt or checkpoint does not verify: keep everything, call the archives
+├── KeyChangeError           the agent's key cannot be replaced as things are
 ├── EnrolmentError           this folder is not enrolled, or the code is wrong
 └── SecretError              a password is not there, or others can read the file it is in
 """
@@ -124,10 +125,14 @@ class SpoolFullError(SpoolError):
 
 
 class CenterDownError(AgentError):
-    """The center cannot be reached or is busy; nothing is lost."""
+    """The center cannot be reached or is busy; nothing is lost. Attribute: `refusal`, its code if it has answered."""
 
     code = "JS-2300"
     exit_code = EXIT_RETRY
+
+    def __init__(self, message: str | Text, *, hint: str | Text, refusal: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.refusal = refusal
 
 
 class CenterRefusedError(AgentError):
@@ -157,6 +162,12 @@ class EnrolmentError(AgentError):
 
     code = "JS-2310"
     exit_code = EXIT_USAGE
+
+
+class KeyChangeError(AgentError):
+    """The agent's key cannot be replaced as things are."""
+
+    code = "JS-2411"
 
 
 class SecretError(AgentError):

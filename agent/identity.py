@@ -3,6 +3,8 @@
 
     keys/statement.pem   Ed25519, signs statements and tokens, named UNIT or UNIT/SOURCE
     keys/cosigner.pem    Ed25519, cosigns checkpoints, named UNIT
+    keys/made.pem        a statement key that is to follow: nothing is signed by it alone yet
+    keys/next.pem        the same once the journal has the statements that say so: signs what comes after them
     center.json          JCS, written once enrolment is done: url, pin, log, operator, sealing key, unit
     tls-keys.json        the center's announcements of TLS keys, as it gave them; what follows the pin is accepted too
 
@@ -11,6 +13,7 @@ are made first and kept, and the center gives the same agent the same answer. Or
 code, then the secret; a stranger learns nothing. Source: design section 6.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -21,7 +24,7 @@ from agent.transport.base import SeenCheckpoint, SendPace, unpaced
 from agent.transport.client import Bytes, Client
 from agent.transport.https import HttpsTransport
 from evidence.digest import Sha256
-from evidence.disk import write_new, write_over
+from evidence.disk import sync_folder, write_new, write_over
 from evidence.encode import encode_base64, encode_json, expect_text, parse_base64, parse_hex, parse_json, parse_members
 from evidence.errors import EvidenceError, FormatError
 from evidence.keys.key import KeyType, VerificationKey, parse_vkey
@@ -37,6 +40,8 @@ FILE_NAME: Final = "center.json"
 ANNOUNCED_NAME: Final = "tls-keys.json"
 FORMAT: Final = "jinsuo/identity@v1"
 _STATEMENT_KEY: Final = "keys/statement.pem"
+_MADE_KEY: Final = "keys/made.pem"
+_NEXT_KEY: Final = "keys/next.pem"
 _COSIGNER_KEY: Final = "keys/cosigner.pem"
 _NOT_ENROLLED = Text(
     zh="运行：jinsuo-agent enroll --center URL --code CODE", en="run: jinsuo-agent enroll --center URL --code CODE"
@@ -98,12 +103,17 @@ def parse_address(raw: bytes) -> CenterAddress:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """An enrolled agent. `statement` is named UNIT (rename it to UNIT/SOURCE to sign statements), `cosigner` UNIT."""
+    """An enrolled agent. `statement` is named UNIT (rename it to UNIT/SOURCE to sign statements), `cosigner` UNIT.
+
+    `before`: the statement key that gives way to `statement` while the center may not know that yet; requests are tried by
+    it first.
+    """
 
     folder: Path
     address: CenterAddress
     statement: Ed25519Signer
     cosigner: Ed25519Signer
+    before: Ed25519Signer | None = None
 
     @property
     def unit(self) -> str:
@@ -118,6 +128,7 @@ class Identity:
             address = parse_address(path.read_bytes())
             statement = open_signer(f"file:{folder / _STATEMENT_KEY}", address.unit, KeyType.ED25519)
             cosigner = open_signer(f"file:{folder / _COSIGNER_KEY}", address.unit, KeyType.COSIGNATURE)
+            following = find_key(folder, address.unit, _NEXT_KEY)
         except FileNotFoundError as err:
             raise EnrolmentError(
                 Text(zh=f"{folder} 中的采集端尚未在中心登记", en=f"the agent in {folder} is not enrolled at a center"),
@@ -128,6 +139,8 @@ class Identity:
                 f"the identity in {folder} is damaged: {err}",
                 hint="restore the folder from its backup, or ask the archives for a new code and enrol a new folder",
             ) from err
+        if following is not None:
+            return cls(folder, address, following, cosigner, statement)
         return cls(folder, address, statement, cosigner)
 
     @property
@@ -139,8 +152,8 @@ class Identity:
         """Give the road to the center; the line is opened with the first request. `pace`: of packs on their way."""
         address = self.address
         return HttpsTransport(
-            address.url, address.pin, address.log.name, address.sealing_key, self.unit, self.statement,
-            seen_checkpoint, pace, self.pins,
+            address.url, address.pin, address.log.name, address.sealing_key, self.unit, self.before or self.statement,
+            seen_checkpoint, pace, self.pins, self.statement if self.before else None,
         )  # fmt: skip
 
 
@@ -181,6 +194,36 @@ class PinFile:
     def _follow(self, raw: bytes) -> tuple[Sha256, ...]:
         followed = follow_announcements(parse_announcements(raw), self._address.log, self._address.pin)
         return tuple(announcement.spki for announcement in followed)
+
+
+def find_key(folder: Path, unit: str, name: str) -> Ed25519Signer | None:
+    """Find a statement key of an agent's folder; None if it is not there. Raises: EvidenceError if it is damaged."""
+    path = folder / name
+    return open_signer(f"file:{path}", unit, KeyType.ED25519) if path.exists() else None
+
+
+def make_key(folder: Path, unit: str) -> Ed25519Signer:
+    """Make the key that is to follow, or give the one that was made and never came into use."""
+    if not (folder / _MADE_KEY).exists():
+        create_key_file(folder / _MADE_KEY)
+    made = find_key(folder, unit, _MADE_KEY)
+    assert made is not None
+    return made
+
+
+def settle_key(folder: Path, unit: str, is_stated: Callable[[VerificationKey], bool]) -> None:
+    """Have a key that was made sign from now on if the journal states it: after a crash between the two, too."""
+    made = find_key(folder, unit, _MADE_KEY)
+    if made is not None and is_stated(made.key):
+        (folder / _MADE_KEY).replace(folder / _NEXT_KEY)
+        sync_folder(folder / "keys")
+
+
+def finish_key(folder: Path) -> None:
+    """Let the old key go: the center has the new one. Again is harmless."""
+    if (folder / _NEXT_KEY).exists():
+        (folder / _NEXT_KEY).replace(folder / _STATEMENT_KEY)
+        sync_folder(folder / "keys")
 
 
 def is_enrolled(folder: Path) -> bool:

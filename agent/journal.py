@@ -231,6 +231,15 @@ class Journal:
         """Give all statements of a source, oldest first."""
         return self._entries("source = ?", source)
 
+    def of_kind(self, kind: str) -> list[JournalEntry]:
+        """Give all statements of a kind, source by source, oldest first."""
+        return self._entries("kind = ?", kind)
+
+    def sources(self) -> list[str]:
+        """Give the names of all sources that have statements here."""
+        with self._lock:
+            return [row[0] for row in self._db.execute("SELECT DISTINCT source FROM statement ORDER BY source")]
+
     def get(self, source: str, sequence: int) -> JournalEntry:
         """Give a statement. Raises: KeyError."""
         for entry in self._entries("source = ? AND sequence = ?", source, sequence):

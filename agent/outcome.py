@@ -12,6 +12,7 @@ from pathlib import Path
 from agent.errors import AgentError
 from agent.load import LoadReport
 from agent.pausing import Pause
+from evidence.keys.key import VerificationKey
 
 
 class Stage(StrEnum):
@@ -159,3 +160,13 @@ class Enrolment:
     origin: str
     log_vkey: str
     sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KeyChange:
+    """What became of a change of the agent's statement key. `is_known`: the center has logged it; else it waits."""
+
+    old: VerificationKey
+    new: VerificationKey
+    is_known: bool
+    trouble: AgentError | None = None

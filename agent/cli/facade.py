@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from agent.finding import Finding
 from agent.load import LoadReport
-from agent.outcome import AgentStatus, Comparison, Enrolment, MemberEnd, Outcome
+from agent.outcome import AgentStatus, Comparison, Enrolment, KeyChange, MemberEnd, Outcome
 from agent.snapshot.progress import Progress
 
 if TYPE_CHECKING:
@@ -88,6 +88,9 @@ class Facade(Protocol):
 
     def greet(self) -> None:
         """Show the center the newest checkpoint that this agent has seen. Raises: CenterDownError and its kin."""
+
+    def replace_key(self, progress: Progress) -> KeyChange:
+        """Give the agent another statement key, attested by the old one. Raises: KeyChangeError, BusyError."""
 
     def compare(self, source: str, sequence: int | None, progress: Progress, *, force: bool = False) -> Comparison:
         """Read the source, send nothing, compare with statement `sequence` (None: the latest stored).

@@ -15,6 +15,7 @@ from agent.cli.enroll import Enroll
 from agent.cli.facade import Facade, OpenAgent
 from agent.cli.grants import Grants
 from agent.cli.init import Init
+from agent.cli.key import KeyReplace
 from agent.cli.load import Load
 from agent.cli.pause import PauseAgent, Resume
 from agent.cli.plan import PlanSource
@@ -60,6 +61,7 @@ def make_program(open_agent: OpenAgent, clock: Callable[[], datetime]) -> Progra
             Load(open_agent),
             PauseAgent(clock),
             Resume(clock),
+            KeyReplace(open_agent),
             TlsAccept(),
             SecretSet(),
             SecretList(),

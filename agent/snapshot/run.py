@@ -66,6 +66,7 @@ log = logging.getLogger(__name__)
 _STATEMENT_REFUSED = "JS-3102"
 _CONFLICT = "JS-3103"
 _NOT_FOUND = "JS-3106"
+_FULL = "JS-3201"
 _T = TypeVar("_T")
 _ANEW = "run the snapshot again: it asks the center about every object and sends what is missing"
 
@@ -216,7 +217,14 @@ class SourceRun:
         fresh: set[Sha256] = set()
         if registers_first(self._waiting(), sum(pack.size for pack in desk.spool.unsent())):
             fresh = self._register()
-        is_whole = self._send_packs(progress, budget)
+        try:
+            is_whole = self._send_packs(progress, budget)
+        except CenterDownError as err:
+            if err.refusal == _FULL:
+                # It takes no packs, and has kept room for its log: so what was taken is locked at least.
+                with suppress(CenterDownError):
+                    self._register()
+            raise
         has_moved |= self.sent_bytes > 0
         is_lagging = False
         for entry in self._each_waiting():

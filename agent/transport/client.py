@@ -269,6 +269,7 @@ class Client:
                     en=f"the center at {self._where} cannot do this now: {refusal.message} ({refusal.code})",
                 ),
                 hint=_WAIT,
+                refusal=refusal.code,
             )
         raise CenterRefusedError(
             Text(

@@ -16,6 +16,7 @@ from agent.outcome import (
     AgentStatus,
     Comparison,
     Enrolment,
+    KeyChange,
     MemberEnd,
     Outcome,
     SourceStatus,
@@ -92,6 +93,7 @@ class FakeAgent:
     plans: dict[str, Plan] = field(default_factory=dict)
     watched: Sequence["FakeWatch"] = ()
     remarks: list[str] = field(default_factory=list)
+    key_change: KeyChange | None = None
     budgets: list[Budget | None] = field(default_factory=list)
     load_reports: Sequence[LoadReport] = ()
     pause: Pause | None = None
@@ -159,6 +161,11 @@ class FakeAgent:
         self.asked.append(("greet",))
         if self.greet_error is not None:
             raise self.greet_error
+
+    def replace_key(self, progress: Progress) -> KeyChange:
+        self.asked.append(("replace key",))
+        assert self.key_change is not None
+        return self.key_change
 
     def compare(self, source: str, sequence: int | None, progress: Progress, *, force: bool = False) -> Comparison:
         self.asked.append(("compare", source, sequence, "force") if force else ("compare", source, sequence))

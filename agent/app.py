@@ -37,14 +37,14 @@ from agent.config import (
     login_of,
 )
 from agent.doctor import Circumstances, examine
-from agent.errors import AgentError, CenterDownError, EnrolmentError, PinError, ReceiptError, SourceError
+from agent.errors import AgentError, BusyError, CenterDownError, EnrolmentError, PinError, ReceiptError, SourceError
 from agent.finding import Finding, Severity
 from agent.holdings import Holdings
 from agent.host import SystemHost, lower_priority, own_cpu_s
 from agent.identity import Identity, enroll, finish_key, is_enrolled, make_key, settle_key
 from agent.journal import Journal, JournalEntry, State
 from agent.load import LoadLog, LoadReport
-from agent.lock import RunLock
+from agent.lock import RunLock, is_held_to_send
 from agent.logins import LoginGuard
 from agent.outcome import AgentStatus, Comparison, Enrolment, KeyChange, Left, MemberEnd, Outcome, SourceStatus, Stage
 from agent.pausing import PauseFile
@@ -73,6 +73,8 @@ from terminal.language import Text
 
 JOURNAL_NAME = "journal.sqlite"
 HOLDINGS_NAME = "holdings.sqlite"
+SENDING_PATIENCE_S = 900.0
+"""So long a snapshot waits for a sending of its source: several slices of the daemon."""
 _STAGES = {State.TAKEN: Stage.SPOOLED, State.REGISTERED: Stage.REGISTERED, State.STORED: Stage.STORED}
 
 
@@ -194,7 +196,7 @@ class Agent:
     def _begin(self, name: str, closing: ExitStack, *, force: bool, retry_login: bool) -> Member:
         """Begin a run of a source, which `closing` ends. Raises: SourceError, BusyError, PausedError, EnrolmentError."""
         guarded = self._guarded(name, retry_login)
-        closing.enter_context(RunLock(self.folder / "locks" / name, name))
+        closing.push(self._lock_for_reading(name))
         supervised = closing.enter_context(self._supervised(name, force))
         supervised.throttle.refuse(name)
         collector: Collector = supervised.attend(guarded)
@@ -202,6 +204,21 @@ class Agent:
             # Outside: each view that takes another's place is attended, too.
             collector = SplitCollector(collector)
         return Member(name, self._run(name, supervised.throttle.send), collector, supervised)
+
+    def _lock_for_reading(self, name: str) -> RunLock:
+        """Hold a source for a run, after waiting for one that only sends: it ends, or pauses between slices.
+
+        Gives the lock, held. Raises: BusyError.
+        """
+        path = self.folder / "locks" / name
+        end = self._machine.clock() + SENDING_PATIENCE_S
+        while True:
+            try:
+                return RunLock(path, name).__enter__()
+            except BusyError:
+                if not is_held_to_send(path) or self._machine.clock() >= end:
+                    raise
+            self._machine.sleep(1.0)
 
     def _end_member(
         self, member: Member, taken: Taken, progress: Progress, started: float, *, send: bool
@@ -254,7 +271,7 @@ class Agent:
             waiting = [entry for entry in self.journal.unfinished() if entry.source == name]
             trouble: AgentError | None = None
             try:
-                with RunLock(self.folder / "locks" / name, name):
+                with RunLock(self.folder / "locks" / name, name, sends=True):
                     self._run(name, self._supervised(name, force).throttle.send).deliver(progress, budget)
             except (PinError, ReceiptError):
                 raise

@@ -21,6 +21,7 @@ from agent.cli.facade import Facade, OpenAgent
 from agent.errors import CenterDownError, PausedError, PinError, ReceiptError
 from agent.outcome import Stage
 from agent.snapshot.progress import Silent
+from agent.transport.send import Budget
 from terminal.command import Examples, Parser
 from terminal.errors import EXIT_OK, EXIT_RETRY, OperatorError, UsageError
 from terminal.language import Text
@@ -29,6 +30,8 @@ from terminal.printer import Printer
 
 log = logging.getLogger(__name__)
 DEFAULT_PAUSE_S = 60
+SLICE_S = 300
+"""After weeks without a line there is more to send than a night has hours: snapshots are taken between slices."""
 
 
 class Run:
@@ -87,14 +90,14 @@ class Run:
 
 
 def drain(open_agent: OpenAgent, folder: Path) -> bool:
-    """Send what waits, once; tell whether nothing waits any more. Raises: PinError, ReceiptError; all else is logged.
+    """Send what waits, for a slice of time; tell whether nothing waits any more. Raises: PinError, ReceiptError; all else is logged.
 
     Where nothing waits, the center is greeted: one that was started anew signs for nobody until an agent that has seen
     as much as any has called, and that may be this one, whose next snapshot is a night away.
     """
     try:
         with open_agent(folder) as agent:
-            outcomes = agent.send(Silent())
+            outcomes = agent.send(Silent(), budget=Budget(time.monotonic, seconds=SLICE_S))
             if not outcomes:
                 _greet(agent)
     except (PinError, ReceiptError):

@@ -28,7 +28,7 @@ from agent.snapshot.carrying import Carrying, ReadPlan, find_carrying
 from agent.snapshot.gaps import GapMaker
 from agent.snapshot.progress import Pace, Progress, unpaced
 from agent.snapshot.restock import restock
-from agent.snapshot.sacrifice import choose_middle, expected_bytes, find_too_old, registers_first
+from agent.snapshot.sacrifice import choose_middle, expected_bytes, find_too_old, find_whole, registers_first
 from agent.snapshot.take import Place, Taken, take_snapshot
 from agent.snapshot.thin import find_needed, thin
 from agent.spool import Spool, SpooledPack
@@ -102,13 +102,17 @@ class SourceRun:
         self._restocked: set[ObjectId] = set()
 
     def settle(self) -> SourceKeys:
-        """Have the secrets and the chain of the source; give its keys. Again and again is harmless.
+        """Have the secrets and the chain of the source, and room for a snapshot; give its keys. Again is harmless.
 
+        Where room is short, content of middle days makes it; where that does not do, a `gap` will say so (decision 0060).
         Raises: CenterDownError where the center must be asked: about a source that this agent has not taken before.
-        CenterRefusedError, ReceiptError.
+        CenterRefusedError, ReceiptError; SpoolFullError.
         """
         keys = self._settle_keys()
         self._settle_chain()
+        with self._stating_no_room():
+            self._make_room(keys)
+            self._desk.spool.check_room()
         return keys
 
     def take(
@@ -124,8 +128,7 @@ class SourceRun:
     ) -> Taken:
         """Take a snapshot into the spool; with `send`, packs travel while the source is still being read.
 
-        `began`, `remarks`: see `take_snapshot`; `budget` bounds what travels. Where room is short, content of middle days
-        makes it; where that does not do, nothing is read, and a `gap` will say so (decision 0060).
+        `began`, `remarks`: see `take_snapshot`; `budget` bounds what travels.
 
         Raises: SpoolFullError, if it can be before the source is asked for anything; SourceError and its kin, SpoolError;
         CenterDownError only where the center must be asked first: for the secrets and the chain of a source that this agent
@@ -133,9 +136,6 @@ class SourceRun:
         """
         keys = self.settle()
         desk = self._desk
-        with self._stating_no_room():
-            self._make_room(keys)
-            desk.spool.check_room()
         latest = desk.journal.latest(self._name)
         place = Place(
             unit=desk.unit,
@@ -301,7 +301,7 @@ class SourceRun:
             self._thin(keys, old, "it has waited for longer than spool.max_age")
         if self._is_near():
             desk.spool.put_aside_sent()
-        if self._is_near():
+        if self._is_near() and find_whole(self._waiting()):
             self._thin(keys, [], "")  # what a run that did not end has left belongs to no day
         while self._is_near() and (chosen := choose_middle(self._waiting())):
             if not self._thin(keys, chosen, "the spool was at its limit while the line was down"):

@@ -13,12 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from agent.app import Agent
+from agent.app import SENDING_PATIENCE_S, Agent
 from agent.config import load_config
-from agent.errors import SpoolFullError
+from agent.errors import BusyError, SpoolFullError
+from agent.host import SystemHost
 from agent.journal import State
+from agent.lock import RunLock
 from agent.outcome import Outcome, Stage
 from agent.snapshot.progress import Silent
+from agent.snapshot.supervised import Machine
 from agent.spool import Spool, SpooledPack
 from agent.transport.send import Budget
 from center.app import Center
@@ -365,3 +368,28 @@ def test_a_pack_in_which_little_is_needed_is_written_anew_in_its_place(world: Wo
 
 def names(packs: list[SpooledPack]) -> set[str]:
     return {pack.name for pack in packs}
+
+
+def test_the_nightly_run_waits_for_a_slice_of_sending_and_for_nothing_else(world: World) -> None:
+    with world.serving() as center:
+        hospital = join(world, center)
+        hospital.change(1)
+        lock = hospital.folder / "locks" / "his"
+        held = RunLock(lock, "his", sends=True).__enter__()
+        waits: list[float] = []
+
+        def wait(seconds: float) -> None:
+            waits.append(seconds)
+            if len(waits) == 3:
+                held.__exit__(None, None, None)
+
+        machine = Machine(lambda: float(len(waits)), wait, SystemHost(), lambda: 0.0)
+        with Agent.open(hospital.folder, machine=machine) as agent:
+            assert agent.snapshot("his", Silent()).stage is Stage.STORED
+        assert len(waits) == 3
+        with Agent.open(hospital.folder, machine=machine) as agent:
+            with RunLock(lock, "his"), pytest.raises(BusyError):
+                agent.snapshot("his", Silent())
+            with RunLock(lock, "his", sends=True), pytest.raises(BusyError):
+                agent.snapshot("his", Silent())  # not for ever
+        assert len(waits) > SENDING_PATIENCE_S

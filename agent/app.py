@@ -56,9 +56,10 @@ from agent.snapshot.attended import GuardedCollector
 from agent.snapshot.carrying import ReadPlan
 from agent.snapshot.compare import compare_source
 from agent.snapshot.group import Member, Show, take_group
+from agent.snapshot.kept import manifest_path, receipt_path
 from agent.snapshot.progress import Progress
 from agent.snapshot.rekey import is_logged, is_stated, state_key_change
-from agent.snapshot.run import Desk, SourceRun, manifest_path, receipt_path
+from agent.snapshot.run import Desk, SourceRun
 from agent.snapshot.splitting import SplitCollector
 from agent.snapshot.supervised import COMPARED, Machine, SupervisedRun, check_pause
 from agent.snapshot.take import Taken
@@ -565,6 +566,7 @@ class Agent:
     def _status(self, name: str, kind: str) -> SourceStatus:
         entries = self.journal.all_of(name)
         newest = entries[-1] if entries else None
+        outage = self.journal.outage(name)
         stored = next((e for e in reversed(entries) if e.state is State.STORED and e.kind == "snapshot"), None)
         return SourceStatus(
             source=name,
@@ -579,6 +581,7 @@ class Agent:
             waiting=sum(1 for e in entries if e.state is State.TAKEN),
             waiting_bytes=sum(pack.size for pack in self.spool(name).unsent()),
             load=self._loads.newest(name),
+            no_room_since=None if outage is None else outage.since,
         )
 
 

@@ -116,7 +116,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """One source for `status`. `load`: of its last run.
+    """One source for `status`. `load`: of its last run. `no_room_since`: since when nothing is taken for want of room.
 
     `sequence` is the newest statement's, of whatever stage; None: nothing was taken yet.
     """
@@ -134,6 +134,7 @@ class SourceStatus:
     waiting_bytes: int
     last_error: str = ""
     load: LoadReport | None = None
+    no_room_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,14 @@ def _show(status: AgentStatus, now: datetime, out: Printer) -> None:
     for source in status.sources:
         if source.last_error:
             out.warn(f"{source.source}: {source.last_error}")
+        if source.no_room_since is not None:
+            since = out.time(source.no_room_since)
+            out.warn(
+                Text(
+                    zh=f"{source.source}：发件箱已满，自 {since} 起没有取新快照；有了空间后会签署缺口声明",
+                    en=f"{source.source}: the spool is full, nothing is taken since {since}; a gap will state it when there is room",
+                )
+            )
         if source.load is not None:
             _show_load(source.load, out)
     out.say(
@@ -143,6 +151,7 @@ def _describe_source(source: SourceStatus, now: datetime) -> dict[str, object]:
         "lag_seconds": None if source.stored_at is None else max(0, round((now - source.stored_at).total_seconds())),
         "waiting": source.waiting,
         "waiting_bytes": source.waiting_bytes,
+        "no_room_since": source.no_room_since,
         "last_error": source.last_error,
         "load": None if source.load is None else describe_load(source.load),
     }

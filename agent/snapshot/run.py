@@ -13,7 +13,7 @@ line may be down from `take` on: then everything waits in the spool. Source: des
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -21,16 +21,17 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from agent.collectors.base import Collector
-from agent.errors import CenterDownError, CenterRefusedError, ReceiptError, SpoolError, SpoolFullError
+from agent.errors import CenterDownError, CenterRefusedError, ReceiptError, SpoolError
 from agent.holdings import Base, Holdings
 from agent.journal import Journal, JournalEntry, SourceKeys, State
 from agent.snapshot.carrying import Carrying, ReadPlan, find_carrying
 from agent.snapshot.gaps import GapMaker
+from agent.snapshot.kept import manifest_path, receipt_path, refused_path
 from agent.snapshot.progress import Pace, Progress, unpaced
+from agent.snapshot.rationing import Rationing
 from agent.snapshot.restock import restock
-from agent.snapshot.sacrifice import choose_middle, expected_bytes, find_too_old, find_whole, registers_first
+from agent.snapshot.sacrifice import registers_first
 from agent.snapshot.take import Place, Taken, take_snapshot
-from agent.snapshot.thin import find_needed, thin
 from agent.spool import Spool, SpooledPack
 from agent.transport.base import Transport
 from agent.transport.send import (
@@ -43,11 +44,10 @@ from agent.transport.send import (
     send_packs,
     submit,
 )
-from evidence.digest import ObjectId, Sha256, sha256
+from evidence.digest import ObjectId, Sha256
 from evidence.disk import write_over
 from evidence.errors import EvidenceError, FormatError
 from evidence.keys.signer import Ed25519Signer
-from evidence.manifest.manifest import Manifest, parse_manifest
 from evidence.manifest.statement import (
     MAX_GIVEN_UP,
     GapCause,
@@ -58,7 +58,6 @@ from evidence.manifest.statement import (
     statement_digest,
 )
 from evidence.note.signed import parse_note, verify_note
-from evidence.objects.object import ObjectKind, name_object
 from evidence.wire.secrets import SourceSecrets
 from terminal.language import Language, Text
 
@@ -97,6 +96,7 @@ class SourceRun:
         self._desk = desk
         self._signer = desk.signer.renamed(key_name(desk.unit, name))
         self._gaps = GapMaker(desk.unit, name, self._signer, desk.clock)
+        self._rationing = Rationing(desk.journal, desk.holdings, desk.spool, desk.folder, desk.max_age, self._gaps)
         self.sent_bytes = 0
         self._refusal: CenterRefusedError | None = None
         self._restocked: set[ObjectId] = set()
@@ -110,8 +110,8 @@ class SourceRun:
         """
         keys = self._settle_keys()
         self._settle_chain()
-        with self._stating_no_room():
-            self._make_room(keys)
+        with self._rationing.stating_no_room():
+            self._rationing.make_room(keys)
             self._desk.spool.check_room()
         return keys
 
@@ -168,7 +168,7 @@ class SourceRun:
             if sender is not None:
                 for pack in desk.spool.unsent():
                     sender.put(pack)
-            with self._stating_no_room(), desk.spool.writer(committed) as spooler:
+            with self._rationing.stating_no_room(), desk.spool.writer(committed) as spooler:
                 taken = take_snapshot(
                     collector, place, keys, spooler, desk.holdings, temporary,
                     ask=ask, clock=desk.clock, progress=progress, pace=pace, began=began, remarks=remarks,
@@ -177,7 +177,7 @@ class SourceRun:
             self._note(taken, written)
             desk.holdings.mark_complete(self._name)
             # Only now: a spool that is filled again while it is read from would else state a gap each night.
-            self._end_outage(taken.statement.began)
+            self._rationing.end_outage(taken.statement.began)
         finally:
             if sender is not None:
                 sender.close()
@@ -240,7 +240,8 @@ class SourceRun:
                     desk.holdings.forget(self._name)
         if is_whole:
             self._state_hopeless()
-            self._end_outage_with_the_line()
+            if self._rationing.end_outage_with_the_line():
+                self._register()
         if is_whole and all(entry.state is State.REGISTERED for entry in self._waiting()):
             gone = desk.spool.retire_sent(lambda: desk.holdings.pinned_packs(self._name))
             desk.holdings.forget_packs(self._name, gone)
@@ -288,127 +289,15 @@ class SourceRun:
         self._keep_receipt(entry.sequence)
         return receipted
 
-    # While the line is poor or down
-
-    def _make_room(self, keys: SourceKeys) -> None:
-        """Give up content of middle days that is too old, or in whose place the next snapshot is to stand.
-
-        Raises: SpoolError if the journal cannot be written, or frames cannot be moved.
-        """
-        desk = self._desk
-        old = find_too_old(self._waiting(), desk.clock(), desk.max_age)
-        if old:
-            self._thin(keys, old, "it has waited for longer than spool.max_age")
-        if self._is_near():
-            desk.spool.put_aside_sent()
-        if self._is_near() and find_whole(self._waiting()):
-            self._thin(keys, [], "")  # what a run that did not end has left belongs to no day
-        while self._is_near() and (chosen := choose_middle(self._waiting())):
-            if not self._thin(keys, chosen, "the spool was at its limit while the line was down"):
-                return
-
-    def _is_near(self) -> bool:
-        return self._desk.spool.is_near(expected_bytes(self._waiting()))
-
-    def _thin(self, keys: SourceKeys, given_up: Sequence[JournalEntry], why: str) -> bool:
-        """State that the content of statements will not come, then let go of what they alone need.
-
-        Tell whether it was done: not where it cannot be told what the other days need.
-        """
-        desk = self._desk
-        tops: list[ObjectId] = []
-        staying: list[tuple[ObjectId, Manifest]] = []
-        dropped = {entry.digest for entry in given_up}
-        for entry in desk.journal.all_of(self._name):
-            if entry.kind != SnapshotStatement.kind or entry.state is State.STORED:
-                continue
-            found = self._find_manifest(entry)
-            stays = not entry.is_given_up and entry.digest not in dropped
-            if found is not None:
-                tops.append(name_object(keys.storage_key, ObjectKind.MANIFEST, found[0]))
-                staying += [(tops[-1], found[1])] if stays else []
-            elif stays:
-                return self._cannot_thin(f"the manifest of {self._name}#{entry.sequence} is not kept")
-        try:
-            scratch = desk.folder / "reading" / f"{self._name}.thin"
-            with find_needed(desk.spool, keys.storage_key, staying, tops, scratch) as needed:
-                if given_up:
-                    self._give_up_content(given_up, GapCause.SPOOL, why)
-                freed = thin(self._name, desk.spool, desk.holdings, needed)
-        except EvidenceError as err:
-            return self._cannot_thin(str(err))
-        log.warning("spool thinned", extra={"source": self._name, "given_up": len(given_up), "freed_bytes": freed})
-        return True
-
-    def _cannot_thin(self, reason: str) -> bool:
-        log.error("spool not thinned", extra={"source": self._name, "reason": reason})
-        return False
-
-    def _find_manifest(self, entry: JournalEntry) -> tuple[bytes, Manifest] | None:
-        """Find the manifest of a snapshot as it is kept here; None if it is gone or another's."""
-        statement = parse_statement(parse_note(entry.note).text)
-        if not isinstance(statement, SnapshotStatement):
-            return None
-        try:
-            body = manifest_path(self._desk.folder, self._name, entry.sequence).read_bytes()
-            return (body, parse_manifest(body)) if sha256(body) == statement.manifest_sha256 else None
-        except (OSError, EvidenceError):
-            return None
-
-    def _give_up_content(self, entries: Sequence[JournalEntry], cause: GapCause, why: str) -> None:
-        """State that the content of statements will not come; they are registered, or will be, all the same."""
-        latest = self._desk.journal.latest(self._name)
-        assert latest is not None
-        gaps = self._gaps.make_for_content(latest, entries, cause, why)
-        self._desk.journal.exchange((), gaps, entries)
-
     def _state_hopeless(self) -> None:
         """State which registered statements will not get their content: a later one is stored, and nothing here has it."""
         stored = self._desk.journal.latest(self._name, State.STORED)
         waiting = [entry for entry in self._waiting() if entry.kind == SnapshotStatement.kind]
         hopeless = [e for e in waiting if e.state is State.REGISTERED and stored and e.sequence < stored.sequence]
         if hopeless:
-            self._give_up_content(hopeless, GapCause.SPOOL, "the center lacks content that is not kept here any more")
-            for entry in self._each_waiting():
-                self._bring(entry, None, is_whole=False)
-
-    @contextmanager
-    def _stating_no_room(self) -> Iterator[None]:
-        """Remember that there was no room, so that a `gap` states it when there is. Raises: what is raised within."""
-        try:
-            yield
-        except SpoolFullError:
-            # Content waits: it is the line. Nothing waits: somebody else has filled the volume.
-            cause = GapCause.OUTAGE if self._desk.spool.unsent() else GapCause.SPOOL
-            with suppress(SpoolError):  # the journal may lie on the full volume; the next try notes it
-                self._desk.journal.note_outage(self._name, self._desk.clock(), cause.value)
-            raise
-
-    def _end_outage(self, until: datetime | None = None) -> None:
-        """There is room again: state the time in which nothing was taken, up to `until` (None: now), once for all tries."""
-        journal = self._desk.journal
-        outage = journal.outage(self._name)
-        if outage is None:
-            return
-        why = "the spool was full while the line was down" if outage.cause == GapCause.OUTAGE else "the spool was full"
-        gap = self._gaps.make(
-            journal.latest(self._name), outage.since, GapCause(outage.cause),
-            f"{why}: nothing was taken of {self._name} in this time, in {outage.tries} tries", until=until,
-        )  # fmt: skip
-        journal.exchange((), [gap], ends_outage_of=self._name)
-
-    def _end_outage_with_the_line(self) -> None:
-        """When all was sent, say at once what was not taken, rather than with the next snapshot."""
-        if self._desk.journal.outage(self._name) is None:
-            return
-        self._desk.spool.put_aside_sent()
-        try:
-            self._desk.spool.check_room()
-        except SpoolFullError:
-            return
-        self._end_outage()
-        for entry in self._each_waiting():
-            self._bring(entry, None, is_whole=False)
+            why = "the center lacks content that is not kept here any more"
+            self._rationing.give_up_content(hopeless, GapCause.SPOOL, why)
+            self._register()
 
     @cached_property
     def _transport(self) -> Transport:
@@ -503,7 +392,7 @@ class SourceRun:
                 "content is refused", extra={"source": self._name, "sequence": entry.sequence, "reason": str(err)}
             )
             _write(refused_path(self._desk.folder, self._name, entry), entry.note)
-            self._give_up_content([entry], GapCause.OTHER, "the center refused it")
+            self._rationing.give_up_content([entry], GapCause.OTHER, "the center refused it")
             self._refusal = self._refusal or self._explain_refusal(err, entry, entry)
             return
         dropped = self._give_up(
@@ -718,18 +607,3 @@ def _write(path: Path, data: bytes) -> None:
             f"{path} cannot be written: {err.strerror or err}",
             hint="make room on the volume of the agent's folder, then run again; nothing is lost",
         ) from err
-
-
-def manifest_path(folder: Path, source: str, sequence: int) -> Path:
-    """Give where an agent in `folder` keeps the manifest of a statement."""
-    return folder / "manifests" / source / f"{sequence}.json"
-
-
-def refused_path(folder: Path, source: str, entry: JournalEntry) -> Path:
-    """Give where an agent in `folder` keeps the note of a statement that it gave up; another may get its sequence."""
-    return folder / "refused" / source / f"{entry.sequence}.{entry.digest.hex()[:8]}.note"
-
-
-def receipt_path(folder: Path, source: str, sequence: int) -> Path:
-    """Give where an agent in `folder` keeps the receipt of a statement."""
-    return folder / "receipts" / source / f"{sequence}.json"

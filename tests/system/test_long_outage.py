@@ -126,18 +126,20 @@ def check_nothing_is_unsaid(center: Center, hospital: Hospital) -> None:
         if row.kind == "snapshot" and row.level is Level.STORED:
             read_back(center, UNIT, "his", row.sequence)
             assert row.digest not in given_up
+            assert "given-up" not in row.flags
         elif row.kind == "snapshot":
             assert row.digest in given_up, f"his#{row.sequence} is neither stored nor given up"
+            assert "given-up" in row.flags
     with hospital.open() as agent:
         assert not agent.journal.unfinished()
         assert not agent.spool("his").packs()
 
 
-def test_three_weeks_without_a_line_leave_the_oldest_the_newest_and_some_between(world: World) -> None:
+def test_two_weeks_without_a_line_leave_the_oldest_the_newest_and_some_between(world: World) -> None:
     with world.serving() as center:
         hospital = join(world, center)
     taken = []
-    for day in range(1, 22):
+    for day in range(1, 15):
         hospital.change(day)
         taken.append(hospital.take())
     with world.serving() as center:
@@ -249,6 +251,7 @@ def test_nights_without_room_are_stated_once_for_the_whole_outage(world: World) 
     fill(hospital, 5)
     with hospital.open() as agent:
         assert len(agent.journal.unfinished()) == 2, "a gap for each night"
+        assert agent.status().sources[0].no_room_since == since + timedelta(days=1)
     with world.serving() as center:
         hospital.days.next()
         hospital.send()
@@ -257,6 +260,8 @@ def test_nights_without_room_are_stated_once_for_the_whole_outage(world: World) 
         assert (gap.from_, gap.to) == (since + timedelta(days=1), hospital.days.now)
         assert "5 tries" in gap.lost
         check_nothing_is_unsaid(center, hospital)
+        with hospital.open() as agent:
+            assert agent.status().sources[0].no_room_since is None
         # A second outage is another one.
         hospital.cap = CAP
         hospital.change(120)

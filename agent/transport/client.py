@@ -121,6 +121,7 @@ class Client:
         """`pins`: who remembers announced keys; None: there can be none yet."""
         self.context = PinnedContext(pin)
         self._pins = pins
+        self._asked_tls: str | None = None
         if pins is not None:
             self.context.announced = pins.announced()
         self.answered_at: datetime | None = None
@@ -248,8 +249,9 @@ class Client:
                 pins.use(context.peer)
                 context.pin = context.peer
                 context.announced = pins.announced()
-            known = {context.pin.hex(), *(spki.hex() for spki in context.announced)}
+            known = {self._asked_tls, context.pin.hex(), *(spki.hex() for spki in context.announced)}
             if newest is not None and newest not in known and path != PATH_TLS:
+                self._asked_tls = newest  # once: what does not hold now does not hold with the next request
                 pins.learn(self.get_public(PATH_TLS, MAX_ANSWER_BYTES))
                 context.announced = pins.announced()
         except (CenterDownError, CenterRefusedError, OSError) as err:

@@ -21,7 +21,7 @@ from evidence.keys.key import VerificationKey
 from evidence.keys.trust import SequenceRange, UnitKey
 from evidence.manifest.claim import claim_salt, snapshot_leaves
 from evidence.manifest.receipt import Receipt, verify_receipt
-from evidence.manifest.statement import KeyStatement, parse_statement
+from evidence.manifest.statement import KeyStatement, key_name, parse_statement
 from evidence.note.signed import parse_note
 from evidence.rows.commit import commit_page, row_salt
 from evidence.rows.line import Cell, encode_field, encode_line
@@ -128,14 +128,22 @@ def write_bundle(path: Path, raw: bytes, snapshot: Snapshot) -> int:
 
 
 def find_passages(units: Sequence[Unit], statements: Sequence[StatementRow]) -> dict[VerificationKey, Passage]:
-    """Find up to which statement each key that gave way to an attested one has signed, source by source."""
-    passages: dict[VerificationKey, Passage] = {}
-    for unit in units:
-        for first, second in zip(unit.keys, unit.keys[1:], strict=False):
-            if first.cosigner == second.cosigner:
-                passages[first.statement] = dict.fromkeys(unit.sources)
+    """Find up to which statement each key that gave way to an attested one has signed, source by source.
+
+    Only of sources of which it has signed something: it does not speak for what came after it.
+    """
+    pairs = [pair for unit in units for pair in zip(unit.keys, unit.keys[1:], strict=False)]
+    passages: dict[VerificationKey, Passage] = {
+        first.statement: {} for first, second in pairs if first.cosigner == second.cosigner
+    }
     for row in statements:
-        statement = parse_statement(parse_note(row.note).text) if row.kind == KeyStatement.kind else None
+        note = parse_note(row.note)
+        signers = {(line.name, line.key_id) for line in note.signatures}
+        name = key_name(row.unit, row.source)
+        for key, passage in passages.items():
+            if key.name == row.unit and (name, key.renamed(name).key_id) in signers:
+                passage.setdefault(row.source, None)
+        statement = parse_statement(note.text) if row.kind == KeyStatement.kind else None
         if isinstance(statement, KeyStatement) and statement.old in passages:
             passages[statement.old][row.source] = row.sequence
     return passages

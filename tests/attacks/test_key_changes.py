@@ -9,6 +9,7 @@ import pytest
 
 from center.errors import CenterError, RefusedError, StatementError, UnauthorizedError
 from center.receive.auth import Doorkeeper, Nonces
+from center.registry.units import Units
 from evidence.digest import sha256
 from evidence.keys.key import KeyType
 from evidence.keys.signer import Ed25519Signer
@@ -99,6 +100,25 @@ def test_the_same_change_again_gets_the_same_entry_and_changes_nothing(hospital:
     submit(hospital, raw)
     assert hospital.center.ledger.size == size
     assert len(hospital.center.units.get(hospital.unit).keys) == 2
+
+
+def test_a_center_cut_off_between_its_log_and_its_registry_follows_when_the_statement_comes_again(
+    hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = make_signer("cut", hospital.unit)
+    raw = note(change(hospital, new), hospital.signer, new)
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Units, "_save", die)
+        submit(hospital, raw)
+    assert hospital.center.units.get(hospital.unit).statement_key == hospital.signer.key
+    submit(hospital, raw)
+    assert hospital.center.units.get(hospital.unit).statement_key == new.key
+    rows = hospital.center.catalog.statements(hospital.unit, "his")
+    assert [row.kind for row in rows] == ["snapshot", "key"]
 
 
 @pytest.mark.parametrize("who", ["new", "old", "old and a third", "new twice"])

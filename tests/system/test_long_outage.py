@@ -33,9 +33,9 @@ from tests.builders.center import NOW
 from tests.builders.world import World, check_chain, check_kept, make_incompressible, read_back, run_sql, sqlite_source
 
 UNIT = "X013"
-ROWS = 500
-CAP = 1_500_000
-"""Five days of 250 kB."""
+ROWS = 250
+CAP = 750_000
+"""Five days of about 150 kB."""
 
 
 class Days:
@@ -336,7 +336,7 @@ def test_a_power_cut_while_the_spool_is_thinned_loses_nothing_that_stays(
     for day in range(1, 7):
         hospital.change(day)
         hospital.take()
-    hospital.cap = 1_200_000
+    hospital.cap = 600_000
     with monkeypatch.context() as patch, hospital.open() as agent, pytest.raises(Cut):
         patch.setattr(Spool, step, cut_at(number, getattr(Spool, step)))
         agent.snapshot("his", Silent(), send=False)
@@ -360,7 +360,7 @@ def test_a_pack_in_which_little_is_needed_is_written_anew_in_its_place(world: Wo
         hospital.take()
     with hospital.open() as agent:
         before = agent.spool("his").unsent()
-    hospital.cap = 1_200_000
+    hospital.cap = 600_000
     hospital.change(8)
     hospital.take()
     with hospital.open() as agent:

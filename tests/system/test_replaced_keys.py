@@ -120,10 +120,12 @@ def test_a_policy_bounds_the_old_key_by_the_statement_that_replaced_it(world: Wo
         world.snapshot(UNIT)
         change = replace_key(folder)
         world.snapshot(UNIT)
+        world.snapshot(UNIT, "lis")
         trust = policy_of(center).trust
     assert [key.key for key in trust.keys_for(UNIT, "his", 1)] == [change.old, change.new]
     assert [key.key for key in trust.keys_for(UNIT, "his", 2)] == [change.old, change.new]
     assert [key.key for key in trust.keys_for(UNIT, "his", 3)] == [change.new]
+    assert [key.key for key in trust.keys_for(UNIT, "lis", 1)] == [change.new], "of lis the old key has signed nothing"
 
 
 def test_without_a_line_the_change_waits_and_what_is_sent_next_completes_it(world: World) -> None:

@@ -160,11 +160,13 @@ class Agent:
             return replace(outcome, took=timedelta(seconds=time.monotonic() - started))
 
     def snapshot_group(
-        self, name: str, show: Show, *, send: bool = True, force: bool = False, retry_login: bool = False
-    ) -> Sequence[MemberEnd]:
+        self, name: str, show: Show, *, send: bool = True, force: bool = False, retry_login: bool = False,
+        budget: Budget | None = None,
+    ) -> Sequence[MemberEnd]:  # fmt: skip
         """Take the sources of a group, their views opened at one moment; give what became of each, in their order.
 
-        With `send`, receipts are waited for when all sources have been read. `force`, `retry_login`: as for `snapshot`.
+        With `send`, receipts are waited for when all sources have been read. `force`, `retry_login`, `budget` (for all of them together):
+        as for `snapshot`.
         Raises: SourceError if there is no such group; PinError, ReceiptError.
         """
         group = self.config.find_group(name)
@@ -183,7 +185,9 @@ class Agent:
                     raise
                 except AgentError as err:
                     failed[source] = err
-            takings = take_group(name, group.sources, list(members.values()), failed, self.clock, show, send=send)
+            takings = take_group(
+                name, group.sources, list(members.values()), failed, self.clock, show, send=send, budget=budget
+            )
             for source, taken in takings.items():
                 if isinstance(taken, AgentError):
                     ends[source] = taken
@@ -191,7 +195,7 @@ class Agent:
                         members[source].supervised.note(taken.code)
                     continue
                 with show(source) as progress:
-                    ends[source] = self._end_member(members[source], taken, progress, started, send=send)
+                    ends[source] = self._end_member(members[source], taken, progress, started, send=send, budget=budget)
         return [MemberEnd(source, end) for source, end in ends.items()]
 
     def _begin(self, name: str, closing: ExitStack, *, force: bool, retry_login: bool) -> Member:
@@ -222,11 +226,11 @@ class Agent:
             self._machine.sleep(1.0)
 
     def _end_member(
-        self, member: Member, taken: Taken, progress: Progress, started: float, *, send: bool
+        self, member: Member, taken: Taken, progress: Progress, started: float, *, send: bool, budget: Budget | None
     ) -> Outcome | AgentError:
         try:
             with member.supervised.turn():
-                outcome = self._deliver(member, taken, progress, send=send)
+                outcome = self._deliver(member, taken, progress, send=send, budget=budget)
         except (PinError, ReceiptError):
             raise
         except AgentError as err:

@@ -66,12 +66,12 @@ class Facade(Protocol):
 
     def snapshot_group(
         self, name: str, show: Callable[[str], AbstractContextManager[Progress]], *, send: bool = True,
-        force: bool = False, retry_login: bool = False,
+        force: bool = False, retry_login: bool = False, budget: "Budget | None" = None,
     ) -> Sequence[MemberEnd]:  # fmt: skip
         """Take the sources of a group, their views opened at one moment; give what became of each, in their order.
 
         `show` gives a source's progress, more than once. A member's failure is no error: it stands in its place, as does
-        its being paused or in quiet hours. `force`, `retry_login`: as for `snapshot`.
+        its being paused or in quiet hours. `force`, `retry_login`, `budget`: as for `snapshot`.
         """
 
     def watches(self, names: Sequence[str]) -> Sequence[Watch]:

@@ -22,6 +22,7 @@ from agent.snapshot.progress import Progress
 from agent.snapshot.run import SourceRun
 from agent.snapshot.supervised import SupervisedRun
 from agent.snapshot.take import Taken
+from agent.transport.send import Budget
 from evidence.manifest.group import GroupId, GroupLack, GroupView
 
 Show = Callable[[str], AbstractContextManager[Progress]]
@@ -72,6 +73,7 @@ def take_group(
     show: Show,
     *,
     send: bool,
+    budget: Budget | None = None,
 ) -> dict[str, Taken | AgentError]:
     """Take a snapshot of each member into its spool; give what became of every source of the group.
 
@@ -92,7 +94,7 @@ def take_group(
         ):
             source = each.member.source
             view = GroupView(group, sources.index(source) + 1, len(sources), each.opening, each.opened, last - began)
-            ends[source] = _take(each, view, ends, show, send=send)
+            ends[source] = _take(each, view, ends, show, send=send, budget=budget)
     return {source: ends[source] for source in sources}
 
 
@@ -140,7 +142,13 @@ def _give(closing: ExitStack, opened: _Opened) -> _Opened:
 
 
 def _take(
-    opened: _Opened, view: GroupView, ends: Mapping[str, Taken | AgentError], show: Show, *, send: bool
+    opened: _Opened,
+    view: GroupView,
+    ends: Mapping[str, Taken | AgentError],
+    show: Show,
+    *,
+    send: bool,
+    budget: Budget | None,
 ) -> Taken | AgentError:
     """Read one source; an error is what it gives."""
     member = opened.member
@@ -149,7 +157,7 @@ def _take(
         with show(member.source) as progress, member.supervised.turn():
             return member.run.take(
                 opened, progress, send=send, began=opened.opening, remarks=(view.encode(), *sorted(lacks)),
-                pace=member.supervised.throttle.read,
+                pace=member.supervised.throttle.read, budget=budget,
             )  # fmt: skip
     except (PinError, ReceiptError):
         raise

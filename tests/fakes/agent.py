@@ -133,7 +133,7 @@ class FakeAgent:
 
     def snapshot_group(
         self, name: str, show: Callable[[str], AbstractContextManager[Progress]], *, send: bool = True,
-        force: bool = False, retry_login: bool = False,
+        force: bool = False, retry_login: bool = False, budget: Budget | None = None,
     ) -> Sequence[MemberEnd]:  # fmt: skip
         flags = [flag for flag, is_set in (("force", force), ("retry login", retry_login)) if is_set]
         self.asked.append(("group", name, send, *flags))

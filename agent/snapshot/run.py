@@ -4,10 +4,11 @@
     secrets   kept here, else given back by the center, else made and deposited there, before anything is read
     chain     the journal's newest statement; where the journal knows none, the center's, and then a `gap` is stated
     taking    packs become durable one by one and may travel meanwhile; the journal's row makes the statement exist
-    sending   packs first, then statements in their order, each until its receipt is verified
+    sending   packs, oldest first, then statements in their order, each until its receipt is verified; where much waits,
+              statements are registered before their packs
 
 A kill at any moment leaves either no statement (whole packs serve the next run) or one that waits in the journal. The
-line may be down from `take` on: then everything waits in the spool. Source: design sections 5 to 7.
+line may be down from `take` on: then everything waits in the spool, as long as it has room (`rationing.py`). Source: design sections 5 to 7.
 """
 
 import logging

@@ -12,8 +12,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from agent.settings.health import HealthSettings
 from evidence.manifest.group import MAX_MEMBERS
 from terminal.language import Language, Text
+from terminal.log_settings import LogSettings
 from terminal.settings import Seconds, Settings, SizeBytes, mistake, read_settings
 
 CONFIG_NAME = "agent.yaml"
@@ -367,6 +369,8 @@ class AgentConfig(Settings):
     language: Language | None = None
     spool: SpoolSettings = SpoolSettings()
     throttle: ThrottleSettings = ThrottleSettings()
+    health: HealthSettings = HealthSettings()
+    log: LogSettings = LogSettings()
     sources: Annotated[tuple[Source, ...], AfterValidator(_check_sources)] = ()
     groups: tuple[GroupSettings, ...] = ()
 

@@ -14,6 +14,7 @@ from agent.cli.compare import Compare
 from agent.cli.enroll import Enroll
 from agent.cli.facade import Facade, OpenAgent
 from agent.cli.grants import Grants
+from agent.cli.handover import Handover
 from agent.cli.init import Init
 from agent.cli.key import KeyReplace
 from agent.cli.load import Load
@@ -59,6 +60,7 @@ def make_program(open_agent: OpenAgent, clock: Callable[[], datetime]) -> Progra
             Compare(open_agent),
             Status(open_agent, clock),
             Load(open_agent),
+            Handover(open_agent, clock),
             PauseAgent(clock),
             Resume(clock),
             KeyReplace(open_agent),

@@ -45,6 +45,7 @@ from agent.config import (
 from agent.doctor import Circumstances, examine
 from agent.errors import (
     AgentError,
+    BusyError,
     CenterDownError,
     DropBoxError,
     EnrolmentError,
@@ -56,19 +57,19 @@ from agent.finding import Finding, Severity
 from agent.heartbeat import NO_FAILURES, make_heartbeat, send_heartbeat
 from agent.holdings import Holdings
 from agent.host import SystemHost, lower_priority, own_cpu_s
-from agent.identity import Identity, enroll, is_enrolled
+from agent.identity import Identity, enroll, finish_key, is_enrolled, make_key, settle_key
 from agent.jobs.job import Job, Note, make_jobs
 from agent.jobs.telling import Ahead, examine_schedules, find_ahead, read_notes
 from agent.journal import Journal, JournalEntry, SourceKeys, State
 from agent.load import LoadLog, LoadReport
-from agent.lock import RunLock
+from agent.lock import RunLock, is_held_to_send
 from agent.logins import LoginGuard
 from agent.media.desk import MediaDesk, media_folder
 from agent.media.order import Choice, MediaOutcome, ReceiptOutcome, SetStatus, Wish
 from agent.media.receipts import read_missing, read_receipts, tell_brought
 from agent.media.sets import MediaSets
 from agent.offline import Known, accept_enrolment, request_enrolment
-from agent.outcome import AgentStatus, Comparison, Enrolment, Left, MemberEnd, Outcome, SourceStatus, Stage
+from agent.outcome import AgentStatus, Comparison, Enrolment, KeyChange, Left, MemberEnd, Outcome, SourceStatus, Stage
 from agent.pausing import PauseFile
 from agent.plan.figures import Plan, Question
 from agent.plan.planning import Desk as PlanDesk
@@ -78,9 +79,11 @@ from agent.snapshot.attended import GuardedCollector
 from agent.snapshot.carrying import ReadPlan
 from agent.snapshot.compare import compare_source
 from agent.snapshot.group import Member, Show, take_group
+from agent.snapshot.kept import manifest_path, receipt_path
 from agent.snapshot.posting import PostSettings, Sender, SourcePost
 from agent.snapshot.progress import Heed, Progress, heed_nobody
-from agent.snapshot.run import Desk, SourceRun, manifest_path, receipt_path
+from agent.snapshot.rekey import is_logged, is_stated, state_key_change
+from agent.snapshot.run import Desk, SourceRun
 from agent.snapshot.splitting import SplitCollector
 from agent.snapshot.supervised import COMPARED, Machine, SupervisedRun, check_pause
 from agent.snapshot.take import Taken
@@ -89,7 +92,7 @@ from agent.spool import Spool
 from agent.transport.base import DropBox, SendPace, Transport, unpaced
 from agent.transport.posted import Posted
 from agent.transport.roads import make_box, make_way
-from agent.transport.send import Parties
+from agent.transport.send import Budget, Parties
 from agent.transport.way import Way
 from evidence.digest import Sha256
 from evidence.manifest.statement import Channel, SnapshotStatement, parse_statement
@@ -100,6 +103,8 @@ from terminal.language import Text
 
 JOURNAL_NAME = "journal.sqlite"
 HOLDINGS_NAME = "holdings.sqlite"
+SENDING_PATIENCE_S = 900.0
+"""So long a snapshot waits for a sending of its source: several slices of the daemon."""
 _CHANNELS = {"https": Channel.ONLINE, "ssh": Channel.SSH, "sftp": Channel.SFTP, "folder": Channel.FOLDER}
 _STAGES = {State.TAKEN: Stage.SPOOLED, State.REGISTERED: Stage.REGISTERED, State.STORED: Stage.STORED}
 
@@ -165,9 +170,11 @@ class Agent:
 
     def snapshot(
         self, name: str, progress: Progress, *, send: bool = True, remarks: Sequence[str] = (), force: bool = False,
-        retry_login: bool = False, heed: Heed = heed_nobody,
+        retry_login: bool = False, heed: Heed = heed_nobody, budget: Budget | None = None,
     ) -> Outcome:  # fmt: skip
         """Take a snapshot of a source into the spool; with `send`, wait for its receipt. `remarks` go into its notes.
+
+        `budget` bounds what is sent, also of what waited before; what it leaves waits, and is no trouble.
 
         A line that is down does not fail the snapshot: it waits in the spool, and the outcome says so. `force`: although
         the agent is paused, or in quiet hours. `retry_login`: although the login was refused twice. `heed` may end it.
@@ -180,17 +187,20 @@ class Agent:
             started = time.monotonic()
             pace = member.supervised.throttle.read
             travels = send and not self.config.road.carries_files
-            taken = member.run.take(member.collector, progress, send=travels, remarks=remarks, pace=pace)
-            outcome = self._deliver(member, taken, progress, send=send)
+            taken = member.run.take(
+                member.collector, progress, send=travels, remarks=remarks, pace=pace, budget=budget
+            )  # fmt: skip
+            outcome = self._deliver(member, taken, progress, send=send, budget=budget)
             return replace(outcome, took=timedelta(seconds=time.monotonic() - started))
 
     def snapshot_group(
         self, name: str, show: Show, *, send: bool = True, remarks: Sequence[str] = (), force: bool = False,
-        retry_login: bool = False, heed: Heed = heed_nobody,
+        retry_login: bool = False, heed: Heed = heed_nobody, budget: Budget | None = None,
     ) -> Sequence[MemberEnd]:  # fmt: skip
         """Take the sources of a group, their views opened at one moment; give what became of each, in their order.
 
-        With `send`, receipts are waited for when all sources have been read. The others: as for `snapshot`.
+        With `send`, receipts are waited for when all sources have been read. `budget` is for all of them together; the
+        others: as for `snapshot`.
         Raises: SourceError if there is no such group; PinError, ReceiptError.
         """
         group = self.config.find_group(name)
@@ -211,7 +221,15 @@ class Agent:
                     failed[source] = err
             travels = send and not self.config.road.carries_files
             takings = take_group(
-                name, group.sources, list(members.values()), failed, self.clock, show, send=travels, remarks=remarks
+                name,
+                group.sources,
+                list(members.values()),
+                failed,
+                self.clock,
+                show,
+                send=travels,
+                remarks=remarks,
+                budget=budget,
             )
             for source, taken in takings.items():
                 if isinstance(taken, AgentError):
@@ -220,7 +238,7 @@ class Agent:
                         members[source].supervised.note(taken.code)
                     continue
                 with show(source) as progress:
-                    ends[source] = self._end_member(members[source], taken, progress, started, send=send)
+                    ends[source] = self._end_member(members[source], taken, progress, started, send=send, budget=budget)
         return [MemberEnd(source, end) for source, end in ends.items()]
 
     def _begin(
@@ -229,7 +247,7 @@ class Agent:
     ) -> Member:  # fmt: skip
         """Begin a run of a source, which `closing` ends. Raises: SourceError, BusyError, PausedError, EnrolmentError."""
         guarded = self._guarded(name, retry_login)
-        closing.enter_context(RunLock(self.folder / "locks" / name, name))
+        closing.push(self._lock_for_reading(name))
         supervised = closing.enter_context(self._supervised(name, force, heed))
         supervised.throttle.refuse(name)
         collector: Collector = supervised.attend(guarded)
@@ -238,12 +256,27 @@ class Agent:
             collector = SplitCollector(collector)
         return Member(name, self._run(name, supervised.send, channel=channel), collector, supervised)
 
+    def _lock_for_reading(self, name: str) -> RunLock:
+        """Hold a source for a run, after waiting for one that only sends: it ends, or pauses between slices.
+
+        Gives the lock, held. Raises: BusyError.
+        """
+        path = self.folder / "locks" / name
+        end = self._machine.clock() + SENDING_PATIENCE_S
+        while True:
+            try:
+                return RunLock(path, name).__enter__()
+            except BusyError:
+                if not is_held_to_send(path) or self._machine.clock() >= end:
+                    raise
+            self._machine.sleep(1.0)
+
     def _end_member(
-        self, member: Member, taken: Taken, progress: Progress, started: float, *, send: bool
+        self, member: Member, taken: Taken, progress: Progress, started: float, *, send: bool, budget: Budget | None
     ) -> Outcome | AgentError:
         try:
             with member.supervised.turn():
-                outcome = self._deliver(member, taken, progress, send=send)
+                outcome = self._deliver(member, taken, progress, send=send, budget=budget)
         except (PinError, ReceiptError):
             raise
         except AgentError as err:
@@ -251,14 +284,16 @@ class Agent:
             return err
         return replace(outcome, took=timedelta(seconds=time.monotonic() - started))
 
-    def _deliver(self, member: Member, taken: Taken, progress: Progress, *, send: bool) -> Outcome:
+    def _deliver(
+        self, member: Member, taken: Taken, progress: Progress, *, send: bool, budget: Budget | None = None
+    ) -> Outcome:
         """With `send`, wait for the receipt of a snapshot that is in the spool; give its outcome."""
         name = member.source
         trouble: AgentError | None = None
         told: Sequence[str] = ()
         if send:
             try:
-                told = self._send_source(name, member.run, progress, member.supervised.throttle.send)
+                told = self._send_source(name, member.run, progress, member.supervised.throttle.send, budget)
             except CenterDownError as err:
                 if all(entry.note != taken.note for entry in self.journal.all_of(name)):
                     raise  # given up: it does not wait, it must be taken anew
@@ -274,16 +309,18 @@ class Agent:
             trouble=trouble,
         )
 
-    def _send_source(self, name: str, run: SourceRun, progress: Progress, pace: SendPace) -> Sequence[str]:
+    def _send_source(
+        self, name: str, run: SourceRun, progress: Progress, pace: SendPace, budget: Budget | None
+    ) -> Sequence[str]:
         """Send what a source's spool holds, over whatever road; give what a person should know of it."""
         road = self.config.road
         if not road.carries_files:
-            run.deliver(progress)
+            run.deliver(progress, budget)
             return ()
-        identity = Identity.open(self.folder)
+        identity = self._identity()
         address = identity.address
         sender = Sender(
-            identity.unit, identity.statement, identity.cosigner, address.log.name, address.operator,
+            identity.unit, identity.before or identity.statement, identity.cosigner, address.log.name, address.operator,
             address.sealing_key, f"jinsuo {version('jinsuo')}",
         )  # fmt: skip
         settings = PostSettings(road.bags.size, timedelta(seconds=road.bags.resend_after))
@@ -299,11 +336,15 @@ class Agent:
         )
 
     def send(
-        self, progress: Progress, *, sources: Sequence[str] | None = None, force: bool = False, heed: Heed = heed_nobody
-    ) -> list[Outcome]:
+        self, progress: Progress, *, sources: Sequence[str] | None = None, force: bool = False,
+        heed: Heed = heed_nobody, budget: Budget | None = None,
+    ) -> list[Outcome]:  # fmt: skip
         """Drain the spool, source by source, oldest statement first; what cannot be sent yet has `trouble`.
 
         `sources`: only of these. What `heed` or `progress.sent` raises is the trouble of the source being sent.
+
+        When `budget` is spent, no further pack is sent of any source, and what is left waits without trouble; statements
+        are registered all the same. So a caller catches up in slices, between which snapshots are taken.
 
         One source's trouble does not stop the others. Raises: PausedError unless `force`; PinError, ReceiptError: whoever
         answers is not our center, or two-faced, so no other source is shown to it; what was receipted before stays so.
@@ -314,9 +355,9 @@ class Agent:
             waiting = [entry for entry in self.journal.unfinished() if entry.source == name]
             trouble: AgentError | None = None
             try:
-                with RunLock(self.folder / "locks" / name, name):
+                with RunLock(self.folder / "locks" / name, name, sends=True):
                     pace = self._supervised(name, force, heed).send
-                    self._send_source(name, self._run(name, pace), progress, pace)
+                    self._send_source(name, self._run(name, pace), progress, pace, budget)
             except (PinError, ReceiptError):
                 raise
             except AgentError as err:
@@ -337,7 +378,7 @@ class Agent:
         if self.config.road.carries_files:
             return  # nobody is there; each bag shows it
         if names and is_enrolled(self.folder) and self.journal.checkpoint() is not None:
-            with Identity.open(self.folder).connect(self._seen_checkpoint, way=self._way()) as road:
+            with self._identity().connect(self._seen_checkpoint, way=self._way()) as road:
                 road.latest(names[0])
 
     def beat(self, failures: Mapping[str, Failure] = NO_FAILURES) -> timedelta | None:
@@ -350,8 +391,30 @@ class Agent:
         """
         if self.config.road.carries_files or not is_enrolled(self.folder):
             return None  # by files nobody is there to hear it; each bag is a sign of life
-        with Identity.open(self.folder).connect(self._seen_checkpoint, way=self._way()) as road:
+        with self._identity().connect(self._seen_checkpoint, way=self._way()) as road:
             return send_heartbeat(make_heartbeat(self.status(), self.clock(), failures), road)
+
+    def replace_key(self, progress: Progress) -> KeyChange:
+        """Give this agent another statement key, attested by the old one; try to tell the center at once.
+
+        From then on statements are signed by the new key, though the center may hear of it later. Begun before and not
+        known to the center yet: the same change goes on.
+        Raises: KeyChangeError: no source has a chain; EnrolmentError, BusyError, SpoolError, PinError, ReceiptError.
+        """
+        identity = self._identity()
+        if identity.before is None:
+            with ExitStack() as locks:
+                sources = self.journal.sources()
+                for name in sources:
+                    locks.enter_context(RunLock(self.folder / "locks" / name, name))
+                made = make_key(self.folder, identity.unit)
+                state_key_change(self.journal, identity.unit, sources, identity.statement, made, self.clock())
+            identity = self._identity()
+        assert identity.before is not None
+        change = (identity.before.key, identity.statement.key)
+        outcomes = self.send(progress, force=True)
+        trouble = next((outcome.trouble for outcome in outcomes if outcome.trouble is not None), None)
+        return KeyChange(*change, is_known=is_logged(self.journal, change[1]), trouble=trouble)
 
     def compare(self, name: str, sequence: int | None, progress: Progress, *, force: bool = False) -> Comparison:
         """Tell whether a source equals what this agent registered as `sequence` (None: the newest snapshot).
@@ -493,7 +556,7 @@ class Agent:
             spool=self.spool(name),
             entries=self.journal.all_of(name),
             last=self.last_outcome(name),
-            connect=(lambda: Identity.open(self.folder).connect(self._seen_checkpoint, way=self._way()))
+            connect=(lambda: self._identity().connect(self._seen_checkpoint, way=self._way()))
             if is_enrolled(self.folder) and not self.config.road.carries_files
             else None,
             find_data=self._find_data,
@@ -554,7 +617,7 @@ class Agent:
         read only if the packs that are here do not hold all of the newest snapshot. The line is not needed.
         Raises: MediumError; as `snapshot`.
         """
-        order, identity = wish.settle(self.config.media), Identity.open(self.folder)
+        order, identity = wish.settle(self.config.media), self._identity()
         desk, whole = self._media_desk(name), None
         with ExitStack() as closing:
             if choice is not Choice.WAITING:
@@ -581,7 +644,7 @@ class Agent:
         missing = [read_missing(path) for path in files]
         name = missing[0].source
         with RunLock(self.folder / "locks" / name, name):
-            desk, identity = self._media_desk(name), Identity.open(self.folder)
+            desk, identity = self._media_desk(name), self._identity()
             return desk.rewrite(missing, wish.settle(self.config.media), identity, version("jinsuo"), progress.sent)
 
     def take_media_receipt(self, path: Path) -> ReceiptOutcome:
@@ -590,7 +653,7 @@ class Agent:
         Raises: MediumUnknownError: not for this agent. ReceiptError; CenterRefusedError: content was refused, and is given
         up in a `gap`; CenterDownError: no file has brought a proof that is needed, and the line that has it is down.
         """
-        address = Identity.open(self.folder).address
+        address = self._identity().address
         receipts = read_receipts(path, address.unit, address.operator)
         name = receipts.source
         with RunLock(self.folder / "locks" / name, name):
@@ -608,11 +671,7 @@ class Agent:
 
         def find_proof(old: int, new: int) -> list[Sha256]:
             found = self._bags.find_proof(old, new)
-            return (
-                self._connect(Identity.open(self.folder), unpaced, name).consistency(old, new)
-                if found is None
-                else found
-            )
+            return self._connect(self._identity(), unpaced, name).consistency(old, new) if found is None else found
 
         return Posted(find_proof)
 
@@ -669,7 +728,7 @@ class Agent:
     def _run(
         self, name: str, pace: SendPace = unpaced, channel: Channel | None = None, line: Transport | None = None
     ) -> SourceRun:
-        identity = Identity.open(self.folder)
+        identity = self._identity()
         desk = Desk(
             folder=self.folder,
             journal=self.journal,
@@ -684,8 +743,18 @@ class Agent:
             plan=self._read_plan(name),
             channel=channel or _CHANNELS[self.config.road.kind],
             on_way=self._media_desk(name),
+            max_age=None if self.config.spool.max_age is None else timedelta(seconds=self.config.spool.max_age),
         )
         return SourceRun(name, desk)
+
+    def _identity(self) -> Identity:
+        """Open who this agent is, after what a change of keys has left to do. Raises: EnrolmentError."""
+        if is_enrolled(self.folder):
+            identity = Identity.open(self.folder)
+            settle_key(self.folder, identity.unit, lambda key: is_stated(self.journal, key))
+            if identity.before is not None and is_logged(self.journal, identity.statement.key):
+                finish_key(self.folder)
+        return Identity.open(self.folder)
 
     def _way(self) -> Way:
         """Give the way that bytes take by the settings. Raises: RoadError."""
@@ -722,7 +791,7 @@ class Agent:
             if isinstance(err, DropBoxError) or self.journal.unfinished():
                 return ()  # those that wait for some are told
             raise
-        unit = Identity.open(self.folder).unit
+        unit = self._identity().unit
         return [name for name in self.source_names() if any(f.startswith(f"receipts-{unit}-{name}-") for f in files)]
 
     def _ask_center(self) -> datetime | None:
@@ -733,7 +802,7 @@ class Agent:
         if self.config.road.carries_files:
             self._box.check()
             return None
-        with Identity.open(self.folder).connect(self._seen_checkpoint, way=self._way()) as road:
+        with self._identity().connect(self._seen_checkpoint, way=self._way()) as road:
             road.latest(next(iter(self.source_names()), "check"))
             return road.center_time
 
@@ -764,6 +833,7 @@ class Agent:
         missed = ahead.missed if ahead else None
         entries = self.journal.all_of(name)
         newest = entries[-1] if entries else None
+        outage = self.journal.outage(name)
         stored = next((e for e in reversed(entries) if e.state is State.STORED and e.kind == "snapshot"), None)
         return SourceStatus(
             source=name,
@@ -782,6 +852,7 @@ class Agent:
             next_run=ahead.next_run if ahead else None,
             missed_at=missed.last if missed else None,
             missed_why=missed.reason if missed else "",
+            no_room_since=None if outage is None else outage.since,
         )
 
 

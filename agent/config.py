@@ -319,12 +319,14 @@ class SpoolSettings(Settings):
     """The durable outbox. `max_size` caps what waits in it; `min_free` is left free on its volume.
 
     `keep`: so much of what each source has sent stays, so that changed pages travel as differences against it.
+    `max_age`: content of middle days that has waited longer is given up; None: only the caps of size give it up.
     """
 
     folder: Path = Path("spool")
     max_size: Annotated[SizeBytes, Field(ge=64 << 20)] = 20 << 30
     min_free: Annotated[SizeBytes, Field(ge=0)] = 1 << 30
     keep: Annotated[SizeBytes, Field(ge=0)] = 2 << 30
+    max_age: Annotated[Seconds, Field(ge=86400)] | None = None
     compression: Annotated[int, Field(ge=1, le=19)] = 1
 
 

@@ -17,6 +17,7 @@ AgentError                   (terminal.OperatorError: message, hint, code, exit 
 ├── SourceChangedError       what was read is not one state: read again
 ├── BusyError                another run of the source is under way: wait
 ├── SpoolError               the agent's own folder is full or damaged: make room
+│   └── SpoolFullError       there is no room for new content; what waits stays, and a gap will say so
 ├── CenterError…             see below: what the center's answers mean to the agent
 │   ├── CenterDownError      no line, or the center is busy: try again later; nothing is lost
 │   │   └── DropBoxError     the drop box cannot be read or written: mend its folder, or wait for its server
@@ -26,6 +27,7 @@ AgentError                   (terminal.OperatorError: message, hint, code, exit 
 ├── MediumError              an offline medium cannot be written as asked: a person mends size, room, program
 │   ├── MediumDamagedError   what was written does not read back: take another medium
 │   └── MediumUnknownError   a file from the way back is not about a medium of this agent
+├── KeyChangeError           the agent's key cannot be replaced as things are
 ├── EnrolmentError           this folder is not enrolled, or the code is wrong
 └── SecretError              a password is not there, or others can read the file it is in
 """
@@ -138,11 +140,22 @@ class SpoolError(AgentError):
     code = "JS-2200"
 
 
+class SpoolFullError(SpoolError):
+    """The spool or its volume is at its limit: nothing new is taken until there is room."""
+
+    code = "JS-2410"
+    exit_code = EXIT_RETRY
+
+
 class CenterDownError(AgentError):
-    """The center cannot be reached or is busy; nothing is lost."""
+    """The center cannot be reached or is busy; nothing is lost. Attribute: `refusal`, its code if it has answered."""
 
     code = "JS-2300"
     exit_code = EXIT_RETRY
+
+    def __init__(self, message: str | Text, *, hint: str | Text, refusal: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.refusal = refusal
 
 
 class DropBoxError(CenterDownError):
@@ -227,6 +240,12 @@ class EnrolmentError(AgentError):
 
     code = "JS-2310"
     exit_code = EXIT_USAGE
+
+
+class KeyChangeError(AgentError):
+    """The agent's key cannot be replaced as things are."""
+
+    code = "JS-2411"
 
 
 class SecretError(AgentError):

@@ -29,7 +29,9 @@ time_zone: null
 spool:
   # 不要与业务数据库放在同一个卷上。 Not on the volume of a live database.
   folder: spool
-  # 超过后拒绝新的快照，不影响业务系统。 Beyond this, snapshots are refused; the live system is not harmed.
+  # 每个来源待发内容的上限。近限时先舍弃中间各日的内容（声明照常登记），最后才不取新快照；不影响业务系统。
+  # Of what waits, for each source. Near it the content of middle days is given up (their statements stay registered), and only
+  # then nothing new is taken, and a gap says so; the live system is not harmed.
   max_size: 20 GiB
   # 该卷上始终留出的空间。 What is always left free on that volume.
   min_free: 1 GiB
@@ -38,6 +40,9 @@ spool:
   keep: 2 GiB
   # zstd 压缩级别，1 至 19；3 级只小 1%，慢一半。 Level of zstd, 1 to 19; 3 is half as fast for 1 % less.
   compression: 1
+  # 中间各日的内容最多等待多久，如 90 d；null：只受容量限制。 How long content of middle days waits at most, such as 90 d;
+  # null: only the sizes above limit it.
+  max_age: null
 
 # 离线载体（`jinsuo-agent media`）。 Offline media.
 media:

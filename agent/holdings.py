@@ -129,6 +129,11 @@ class Holdings:
         rows = [(source, name) for name in ids]
         self._act(lambda db: db.executemany("INSERT OR IGNORE INTO known VALUES (?, ?)", rows))
 
+    def drop(self, source: str, ids: Iterable[ObjectId]) -> None:
+        """Forget that `ids` need not be written: they are in the spool no more, and were never sent."""
+        rows = [(source, name) for name in ids]
+        self._act(lambda db: db.executemany("DELETE FROM known WHERE source = ? AND id = ?", rows))
+
     def forget(self, source: str) -> None:
         """Forget all of a source: the center has said that something is missing after all."""
 

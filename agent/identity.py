@@ -3,14 +3,18 @@
 
     keys/statement.pem   Ed25519, signs statements and tokens, named UNIT or UNIT/SOURCE
     keys/cosigner.pem    Ed25519, cosigns checkpoints, named UNIT
+    keys/made.pem        a statement key that is to follow: nothing is signed by it alone yet
+    keys/next.pem        the same once the journal has the statements that say so: signs what comes after them
     center.json          JCS, written once enrolment is done: url, pin, log, operator, sealing key, unit
+    tls-keys.json        the center's announcements of TLS keys, as it gave them; what follows the pin is accepted too
 
 The private keys never leave the folder. Enrolment may be repeated with the same code until its answer arrives: the keys
 are made first and kept, and the center gives the same agent the same answer. Order: pin, then the log's key against the
 code, then the secret; a stranger learns nothing. Source: design section 6.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -21,20 +25,24 @@ from agent.transport.client import Bytes, Client
 from agent.transport.https import HttpsTransport
 from agent.transport.way import DIRECT, Way
 from evidence.digest import Sha256
-from evidence.disk import write_new
+from evidence.disk import sync_folder, write_new, write_over
 from evidence.encode import encode_base64, encode_json, expect_text, parse_base64, parse_hex, parse_json, parse_members
 from evidence.errors import EvidenceError, FormatError
 from evidence.keys.key import KeyType, VerificationKey, parse_vkey
 from evidence.keys.signer import Ed25519Signer, create_key_file, open_signer
 from evidence.manifest.grammar import check_unit_name
 from evidence.wire import messages
+from evidence.wire.announcement import follow_announcements, parse_announcements
 from evidence.wire.enrolment import EnrolmentCode, parse_code, pin_of_vkey
 from evidence.wire.token import NOBODY, Request
 from terminal.language import Text
 
 FILE_NAME: Final = "center.json"
+ANNOUNCED_NAME: Final = "tls-keys.json"
 FORMAT: Final = "jinsuo/identity@v1"
 _STATEMENT_KEY: Final = "keys/statement.pem"
+_MADE_KEY: Final = "keys/made.pem"
+_NEXT_KEY: Final = "keys/next.pem"
 _COSIGNER_KEY: Final = "keys/cosigner.pem"
 _NOT_ENROLLED = Text(
     zh="运行：jinsuo-agent enroll --center URL --code CODE", en="run: jinsuo-agent enroll --center URL --code CODE"
@@ -96,11 +104,17 @@ def parse_address(raw: bytes) -> CenterAddress:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """An enrolled agent. `statement` is named UNIT (rename it to UNIT/SOURCE to sign statements), `cosigner` UNIT."""
+    """An enrolled agent. `statement` is named UNIT (rename it to UNIT/SOURCE to sign statements), `cosigner` UNIT.
 
+    `before`: the statement key that gives way to `statement` while the center may not know that yet; requests are tried by
+    it first.
+    """
+
+    folder: Path
     address: CenterAddress
     statement: Ed25519Signer
     cosigner: Ed25519Signer
+    before: Ed25519Signer | None = None
 
     @property
     def unit(self) -> str:
@@ -115,6 +129,7 @@ class Identity:
             address = parse_address(path.read_bytes())
             statement = open_signer(f"file:{folder / _STATEMENT_KEY}", address.unit, KeyType.ED25519)
             cosigner = open_signer(f"file:{folder / _COSIGNER_KEY}", address.unit, KeyType.COSIGNATURE)
+            following = find_key(folder, address.unit, _NEXT_KEY)
         except FileNotFoundError as err:
             raise EnrolmentError(
                 Text(zh=f"{folder} 中的采集端尚未在中心登记", en=f"the agent in {folder} is not enrolled at a center"),
@@ -125,7 +140,14 @@ class Identity:
                 f"the identity in {folder} is damaged: {err}",
                 hint="restore the folder from its backup, or ask the archives for a new code and enrol a new folder",
             ) from err
-        return cls(address, statement, cosigner)
+        if following is not None:
+            return cls(folder, address, following, cosigner, statement)
+        return cls(folder, address, statement, cosigner)
+
+    @property
+    def pins(self) -> "PinFile":
+        """Give who remembers the center's announced TLS keys."""
+        return PinFile(self.folder, self.address)
 
     def connect(self, seen_checkpoint: SeenCheckpoint, pace: SendPace = unpaced, way: Way = DIRECT) -> HttpsTransport:
         """Give the road to the center; the line is opened with the first request.
@@ -134,9 +156,78 @@ class Identity:
         """
         address = self.address
         return HttpsTransport(
-            address.url, address.pin, address.log.name, address.sealing_key, self.unit, self.statement,
-            seen_checkpoint, pace, way,
+            address.url, address.pin, address.log.name, address.sealing_key, self.unit, self.before or self.statement,
+            seen_checkpoint, pace, way, self.pins, self.statement if self.before else None,
         )  # fmt: skip
+
+
+class PinFile:
+    """The TLS keys that may follow an agent's pin, in its folder. Several processes: the last one that learned counts.
+
+    A file that is damaged, or leads on from another pin, announces nothing: it is only ever a way forward.
+    """
+
+    def __init__(self, folder: Path, address: CenterAddress) -> None:
+        self._folder = folder
+        self._address = address
+        self._path = folder / ANNOUNCED_NAME
+
+    def announced(self) -> tuple[Sha256, ...]:
+        """Give the keys that may follow the pinned one."""
+        try:
+            return self._follow(self._path.read_bytes())
+        except (OSError, EvidenceError):
+            return ()
+
+    def learn(self, raw: bytes) -> None:
+        """Keep announcements that lead on from the pin. Raises: CenterRefusedError if they do not hold."""
+        try:
+            followed = self._follow(raw)
+        except EvidenceError as err:
+            raise CenterRefusedError(
+                f"the announcement of a TLS key does not hold: {err}", hint="call the archives: this must not happen"
+            ) from err
+        if followed:
+            write_over(self._path, raw)
+
+    def use(self, spki: Sha256) -> None:
+        """Make an announced key the pinned one."""
+        self._address = replace(self._address, pin=spki)
+        write_over(self._folder / FILE_NAME, self._address.encode())
+
+    def _follow(self, raw: bytes) -> tuple[Sha256, ...]:
+        followed = follow_announcements(parse_announcements(raw), self._address.log, self._address.pin)
+        return tuple(announcement.spki for announcement in followed)
+
+
+def find_key(folder: Path, unit: str, name: str) -> Ed25519Signer | None:
+    """Find a statement key of an agent's folder; None if it is not there. Raises: EvidenceError if it is damaged."""
+    path = folder / name
+    return open_signer(f"file:{path}", unit, KeyType.ED25519) if path.exists() else None
+
+
+def make_key(folder: Path, unit: str) -> Ed25519Signer:
+    """Make the key that is to follow, or give the one that was made and never came into use."""
+    if not (folder / _MADE_KEY).exists():
+        create_key_file(folder / _MADE_KEY)
+    made = find_key(folder, unit, _MADE_KEY)
+    assert made is not None
+    return made
+
+
+def settle_key(folder: Path, unit: str, is_stated: Callable[[VerificationKey], bool]) -> None:
+    """Have a key that was made sign from now on if the journal states it: after a crash between the two, too."""
+    made = find_key(folder, unit, _MADE_KEY)
+    if made is not None and is_stated(made.key):
+        (folder / _MADE_KEY).replace(folder / _NEXT_KEY)
+        sync_folder(folder / "keys")
+
+
+def finish_key(folder: Path) -> None:
+    """Let the old key go: the center has the new one. Again is harmless."""
+    if (folder / _NEXT_KEY).exists():
+        (folder / _NEXT_KEY).replace(folder / _STATEMENT_KEY)
+        sync_folder(folder / "keys")
 
 
 def is_enrolled(folder: Path) -> bool:

@@ -3,7 +3,8 @@
 
 One SQLite file in the agent's folder, `synchronous=FULL`: what a call has written survives kill -9 and power loss. The
 newest checkpoint that was verified stands here too, so that it can only move forward. Thread-safe.
-States of a statement: taken (signed, in the spool) → registered → stored. Clock: times come in as arguments.
+States of a statement: taken (signed, in the spool) → registered → stored; one whose content is given up in a `gap` ends
+as registered. Clock: times come in as arguments.
 """
 
 import os
@@ -29,9 +30,19 @@ CREATE TABLE IF NOT EXISTS statement (
     bytes INTEGER NOT NULL, sent_bytes INTEGER NOT NULL DEFAULT 0, log_index INTEGER, receipt BLOB,
     omitted TEXT NOT NULL DEFAULT '', PRIMARY KEY (source, sequence)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS content (
+    source TEXT NOT NULL, digest BLOB NOT NULL, spooled INTEGER NOT NULL DEFAULT 0, given_up INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (source, digest)
+) STRICT;
+CREATE TABLE IF NOT EXISTS outage (source TEXT PRIMARY KEY, since INTEGER NOT NULL, cause TEXT NOT NULL, tries INTEGER NOT NULL)
+STRICT;
 CREATE TABLE IF NOT EXISTS checkpoint (id INTEGER PRIMARY KEY CHECK (id = 1), size INTEGER NOT NULL, note BLOB NOT NULL)
 STRICT;
 """
+_WITH_CONTENT = (
+    "SELECT statement.*, coalesce(given_up, 0) AS is_given_up, coalesce(spooled, 0) AS spooled "
+    "FROM statement LEFT JOIN content ON content.source = statement.source AND content.digest = statement.digest"
+)
 
 
 class State(StrEnum):
@@ -56,7 +67,11 @@ class SourceKeys:
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """One statement of this agent. `receipt` is JCS, as verified; `omitted` counts nothing: it lists names, LF-joined."""
+    """One statement of this agent. `receipt` is JCS, as verified; `omitted` counts nothing: it lists names, LF-joined.
+
+    `is_given_up`: a `gap` says that its content will not come; the statement itself is registered all the same.
+    `spooled_bytes`: of the packs that taking it has written.
+    """
 
     source: str
     sequence: int
@@ -72,6 +87,17 @@ class JournalEntry:
     log_index: int | None
     receipt: bytes | None
     omitted: str
+    is_given_up: bool = False
+    spooled_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A time in which nothing is taken of a source because there is no room: since when, why, how many tries."""
+
+    since: datetime
+    cause: str
+    tries: int
 
 
 class Journal:
@@ -132,9 +158,20 @@ class Journal:
         """Note a statement that is signed and whole in the spool. One that was never admitted is replaced."""
         self.exchange((), [entry])
 
-    def exchange(self, dropped: Iterable[JournalEntry], added: Iterable[JournalEntry]) -> None:
-        """Forget statements that the center never admitted and note those in their place, in one durable step."""
+    def exchange(
+        self, dropped: Iterable[JournalEntry], added: Iterable[JournalEntry], given_up: Iterable[JournalEntry] = (),
+        *, ends_outage_of: str | None = None,
+    ) -> None:  # fmt: skip
+        """Forget statements that the center never admitted and note those in their place, in one durable step.
+
+        In the same step: the content of `given_up` will not come, and the outage of a source is over, as what is added says.
+        """
         with self._change() as db:
+            db.executemany(
+                "INSERT INTO content (source, digest, given_up) VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET given_up = 1",
+                [(entry.source, entry.digest) for entry in given_up],
+            )
+            db.execute("DELETE FROM outage WHERE source = ?", (ends_outage_of,))
             db.executemany(
                 "DELETE FROM statement WHERE source = ? AND sequence = ? AND state = 'taken'",
                 [(entry.source, entry.sequence) for entry in dropped],
@@ -150,14 +187,19 @@ class Journal:
                     for entry in added
                 ],
             )  # fmt: skip
+            db.executemany(
+                "INSERT OR REPLACE INTO content (source, digest, spooled) VALUES (?, ?, ?)",
+                [(entry.source, entry.digest, entry.spooled_bytes) for entry in added if entry.spooled_bytes],
+            )
 
     def mark_receipted(
         self, source: str, sequence: int, state: State, log_index: int, receipt: bytes, sent_bytes: int
     ) -> None:
-        """Note a verified receipt."""
+        """Note a verified receipt, and the bytes that were sent since the one before."""
         with self._change() as db:
             db.execute(
-                "UPDATE statement SET state = ?, log_index = ?, receipt = ?, sent_bytes = ? WHERE source = ? AND sequence = ?",
+                "UPDATE statement SET state = ?, log_index = ?, receipt = ?, sent_bytes = sent_bytes + ? "
+                "WHERE source = ? AND sequence = ?",
                 (state.value, log_index, receipt, sent_bytes, source, sequence),
             )
 
@@ -174,11 +216,34 @@ class Journal:
 
     def unfinished(self) -> list[JournalEntry]:
         """Give all statements that are not final at the center yet, oldest first, source by source."""
-        return self._entries("state <> 'stored' AND NOT (kind <> 'snapshot' AND state = 'registered')")
+        return self._entries("state <> 'stored' AND NOT (state = 'registered' AND (kind <> 'snapshot' OR is_given_up))")
+
+    def note_outage(self, source: str, now: datetime, cause: str) -> None:
+        """Note that nothing was taken at `now`, for want of room; the first such time and its cause stay until it is over."""
+        with self._change() as db:
+            db.execute(
+                "INSERT INTO outage VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET tries = tries + 1",
+                (source, _micros(now), cause),
+            )
+
+    def outage(self, source: str) -> Outage | None:
+        """Give the time in which nothing is taken, if it has begun and no `gap` has stated it yet."""
+        with self._lock:
+            row = self._db.execute("SELECT since, cause, tries FROM outage WHERE source = ?", (source,)).fetchone()
+        return None if row is None else Outage(_from_micros(row[0]), row[1], row[2])
 
     def all_of(self, source: str) -> list[JournalEntry]:
         """Give all statements of a source, oldest first."""
         return self._entries("source = ?", source)
+
+    def of_kind(self, kind: str) -> list[JournalEntry]:
+        """Give all statements of a kind, source by source, oldest first."""
+        return self._entries("kind = ?", kind)
+
+    def sources(self) -> list[str]:
+        """Give the names of all sources that have statements here."""
+        with self._lock:
+            return [row[0] for row in self._db.execute("SELECT DISTINCT source FROM statement ORDER BY source")]
 
     def get(self, source: str, sequence: int) -> JournalEntry:
         """Give a statement. Raises: KeyError."""
@@ -208,11 +273,16 @@ class Journal:
     def _entries(self, where: str, *values: object, last: bool = False) -> list[JournalEntry]:
         # `where` is one of the constants above, never input.
         order = "sequence DESC LIMIT 1" if last else "source, sequence"
+        sql = f"SELECT * FROM ({_WITH_CONTENT}) WHERE {where} ORDER BY {order}"  # noqa: S608
         with self._lock:
-            rows = self._db.execute(f"SELECT * FROM statement WHERE {where} ORDER BY {order}", values).fetchall()  # noqa: S608
+            rows = self._db.execute(sql, values).fetchall()
         return [
-            JournalEntry(r[0], r[1], r[2], Sha256(r[3]), r[4], State(r[5]), _from_micros(r[6]), *r[7:]) for r in rows
-        ]
+            JournalEntry(
+                r[0], r[1], r[2], Sha256(r[3]), r[4], State(r[5]), _from_micros(r[6]), r[7], r[8], r[9], r[10], r[11], r[12],
+                r[13], bool(r[14]), r[15],
+            )
+            for r in rows
+        ]  # fmt: skip
 
     def _one(self, sql: str, *values: object) -> tuple[bytes, ...] | None:
         with self._lock:

@@ -12,6 +12,7 @@ from pathlib import Path
 from agent.errors import AgentError
 from agent.load import LoadReport
 from agent.pausing import Pause
+from evidence.keys.key import VerificationKey
 
 
 class Stage(StrEnum):
@@ -117,7 +118,8 @@ class Comparison:
 class SourceStatus:
     """One source for `status`. `load`: of its last run. `schedule`: its words, or ""; `next_run`: when the daemon takes it next.
 
-    `missed_at`, `missed_why`: the newest scheduled run that was not taken.
+    `missed_at`, `missed_why`: the newest scheduled run that was not taken. `no_room_since`: since when nothing is taken for want
+    of room.
 
     `sequence` is the newest statement's, of whatever stage; None: nothing was taken yet.
     """
@@ -139,6 +141,7 @@ class SourceStatus:
     next_run: datetime | None = None
     missed_at: datetime | None = None
     missed_why: str = ""
+    no_room_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,3 +168,13 @@ class Enrolment:
     origin: str
     log_vkey: str
     sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KeyChange:
+    """What became of a change of the agent's statement key. `is_known`: the center has logged it; else it waits."""
+
+    old: VerificationKey
+    new: VerificationKey
+    is_known: bool
+    trouble: AgentError | None = None

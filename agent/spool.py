@@ -7,25 +7,26 @@
 
 A pack belongs to a source, not to a statement: objects are addressed by content, so what an interrupted run has left
 serves the next. Packs leave the spool only after a receipt `stored` for a statement taken later has been verified; they
-are kept aside up to a bound, and given up as soon as the volume needs the room.
+are kept aside up to a bound, and given up as soon as the volume needs the room. Before that only what a `gap` has given up
+leaves it: other packs take the places of those that held it (`agent.snapshot.thin`).
 """
 
 import errno
 import os
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from agent.errors import SpoolError
+from agent.errors import SpoolError, SpoolFullError
 from agent.holdings import Base, BaseKey
 from evidence.digest import ObjectId
 from evidence.disk import NewFile, remove_leftovers
 from evidence.objects.object import ObjectKind
-from evidence.objects.pack import CODEC_BASE, PackWriter, read_frames
+from evidence.objects.pack import CODEC_BASE, Frame, PackWriter, read_frames
 from terminal.language import Text
 
 TARGET_BYTES = 4 << 20
@@ -103,11 +104,7 @@ class Spool:
 
         Gives the names of those that had to go for the bound: the oldest, those of `find_pinned` after all others.
         """
-        sent = self._sent_names()
-        self._kept.mkdir(exist_ok=True)
-        for pack in self.packs():
-            if pack.name in sent:
-                pack.path.replace(self._kept / pack.path.name)
+        self.put_aside_sent()
         if not any(self._folder.glob("*.pack")):
             self.forget_sent()
         kept = _list_packs(self._kept)
@@ -149,10 +146,10 @@ class Spool:
         return PackSpooler(self, self._folder, self._level, committed)
 
     def check_room(self) -> None:
-        """Raises: SpoolError if the spool or its volume is at its limit."""
+        """Raises: SpoolFullError if the spool or its volume is at its limit."""
         used = sum(pack.size for pack in self.packs())
         if used > self._max_bytes:
-            raise SpoolError(
+            raise SpoolFullError(
                 Text(
                     zh=f"发件箱 {self._folder} 已有 {used >> 20} MiB，上限为 {self._max_bytes >> 20} MiB",
                     en=f"the spool {self._folder} holds {used >> 20} MiB, its limit is {self._max_bytes >> 20} MiB",
@@ -164,7 +161,7 @@ class Spool:
             )
         free = self._free_bytes()
         if free < self._min_free_bytes:
-            raise SpoolError(
+            raise SpoolFullError(
                 Text(
                     zh=f"发件箱 {self._folder} 所在的卷剩余 {free >> 20} MiB，低于须保留的 {self._min_free_bytes >> 20} MiB",
                     en=f"the volume of the spool {self._folder} has {free >> 20} MiB free, less than the"
@@ -175,6 +172,45 @@ class Spool:
                     en="free space or move the spool (spool.folder in agent.yaml) to another volume; nothing is lost",
                 ),
             )
+
+    def is_near(self, next_bytes: int) -> bool:
+        """Tell whether `next_bytes` more would bring the spool or its volume to its limit, whatever is only kept."""
+        used = sum(pack.size for pack in self.packs())
+        kept = sum(pack.size for pack in _list_packs(self._kept))
+        free = shutil.disk_usage(self._folder).free + kept
+        return used + next_bytes > self._max_bytes or free - next_bytes < self._min_free_bytes
+
+    def put_aside_sent(self) -> None:
+        """Put packs that the center has acknowledged with those that are only kept: they are the first to make room."""
+        sent = self._sent_names()
+        self._kept.mkdir(exist_ok=True)
+        for pack in self.packs():
+            if pack.name in sent:
+                pack.path.replace(self._kept / pack.path.name)
+
+    def remove(self, packs: Iterable[SpooledPack]) -> None:
+        """Remove packs of which nothing is needed any more."""
+        for pack in packs:
+            pack.path.unlink(missing_ok=True)
+
+    def replace(self, packs: Sequence[SpooledPack], frames: Iterable[Frame]) -> SpooledPack:
+        """Put one durable pack of `frames`, which fit one, in the place of `packs`; then remove these.
+
+        Raises: SpoolFullError, SpoolError; `packs` are there then.
+        """
+        try:
+            with NewFile(self._folder, f"pack.{os.getpid()}") as file:
+                writer = PackWriter(file.write, level=self._level)
+                for frame in frames:
+                    writer.copy(frame)
+                path = self._folder / f"{writer.name()}.pack"
+                file.commit_new(path)
+            times = max(pack.path.stat().st_mtime_ns for pack in packs)
+            os.utime(path, ns=(times, times))
+        except OSError as err:
+            raise _no_room(self._folder, err) from err
+        self.remove(pack for pack in packs if pack.path != path)
+        return SpooledPack(path, path.stem, writer.size)
 
     def _free_bytes(self) -> int:
         """Give what the volume has free, after what is only kept has made room for what must wait."""
@@ -314,7 +350,8 @@ def _list_packs(folder: Path) -> list[SpooledPack]:
 
 def _no_room(folder: Path, err: OSError) -> SpoolError:
     full = err.errno in (errno.ENOSPC, errno.EDQUOT)
-    return SpoolError(
+    kind = SpoolFullError if full else SpoolError
+    return kind(
         Text(
             zh=f"发件箱 {folder} 写不进去：{'磁盘已满' if full else err.strerror or err}",
             en=f"the spool {folder} cannot be written: {'the disk is full' if full else err.strerror or err}",

@@ -43,7 +43,15 @@ from center.receive.bags import BagIntake
 from center.receive.counters import Counters
 from center.receive.inbox import Box, Inbox
 from center.receive.server import Receiver
-from center.receive.tls import TlsFiles, create_tls, read_spki_sha256
+from center.receive.tls import (
+    Announcements,
+    TlsFiles,
+    announce_key,
+    create_tls,
+    read_spki_sha256,
+    renew_tls,
+    take_next,
+)
 from center.registry.catalog import Catalog
 from center.registry.lock import FolderLock
 from center.registry.objects import SourceObjects
@@ -62,6 +70,7 @@ from evidence.keys.signer import Ed25519Signer, create_key_file, open_signer
 from evidence.manifest.entry import Act, Level
 from evidence.manifest.statement import SnapshotStatement, parse_statement
 from evidence.note.signed import parse_note, sign_note
+from evidence.wire.announcement import TlsAnnouncement
 from evidence.wire.enrolment import pin_of_vkey
 from evidence.wire.messages import CenterInfo
 from evidence.wire.offline import EnrolledFile, KnownSource, parse_request
@@ -94,6 +103,7 @@ class Center:
     replay: Replay
     admission: Admission
     operator: Ed25519Signer
+    log_signer: Ed25519Signer
     sealing: SealingKey
     signs: Signs
     counters: Counters
@@ -152,9 +162,9 @@ class Center:
             packs = config.find_store(folder)
             store = ReservedStore(FolderStore(packs), packs, config.disk_reserve)
             keys = folder / "keys"
-            log = open_signer(f"file:{keys / 'log.pem'}", config.origin, KeyType.ED25519)
+            log_signer = open_signer(f"file:{keys / 'log.pem'}", config.origin, KeyType.ED25519)
             operator = open_signer(f"file:{keys / 'operator.pem'}", f"{config.origin}/operator", KeyType.ED25519)
-            ledger = closing.enter_context(Ledger(folder / "ledger", log, clock))
+            ledger = closing.enter_context(Ledger(folder / "ledger", log_signer, clock))
 
             def record(kind: str, act: Act) -> Sealed:
                 return ledger.append(kind, Level.NONE, sign_note(act.encode(), [operator]).encode())
@@ -162,7 +172,7 @@ class Center:
             master = open_master_key(keys / "master.key", passphrase)
             units = Units(
                 folder / "units", master, clock, record,
-                spki_sha256=read_spki_sha256(TlsFiles.within(folder / "tls").certificate), vkey=log.key.vkey,
+                spki_sha256=read_spki_sha256(TlsFiles.within(folder / "tls").certificate), vkey=log_signer.key.vkey,
                 most_sources=config.limits.sources_per_unit,
             )  # fmt: skip
             # A ledger restored from an old copy cannot know that it is old; an agent that has seen more can.
@@ -193,6 +203,7 @@ class Center:
                     folder / "locks",
                 ),
                 operator=operator,
+                log_signer=log_signer,
                 sealing=open_sealing_key(keys / "sealing.key", master),
                 signs=closing.enter_context(closing_of(_open_signs(folder / SIGNS_NAME))),
                 counters=Counters(),
@@ -244,14 +255,20 @@ class Center:
         Raises: ServedError if another daemon serves this center; AddressError, StoreError.
         """
         self._serve_alone()
+        tls = self.folder / "tls"
+        taken = take_next(tls, self.ledger.log_key, self.clock())
+        if taken is not None:
+            self.units.use_tls(taken.spki)
+            log.info("the announced TLS key is in use", extra={"spki_sha256": taken.spki.hex()})
         info = CenterInfo(self.ledger.log_key, self.operator.key, self.sealing.public, f"jinsuo {version('jinsuo')}")
         bounds = self.config.limits
         limits = Limits(total_s=bounds.request_timeout, pack_bytes=bounds.pack_bytes)
         api = make_api(
-            info, self.admission, self.ledger, self.units, self.sealing, self.clock, limits, self.signs, self.counters
-        )
+            info, self.admission, self.ledger, self.units, self.sealing, self.clock, limits, self.signs, self.counters,
+            Announcements(tls),
+        )  # fmt: skip
         host, port = self.config.address
-        return Receiver(api, host, port, TlsFiles.within(self.folder / "tls"), bounds.connections)
+        return Receiver(api, host, port, TlsFiles.within(tls), bounds.connections)
 
     def inbox(self) -> Inbox:
         """Give the drop boxes of this center; whoever looks at them holds what the daemon holds.
@@ -343,6 +360,24 @@ class Center:
             self.ledger, self.store, self.signs, self.replay.catch_up, measure_disk,
         )  # fmt: skip
         return Looker(looked, self.config.alerts)
+
+    def renew_tls(self) -> None:
+        """Make a new certificate for the TLS key in use; the daemon takes it at its next start. Agents do not notice."""
+        renew_tls(self.folder / "tls", self.config.address[0], self.clock())
+
+    def announce_tls(self, from_: datetime, by: str) -> TlsAnnouncement:
+        """Make and announce a new TLS key, used by the first start of the daemon after `from_`; it is logged.
+
+        Raises: ConflictError if one is announced already; HeldError.
+        """
+
+        def record(announcement: TlsAnnouncement) -> None:
+            change = f"{announcement.replaces.hex()} -> {announcement.spki.hex()}"
+            self.record("key", Act("tls key change", self.config.origin, "announced", by, change))
+
+        return announce_key(
+            self.folder / "tls", self.config.address[0], self.clock(), from_, self.log_signer, record
+        )  # fmt: skip
 
     def objects(self, unit: str, source: str) -> SourceObjects:
         """Give a reader of a source's objects. Raises: NotFoundError."""

@@ -89,9 +89,9 @@ def write_new(path: Path, data: bytes, mode: int = 0o666) -> bool:
         return file.commit_new(path)
 
 
-def write_over(path: Path, data: bytes) -> None:
-    """Write `data` durably under `path`, replacing what was there in one step."""
-    with NewFile(path.parent, f"{path.name}.{os.getpid()}.{os.urandom(4).hex()}") as file:
+def write_over(path: Path, data: bytes, mode: int = 0o666) -> None:
+    """Write `data` durably under `path`, replacing what was there in one step; a secret with `mode` 0o600."""
+    with NewFile(path.parent, f"{path.name}.{os.getpid()}.{os.urandom(4).hex()}", mode) as file:
         file.write(data)
         file.commit_over(path)
 

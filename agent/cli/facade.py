@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Protocol
 from agent.finding import Finding
 from agent.jobs.asking import Working
 from agent.load import LoadReport
-from agent.outcome import AgentStatus, Comparison, Enrolment
-from agent.snapshot.progress import Progress
+from agent.outcome import AgentStatus, Comparison, Enrolment, KeyChange, Outcome
+from agent.snapshot.progress import Heed, Progress, heed_nobody
 
 if TYPE_CHECKING:
     from agent.media.order import Choice, MediaOutcome, ReceiptOutcome, SetStatus, Wish
     from agent.plan.figures import Plan, Question
+    from agent.transport.send import Budget
     from evidence.wire.heartbeat import Failure
 
 
@@ -46,6 +47,15 @@ class Facade(Working, Protocol):
 
         `failures`: what the daemon knows beside the journal. Raises: CenterDownError and its kin.
         """
+
+    def replace_key(self, progress: Progress) -> KeyChange:
+        """Give the agent another statement key, attested by the old one. Raises: KeyChangeError, BusyError."""
+
+    def send(
+        self, progress: Progress, *, sources: Sequence[str] | None = None, force: bool = False,
+        heed: Heed = heed_nobody, budget: "Budget | None" = None,
+    ) -> Sequence[Outcome]:  # fmt: skip
+        """As the daemon asks it. When `budget` is spent, what is left waits, and is no trouble."""
 
     def compare(self, source: str, sequence: int | None, progress: Progress, *, force: bool = False) -> Comparison:
         """Read the source, send nothing, compare with statement `sequence` (None: the latest stored).

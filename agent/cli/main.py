@@ -19,6 +19,7 @@ from agent.cli.grants import Grants
 from agent.cli.handover import Handover
 from agent.cli.heartbeat import SendHeartbeat
 from agent.cli.init import Init
+from agent.cli.key import KeyReplace
 from agent.cli.load import Load
 from agent.cli.media import MediaList, MediaReceipt, MediaRewrite, MediaWrite
 from agent.cli.pause import PauseAgent, Resume
@@ -30,6 +31,7 @@ from agent.cli.snapshot import Snapshot
 from agent.cli.sources import Sources
 from agent.cli.ssh_key import SshKey
 from agent.cli.status import Status
+from agent.cli.tls import TlsAccept
 from agent.cli.watch import WatchSources
 from evidence.errors import EvidenceError
 from terminal.command import Advice, Home, Program
@@ -72,6 +74,8 @@ def make_program(
             Handover(open_agent, clock),
             PauseAgent(clock),
             Resume(clock),
+            KeyReplace(open_agent),
+            TlsAccept(),
             SecretSet(),
             SecretList(),
             SshKey(),

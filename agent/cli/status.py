@@ -73,6 +73,14 @@ def _show(status: AgentStatus, now: datetime, out: Printer) -> None:
             out.warn(f"{source.source}: {source.last_error}")
         if source.missed_at is not None:
             _show_missed(source, source.missed_at, out)
+        if source.no_room_since is not None:
+            since = out.time(source.no_room_since)
+            out.warn(
+                Text(
+                    zh=f"{source.source}：发件箱已满，自 {since} 起没有取新快照；有了空间后会签署缺口声明",
+                    en=f"{source.source}: the spool is full, nothing is taken since {since}; a gap will state it when there is room",
+                )
+            )
         if source.load is not None:
             _show_load(source.load, out)
     out.say(

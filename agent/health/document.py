@@ -60,6 +60,7 @@ def _describe_source(source: SourceStatus, now: datetime) -> dict[str, object]:
         "lag_seconds": find_lag_s(source, now),
         "waiting": source.waiting,
         "waiting_bytes": source.waiting_bytes,
+        "no_room_since": source.no_room_since,
         "last_error": source.last_error,
         "schedule": source.schedule or None,
         "next_run": source.next_run,

@@ -21,7 +21,7 @@ from agent.media.volumes import Item
 from agent.media.whole import find_whole
 from agent.media.write import Numbering, check_target, plan_set, write_set
 from agent.settings.media import MediaSettings
-from agent.snapshot.run import manifest_path
+from agent.snapshot.kept import manifest_path
 from agent.spool import Spool, SpooledPack
 from evidence.digest import sha256
 from evidence.errors import EvidenceError

@@ -15,7 +15,7 @@ from typing import Final
 
 from agent.collectors.base import Table
 from agent.holdings import Holdings, Reading
-from agent.journal import Journal, State
+from agent.journal import Journal
 from evidence.digest import sha256
 from evidence.errors import EvidenceError
 from evidence.manifest.claim import Claim
@@ -104,9 +104,9 @@ def find_carrying(
 
 
 def _read_newest(source: str, journal: Journal, manifests: Path) -> Manifest | None:
-    """Give the manifest of the newest snapshot; None if it is not kept, or its content has not all come to the center."""
+    """Give the manifest of the newest snapshot; None if it is not kept, or its content will not come to the center."""
     entries = [entry for entry in journal.all_of(source) if entry.kind == SnapshotStatement.kind]
-    if not entries or entries[-1].state is State.REGISTERED:
+    if not entries or entries[-1].is_given_up:
         return None
     try:
         statement = parse_statement(parse_note(entries[-1].note).text)

@@ -9,9 +9,9 @@ from agent.errors import EnrolmentError, SourceError, TableLostError
 from agent.journal import Journal, JournalEntry
 from agent.outcome import Comparison, TableComparison, Verdict
 from agent.snapshot.blobs import BlobWriter
+from agent.snapshot.kept import manifest_path
 from agent.snapshot.objects import RootsOnly
 from agent.snapshot.progress import Pace, Progress, unpaced
-from agent.snapshot.run import manifest_path
 from agent.snapshot.tables import build_table
 from evidence.manifest.claim import Claim, snapshot_root
 from evidence.manifest.manifest import Manifest, parse_manifest

@@ -22,6 +22,7 @@ from agent.snapshot.progress import Progress
 from agent.snapshot.run import SourceRun
 from agent.snapshot.supervised import SupervisedRun
 from agent.snapshot.take import Taken
+from agent.transport.send import Budget
 from evidence.manifest.group import GroupId, GroupLack, GroupView
 
 Show = Callable[[str], AbstractContextManager[Progress]]
@@ -73,6 +74,7 @@ def take_group(
     *,
     send: bool,
     remarks: Sequence[str] = (),
+    budget: Budget | None = None,
 ) -> dict[str, Taken | AgentError]:
     """Take a snapshot of each member into its spool; give what became of every source of the group.
 
@@ -94,7 +96,7 @@ def take_group(
         ):
             source = each.member.source
             view = GroupView(group, sources.index(source) + 1, len(sources), each.opening, each.opened, last - began)
-            ends[source] = _take(each, view, ends, show, remarks, send=send)
+            ends[source] = _take(each, view, ends, show, remarks, send=send, budget=budget)
     return {source: ends[source] for source in sources}
 
 
@@ -149,6 +151,7 @@ def _take(
     remarks: Sequence[str],
     *,
     send: bool,
+    budget: Budget | None,
 ) -> Taken | AgentError:
     """Read one source; an error is what it gives."""
     member = opened.member
@@ -157,7 +160,7 @@ def _take(
         with show(member.source) as progress, member.supervised.turn():
             return member.run.take(
                 opened, progress, send=send, began=opened.opening, remarks=(view.encode(), *sorted(lacks), *remarks),
-                pace=member.supervised.throttle.read,
+                pace=member.supervised.throttle.read, budget=budget,
             )  # fmt: skip
     except (PinError, ReceiptError):
         raise

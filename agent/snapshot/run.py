@@ -4,17 +4,19 @@
     secrets   kept here, else given back by the center, else made and deposited there, before anything is read
     chain     the journal's newest statement; where the journal knows none, the center's, and then a `gap` is stated
     taking    packs become durable one by one and may travel meanwhile; the journal's row makes the statement exist
-    sending   packs first, then statements in their order, each until its receipt is verified
+    sending   packs, oldest first, then statements in their order, each until its receipt is verified; where much waits,
+              statements are registered before their packs
 
 A kill at any moment leaves either no statement (whole packs serve the next run) or one that waits in the journal. The
-line may be down from `take` on: then everything waits in the spool. Source: design sections 5 to 7.
+line may be down from `take` on: then everything waits in the spool, as long as it has room (`rationing.py`). Source: design sections 5 to 7.
 """
 
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import NoReturn, TypeVar
@@ -24,15 +26,20 @@ from agent.errors import CenterDownError, CenterRefusedError, ReceiptError, Spoo
 from agent.holdings import Base, Holdings
 from agent.journal import Journal, JournalEntry, SourceKeys, State
 from agent.snapshot.carrying import Carrying, ReadPlan, find_carrying
+from agent.snapshot.gaps import GapMaker
+from agent.snapshot.kept import manifest_path, receipt_path, refused_path
 from agent.snapshot.onway import NothingOnWay, OnWay
 from agent.snapshot.progress import Pace, Progress, unpaced
+from agent.snapshot.rationing import Rationing
 from agent.snapshot.restock import restock
+from agent.snapshot.sacrifice import registers_first
 from agent.snapshot.take import Place, Taken, take_snapshot
 from agent.spool import Spool, SpooledPack
 from agent.transport.base import Transport
 from agent.transport.send import (
     PACK_REFUSED,
     BackgroundSender,
+    Budget,
     Parties,
     Receipted,
     check_receipt,
@@ -47,14 +54,13 @@ from evidence.manifest.statement import (
     MAX_GIVEN_UP,
     Channel,
     GapCause,
-    GapStatement,
     SnapshotStatement,
     Statement,
     key_name,
     parse_statement,
     statement_digest,
 )
-from evidence.note.signed import parse_note, sign_note, verify_note
+from evidence.note.signed import parse_note, verify_note
 from evidence.wire.secrets import SourceSecrets
 from terminal.language import Language, Text
 
@@ -62,6 +68,7 @@ log = logging.getLogger(__name__)
 _STATEMENT_REFUSED = "JS-3102"
 _CONFLICT = "JS-3103"
 _NOT_FOUND = "JS-3106"
+_FULL = "JS-3201"
 _T = TypeVar("_T")
 _ANEW = "run the snapshot again: it asks the center about every object and sends what is missing"
 
@@ -83,6 +90,7 @@ class Desk:
     plan: ReadPlan = field(default_factory=ReadPlan)
     channel: Channel = Channel.ONLINE
     on_way: OnWay = field(default_factory=NothingOnWay)
+    max_age: timedelta | None = None
 
 
 class SourceRun:
@@ -92,15 +100,19 @@ class SourceRun:
         self._name = name
         self._desk = desk
         self._signer = desk.signer.renamed(key_name(desk.unit, name))
+        self._gaps = GapMaker(desk.unit, name, self._signer, desk.clock)
+        self._rationing = Rationing(desk.journal, desk.holdings, desk.spool, desk.folder, desk.max_age, self._gaps)
         self.sent_bytes = 0
+        self._refusal: CenterRefusedError | None = None
         self._restocked: set[ObjectId] = set()
 
     def settle(self, *, offline: bool = False) -> SourceKeys:
-        """Have the secrets and the chain of the source; give its keys. Again and again is harmless.
+        """Have the secrets and the chain of the source, and room for a snapshot; give its keys. Again is harmless.
 
+        Where room is short, content of middle days makes it; where that does not do, a `gap` will say so (decision 0060).
         `offline`: a line that is down is no error: a source that nobody knows begins here, and its secrets travel sealed.
         Raises: CenterDownError where the center must be asked: about a source that this agent has not taken before.
-        CenterRefusedError, ReceiptError.
+        CenterRefusedError, ReceiptError; SpoolFullError.
         """
         keys = self._settle_keys(offline=offline)
         try:
@@ -108,6 +120,9 @@ class SourceRun:
         except CenterDownError:
             if not offline:
                 raise
+        with self._rationing.stating_no_room():
+            self._rationing.make_room(keys)
+            self._desk.spool.check_room()
         return keys
 
     def take(
@@ -119,16 +134,19 @@ class SourceRun:
         began: datetime | None = None,
         remarks: Sequence[str] = (),
         pace: Pace = unpaced,
+        budget: Budget | None = None,
         whole: bool = False,
         offline: bool = False,
     ) -> Taken:
         """Take a snapshot into the spool; with `send`, packs travel while the source is still being read.
 
-        `began`, `remarks`: see `take_snapshot`. `whole`: every object goes into the spool, whatever the center holds;
-        `offline`: see `settle`; objects about which the center cannot be asked are taken to be absent there.
+        `began`, `remarks`: see `take_snapshot`; `budget` bounds what travels. `whole`: every object goes into the spool,
+        whatever the center holds; `offline`: see `settle`; objects about which the center cannot be asked are taken to be
+        absent there.
 
-        Raises: SourceError and its kin, SpoolError; CenterDownError only where the center must be asked first: for
-        the secrets and the chain of a source that this agent has not taken before. CenterRefusedError.
+        Raises: SpoolFullError, if it can be before the source is asked for anything; SourceError and its kin, SpoolError;
+        CenterDownError only where the center must be asked first: for the secrets and the chain of a source that this agent
+        has not taken before. CenterRefusedError.
         """
         keys = self.settle(offline=offline)
         desk = self._desk
@@ -151,11 +169,15 @@ class SourceRun:
         if latest is not None and not whole and not desk.holdings.is_complete(self._name):
             ask = lambda ids: self._find_missing(ids, offline=offline)  # noqa: E731
         travels = send and not self.holds_packs()
-        sender = BackgroundSender(self._name, desk.spool, self._transport, progress.sent) if travels else None
+        sender = BackgroundSender(self._name, desk.spool, self._transport, progress.sent, budget) if travels else None
         temporary = desk.folder / "reading" / self._name
         shutil.rmtree(temporary, ignore_errors=True)
 
+        written = 0
+
         def committed(pack: SpooledPack, ids: list[ObjectId], bases: list[Base]) -> None:
+            nonlocal written
+            written += pack.size
             desk.holdings.add(self._name, ids)
             desk.holdings.add_bases(self._name, pack.name, bases)
             if sender is not None:
@@ -165,14 +187,16 @@ class SourceRun:
             if sender is not None:
                 for pack in desk.spool.unsent():
                     sender.put(pack)
-            with desk.spool.writer(committed) as spooler:
+            with self._rationing.stating_no_room(), desk.spool.writer(committed) as spooler:
                 taken = take_snapshot(
                     collector, place, keys, spooler, desk.holdings, temporary,
                     ask=ask, clock=desk.clock, progress=progress, pace=pace, began=began, remarks=remarks,
                     carrying=self._find_carrying(),
                 )  # fmt: skip
-            self._note(taken)
+            self._note(taken, written)
             desk.holdings.mark_complete(self._name)
+            # Only now: a spool that is filled again while it is read from would else state a gap each night.
+            self._rationing.end_outage(taken.statement.began)
         finally:
             if sender is not None:
                 sender.close()
@@ -204,12 +228,15 @@ class SourceRun:
                 return
             desk.holdings.add(self._name, ids)
 
-    def deliver(self, progress: Progress) -> None:
+    def deliver(self, progress: Progress, budget: Budget | None = None) -> bool:
         """Send what the spool holds, and the statements in their order, until each has its verified receipt.
 
-        Raises: CenterDownError (everything stays for the next time), CenterRefusedError, ReceiptError.
+        Statements go first where much waits. Oldest content first: later days build on it. False: `budget` was spent before
+        all was sent; the rest waits. Raises: CenterDownError (everything stays for the next time), ReceiptError,
+        CenterRefusedError, of content that was registered before it came when all else has been brought.
         """
         desk = self._desk
+        self._refusal = None
         latest = desk.journal.latest(self._name, State.STORED)
         if latest is not None and not receipt_path(desk.folder, self._name, latest.sequence).exists():
             self._keep_receipt(latest.sequence)  # the disk was full, or the run was cut, after the journal had it
@@ -218,27 +245,40 @@ class SourceRun:
         self._mark_arrived()
         if self.holds_packs():
             self._retire()
-            return
-        self._send_packs(progress)
-        for entry in self._waiting():
-            try:
-                receipted = self._submit_whole(entry, progress)
-            except CenterRefusedError as err:
-                self._rejoin(err)
-                self._yield_to(err, entry)
-                continue
+            return True
+        has_moved = self.sent_bytes > 0
+        fresh: set[Sha256] = set()
+        if registers_first(self._waiting(), sum(pack.size for pack in desk.spool.unsent())):
+            fresh = self._register()
+        try:
+            is_whole = self._send_packs(progress, budget)
+        except CenterDownError as err:
+            if err.refusal == _FULL:
+                # It takes no packs, and has kept room for its log: so what was taken is locked at least.
+                with suppress(CenterDownError):
+                    self._register()
+            raise
+        has_moved |= self.sent_bytes > 0
+        is_lagging = False
+        for entry in self._each_waiting():
+            if is_lagging and entry.state is State.REGISTERED:
+                continue  # it builds on one before it, and lacks as much
+            receipted = self._bring(entry, progress, is_whole=is_whole)
             if receipted is None:
-                self._give_up(entry.sequence, GapCause.SPOOL, "the center lacks content that they need")
-                raise CenterDownError(
-                    f"the center lacks content of {self._name}#{entry.sequence} that was sent before; the statement was not logged",
-                    hint=_ANEW,
-                )
-            if _lacks_content(entry, receipted) and entry.state is State.TAKEN:
-                # Registered, and its content is gone here too: the next snapshot asks, and sends what the source still has.
-                desk.holdings.forget(self._name)
-            self.sent_bytes = 0
-            self._keep_receipt(entry.sequence)
-        self._retire()
+                continue
+            if _lacks_content(entry, receipted) and not entry.is_given_up:
+                is_lagging = not is_whole
+                if is_whole and (has_moved or entry.state is State.TAKEN or entry.digest in fresh):
+                    # Its content is gone here too: the next snapshot asks, and sends what the source still has.
+                    desk.holdings.forget(self._name)
+        if is_whole:
+            self._state_hopeless()
+            if self._rationing.end_outage_with_the_line():
+                self._register()
+            self._retire()
+        if self._refusal is not None:
+            raise self._refusal
+        return is_whole
 
     def holds_packs(self) -> bool:
         """Tell whether the packs of the source are to stay here, because media that bring them are awaited."""
@@ -249,6 +289,7 @@ class SourceRun:
 
         Raises: as `deliver`; what was taken in stays so.
         """
+        self._refusal = None
         for entry in self._waiting():
             if not is_answered(entry):
                 continue
@@ -261,6 +302,8 @@ class SourceRun:
             self._keep_receipt(entry.sequence)
         self._mark_arrived()
         self._retire()
+        if self._refusal is not None:
+            raise self._refusal
 
     def refill(self, *, again: bool) -> None:
         """Send once more what the center lacks although it had acknowledged it: all of the spool, and what was kept.
@@ -279,14 +322,8 @@ class SourceRun:
 
     def _register_alone(self) -> None:
         """Have the statements logged ahead of their content, which comes on media; those whose content has come are stored."""
-        for entry in self._waiting():
-            try:
-                self._submit(entry, register_only=True)
-            except CenterRefusedError as err:
-                self._rejoin(err)
-                self._yield_to(err, entry)
-                continue
-            self._keep_receipt(entry.sequence)
+        for entry in self._each_waiting():
+            self._bring(entry, None, is_whole=False)
 
     def _mark_arrived(self) -> None:
         for name in self._desk.on_way.arrived():
@@ -298,6 +335,56 @@ class SourceRun:
         if all(entry.state is State.REGISTERED for entry in self._waiting()):
             gone = desk.spool.retire_sent(lambda: desk.holdings.pinned_packs(self._name))
             desk.holdings.forget_packs(self._name, gone)
+
+    def _each_waiting(self) -> Iterator[JournalEntry]:
+        """Yield the statements that wait, in their order, each once; also those that are stated meanwhile."""
+        seen: set[Sha256] = set()
+        while (entry := next((e for e in self._waiting() if e.digest not in seen), None)) is not None:
+            seen.add(entry.digest)
+            yield entry
+
+    def _register(self) -> set[Sha256]:
+        """Have the statements that wait logged ahead of their content, oldest first; give the digests of those logged."""
+        logged: set[Sha256] = set()
+        for entry in self._each_waiting():
+            if entry.state is State.TAKEN and self._bring(entry, None, is_whole=False) is not None:
+                logged.add(entry.digest)
+        return logged
+
+    def _bring(self, entry: JournalEntry, progress: Progress | None, *, is_whole: bool) -> Receipted | None:
+        """Submit one statement and keep its receipt; None: the center refused its content, and it is given up.
+
+        `is_whole`: all that is here has been sent, so what the center still lacks must be found; else the statement is
+        logged ahead of it.
+        """
+        try:
+            if progress is None or not is_whole or entry.is_given_up:
+                receipted = self._submit(entry, register_only=True)
+            else:
+                receipted = self._submit_whole(entry, progress)
+        except CenterRefusedError as err:
+            self._rejoin(err)
+            self._yield_to(err, entry)
+            return None
+        if receipted is None:
+            self._give_up(entry.sequence, GapCause.SPOOL, "the center lacks content that they need")
+            raise CenterDownError(
+                f"the center lacks content of {self._name}#{entry.sequence} that was sent before; the statement was not logged",
+                hint=_ANEW,
+            )
+        self.sent_bytes = 0
+        self._keep_receipt(entry.sequence)
+        return receipted
+
+    def _state_hopeless(self) -> None:
+        """State which registered statements will not get their content: a later one is stored, and nothing here has it."""
+        stored = self._desk.journal.latest(self._name, State.STORED)
+        waiting = [entry for entry in self._waiting() if entry.kind == SnapshotStatement.kind]
+        hopeless = [e for e in waiting if e.state is State.REGISTERED and stored and e.sequence < stored.sequence]
+        if hopeless:
+            why = "the center lacks content that is not kept here any more"
+            self._rationing.give_up_content(hopeless, GapCause.SPOOL, why)
+            self._register()
 
     @cached_property
     def _transport(self) -> Transport:
@@ -341,7 +428,7 @@ class SourceRun:
         if found is None:
             return
         entry, received = self._read_latest(*found)
-        gap = self._make_gap(
+        gap = self._gaps.make(
             entry, received, GapCause.JOURNAL,
             "the agent's journal was lost: snapshots that were taken and not sent, if there were any",
         )  # fmt: skip
@@ -373,7 +460,7 @@ class SourceRun:
                 hint="keep the agent's folder as it is, and call the archives: this must not happen",
             ) from err
         dropped = [entry for entry in journal.all_of(self._name) if entry.state is State.TAKEN]
-        gap = self._make_gap(
+        gap = self._gaps.make(
             newest, min([received, *(entry.taken_at for entry in dropped)]), GapCause.JOURNAL,
             f"the agent's journal was older than its chain, which another copy of it had brought to #{newest.sequence}",
             tuple(entry.digest for entry in dropped if entry.digest != newest.digest)[:MAX_GIVEN_UP],
@@ -392,7 +479,8 @@ class SourceRun:
         """Let go of a snapshot whose content the center refuses for good, so that the next one goes on.
 
         It, and what was taken on top of it, is given up in a `gap`; their notes are kept for the archives, which have the
-        objects too: every pack had been sent. One that was logged before its content came stays as it is, registered.
+        objects too: every pack had been sent. One that was logged before its content came stays registered, and a `gap` says that
+        its content will not come.
         Raises: CenterRefusedError with the center's words, and what was done.
         """
         if err.refusal != _STATEMENT_REFUSED or entry.kind != SnapshotStatement.kind:
@@ -401,24 +489,34 @@ class SourceRun:
             log.error(
                 "content is refused", extra={"source": self._name, "sequence": entry.sequence, "reason": str(err)}
             )
+            _write(refused_path(self._desk.folder, self._name, entry), entry.note)
+            self._rationing.give_up_content([entry], GapCause.OTHER, "the center refused it")
+            self._refusal = self._refusal or self._explain_refusal(err, entry, entry)
             return
-        folder = self._desk.folder / "refused" / self._name
         dropped = self._give_up(
             entry.sequence, GapCause.OTHER, f"the center refused the content of {self._name}#{entry.sequence}", least=1
         )
-        kept_zh, kept_en = f"其声明保存在 {folder}", f"what was refused is kept in {folder}"
-        last = dropped[-1].sequence
-        raise CenterRefusedError(
+        raise self._explain_refusal(err, entry, dropped[-1]) from err
+
+    def _explain_refusal(self, err: CenterRefusedError, first: JournalEntry, last: JournalEntry) -> CenterRefusedError:
+        """Give the center's words, and what was done about it."""
+        folder = self._desk.folder / "refused" / self._name
+        span_zh = span_en = f"{self._name}#{first.sequence}"
+        if last.sequence > first.sequence:
+            span_zh, span_en = f"{span_zh} 至 #{last.sequence}", f"{span_en} to #{last.sequence}"
+        verb = "are" if last.sequence > first.sequence else "is"
+        return CenterRefusedError(
             Text(
-                zh=f"{err.sentence(Language.ZH)}；{self._name}#{entry.sequence} 至 #{last} 已放弃，并签署了缺口声明（gap）",
-                en=f"{err}; {self._name}#{entry.sequence} to #{last} are given up, and a gap is stated",
+                zh=f"{err.sentence(Language.ZH)}；{span_zh} 已放弃，并签署了缺口声明（gap）",
+                en=f"{err}; {span_en} {verb} given up, and a gap is stated",
             ),
             hint=Text(
-                zh=f"{kept_zh}：请将此句告知档案馆；更正后再做快照即可继续",
-                en=f"{kept_en}: show this sentence to the archives; once its cause is mended, the next snapshot goes on",
+                zh=f"其声明保存在 {folder}：请将此句告知档案馆；更正后再做快照即可继续",
+                en=f"what was refused is kept in {folder}: show this sentence to the archives; once its cause is mended,"
+                " the next snapshot goes on",
             ),
             refusal=err.refusal,
-        ) from err
+        )
 
     def _read_latest(self, note: bytes, receipt: bytes) -> tuple[JournalEntry, datetime]:
         """Give the center's newest statement as an entry, and when it was received. Raises: ReceiptError."""
@@ -457,28 +555,7 @@ class SourceRun:
             raise FormatError(f"it is about {statement.unit}/{statement.source}")
         return statement, note.text
 
-    def _make_gap(
-        self,
-        latest: JournalEntry | None,
-        since: datetime,
-        cause: GapCause,
-        lost: str,
-        given_up: tuple[Sha256, ...] = (),
-    ) -> JournalEntry:
-        """Sign a gap from `since` until now, next in the chain after `latest`; in the journal it waits like any statement."""
-        now = self._desk.clock()
-        gap = GapStatement(
-            self._desk.unit, self._name, 1 if latest is None else latest.sequence + 1,
-            None if latest is None else latest.digest, min(since, now), now, cause, lost, given_up,
-        )  # fmt: skip
-        text = gap.encode()
-        note = sign_note(text, [self._signer]).encode()
-        digest = statement_digest(text)
-        return JournalEntry(
-            self._name, gap.sequence, gap.kind, digest, note, State.TAKEN, now, 0, 0, 0, 0, None, None, ""
-        )  # fmt: skip
-
-    def _note(self, taken: Taken) -> None:
+    def _note(self, taken: Taken, spooled_bytes: int) -> None:
         statement = taken.statement
         _write(manifest_path(self._desk.folder, self._name, statement.sequence), taken.manifest.encode())
         # The statement comes to exist here, in one durable step: everything below it is in the spool or at the center.
@@ -498,17 +575,20 @@ class SourceRun:
                 None,
                 None,
                 "\n".join(f"{o.name}\t{o.reason}" for o in taken.omitted),
+                spooled_bytes=spooled_bytes,
             )
         )
 
-    def _send_packs(self, progress: Progress) -> None:
+    def _send_packs(self, progress: Progress, budget: Budget | None = None) -> bool:
+        """Send the packs that wait, within `budget`; tell whether all went."""
+
         def act() -> int:
-            return send_packs(self._name, self._desk.spool, self._transport, progress.sent)
+            return send_packs(self._name, self._desk.spool, self._transport, progress.sent, budget)
 
         while True:
             try:
                 self.sent_bytes += self._with_source(act)
-                return
+                return not self._desk.spool.unsent()
             except CenterRefusedError as err:
                 if err.refusal != PACK_REFUSED or not self._restock():
                     self._refused(err)
@@ -580,22 +660,28 @@ class SourceRun:
         """
         desk = self._desk
         desk.holdings.forget(self._name)
-        dropped = [e for e in self._waiting() if first is not None and e.sequence >= first and e.state is State.TAKEN]
+        waiting = self._waiting()
+        dropped = [e for e in waiting if first is not None and e.sequence >= first and e.state is State.TAKEN]
         for entry in dropped:
             _write(refused_path(desk.folder, self._name, entry), entry.note)
         gaps: list[JournalEntry] = []
         if len(dropped) >= least:
-            before = [e for e in desk.journal.all_of(self._name) if e.sequence < dropped[0].sequence]
+            earlier = [e for e in desk.journal.all_of(self._name) if e.sequence < dropped[0].sequence]
             names = [f"{self._name}#{entry.sequence}" for entry in dropped]
             span = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
             gaps.append(
-                self._make_gap(
-                    before[-1] if before else None, dropped[0].taken_at, cause,
+                self._gaps.make(
+                    earlier[-1] if earlier else None, dropped[0].taken_at, cause,
                     f"{why}: taken and never logged: {span}",
                     tuple(entry.digest for entry in dropped[:MAX_GIVEN_UP]),
                 )
             )  # fmt: skip
-        desk.journal.exchange(dropped, gaps)
+        # Those that are logged lose their content with the spool.
+        logged = [e for e in waiting if e.state is State.REGISTERED and e.kind == SnapshotStatement.kind]
+        before = [e for e in desk.journal.all_of(self._name) if e not in dropped]
+        if logged:
+            gaps += self._gaps.make_for_content([*before, *gaps][-1], logged, cause, why)
+        desk.journal.exchange(dropped, gaps, logged)
         desk.spool.clear()
         return dropped
 
@@ -619,18 +705,3 @@ def _write(path: Path, data: bytes) -> None:
             f"{path} cannot be written: {err.strerror or err}",
             hint="make room on the volume of the agent's folder, then run again; nothing is lost",
         ) from err
-
-
-def manifest_path(folder: Path, source: str, sequence: int) -> Path:
-    """Give where an agent in `folder` keeps the manifest of a statement."""
-    return folder / "manifests" / source / f"{sequence}.json"
-
-
-def refused_path(folder: Path, source: str, entry: JournalEntry) -> Path:
-    """Give where an agent in `folder` keeps the note of a statement that it gave up; another may get its sequence."""
-    return folder / "refused" / source / f"{entry.sequence}.{entry.digest.hex()[:8]}.note"
-
-
-def receipt_path(folder: Path, source: str, sequence: int) -> Path:
-    """Give where an agent in `folder` keeps the receipt of a statement."""
-    return folder / "receipts" / source / f"{sequence}.json"

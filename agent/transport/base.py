@@ -36,6 +36,19 @@ def unpaced(size_bytes: int) -> None:
     """Send as fast as the line takes it."""
 
 
+class PinKeeper(Protocol):
+    """Remembers which TLS keys the center has announced. Thread-safe."""
+
+    def announced(self) -> tuple[Sha256, ...]:
+        """Give the keys that may follow the pinned one."""
+
+    def learn(self, raw: bytes) -> None:
+        """Take the center's announcements, verified and durable. Raises: CenterRefusedError if they do not hold."""
+
+    def use(self, spki: Sha256) -> None:
+        """Take note that the center uses an announced key: from now on it is the pinned one."""
+
+
 @dataclass(frozen=True, slots=True)
 class SubmitAnswer:
     """What became of a statement: the receipt's bytes once it is logged, and what is missing of its content."""

@@ -8,6 +8,7 @@ one is a refusal. What is read of an answer is bounded before it is kept. Thread
 requests mean. Source: design section 6; RFC 9110; decision 0064 (why httpcore).
 """
 
+import logging
 import threading
 import time
 from collections import deque
@@ -22,7 +23,7 @@ from urllib.parse import urlsplit
 import httpcore
 
 from agent.errors import CenterDownError, CenterRefusedError, SpoolError
-from agent.transport.base import SeenCheckpoint, SendPace, unpaced
+from agent.transport.base import PinKeeper, SeenCheckpoint, SendPace, unpaced
 from agent.transport.pinned import PinnedContext
 from agent.transport.refusals import explain_refusal
 from agent.transport.way import DIRECT, Way
@@ -30,11 +31,14 @@ from evidence.encode import encode_base64
 from evidence.errors import EvidenceError
 from evidence.keys.signer import Signer
 from evidence.note.signed import Note, parse_note
+from evidence.wire.announcement import MAX_ANSWER_BYTES
 from evidence.wire.messages import (
     HEADER_CHECKPOINT,
     HEADER_NONCE,
+    HEADER_TLS,
     MAX_JSON_BYTES,
     PATH_NONCE,
+    PATH_TLS,
     Refusal,
     parse_nonce_answer,
     parse_refusal,
@@ -43,6 +47,7 @@ from evidence.wire.token import Nonce, Request, Token, encode_authorization, par
 from terminal.language import Text
 
 _T = TypeVar("_T")
+log = logging.getLogger(__name__)
 CONNECT_TIMEOUT_S: Final = 10.0
 ANSWER_TIMEOUT_S: Final = 120.0
 STATEMENT_TIMEOUT_S: Final = 900.0
@@ -116,8 +121,16 @@ class Client:
     seconds) of the newest answer, or None: for a person who checks clocks, never for evidence.
     """
 
-    def __init__(self, url: str, pin: bytes, origin: str, seen_checkpoint: SeenCheckpoint, way: Way = DIRECT) -> None:
+    def __init__(
+        self, url: str, pin: bytes, origin: str, seen_checkpoint: SeenCheckpoint, way: Way = DIRECT,
+        pins: PinKeeper | None = None,
+    ) -> None:  # fmt: skip
+        """`pins`: who remembers announced keys; None: there can be none yet."""
         self.context = PinnedContext(pin)
+        self._pins = pins
+        self._asked_tls: str | None = None
+        if pins is not None:
+            self.context.announced = pins.announced()
         self.answered_at: datetime | None = None
         self._origin = origin
         self._seen_checkpoint = seen_checkpoint
@@ -215,6 +228,7 @@ class Client:
                 hint=Text(zh="检查采集端目录所在的磁盘", en="check the disk of the agent's folder"),
             ) from err
         self._keep_nonce(found.get(HEADER_NONCE.lower().encode()))
+        self._keep_pins(path, found.get(HEADER_TLS.lower().encode()))
         self.answered_at = _read_date(found.get(b"date"))
         return answer
 
@@ -227,6 +241,25 @@ class Client:
             return  # a header in another form is of another version; the center is asked for a nonce instead
         with self._lock:
             self._nonces.append((time.monotonic(), nonce))
+
+    def _keep_pins(self, path: str, newest: str | None) -> None:
+        """Learn of a TLS key that is announced, and that the center uses one that was."""
+        context, pins = self.context, self._pins
+        if pins is None:
+            return
+        try:
+            if context.peer is not None and context.peer in context.announced:
+                pins.use(context.peer)
+                context.pin = context.peer
+                context.announced = pins.announced()
+            known = {self._asked_tls, context.pin.hex(), *(spki.hex() for spki in context.announced)}
+            if newest is not None and newest not in known and path != PATH_TLS:
+                self._asked_tls = newest  # once: what does not hold now does not hold with the next request
+                pins.learn(self.get_public(PATH_TLS, MAX_ANSWER_BYTES))
+                context.announced = pins.announced()
+        except (CenterDownError, CenterRefusedError, OSError) as err:
+            # The key that was found holds: whatever is announced, or cannot be kept, must not stop what is being sent.
+            log.warning("announced TLS key not taken", extra={"why": str(err)})
 
     def _checked(self, answer: Answer) -> Answer:
         """Raises: CenterDownError or CenterRefusedError unless the answer says that it was done."""
@@ -241,6 +274,7 @@ class Client:
                     en=f"the center at {self._where} cannot do this now: {refusal.message} ({refusal.code})",
                 ),
                 hint=_WAIT,
+                refusal=refusal.code,
             )
         raise CenterRefusedError(
             Text(

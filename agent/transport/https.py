@@ -14,8 +14,8 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from agent.errors import CenterRefusedError, SpoolError
-from agent.transport.base import SeenCheckpoint, SendPace, SubmitAnswer, unpaced
-from agent.transport.client import STATEMENT_TIMEOUT_S, Bytes, Client, File
+from agent.transport.base import PinKeeper, SeenCheckpoint, SendPace, SubmitAnswer, unpaced
+from agent.transport.client import ANSWER_TIMEOUT_S, STATEMENT_TIMEOUT_S, Body, Bytes, Client, File
 from agent.transport.way import DIRECT, Way
 from evidence.digest import ObjectId, Sha256
 from evidence.errors import EvidenceError
@@ -30,6 +30,7 @@ from evidence.wire.token import Request
 
 IDS_PER_REQUEST: Final = 16_384
 NOT_FOUND: Final = "JS-3106"
+NO_TOKEN: Final = "JS-3104"  # noqa: S105 - the center's code
 MAX_TILE_BYTES: Final = 256 * 32
 
 
@@ -47,10 +48,17 @@ class HttpsTransport:
         seen_checkpoint: SeenCheckpoint,
         pace: SendPace = unpaced,
         way: Way = DIRECT,
+        pins: PinKeeper | None = None,
+        successor: Signer | None = None,
     ) -> None:
-        """Keep who is at the two ends; the line is opened with the first request. `signer`: the statement key."""
+        """Keep who is at the two ends; the line is opened with the first request. `signer`: the statement key.
+
+        `pins` remembers TLS keys that the center announces. `successor`: the key that follows `signer`, which the center
+        may know instead of it.
+        """
+        self._successor = successor
         self._pace = pace
-        self._client = Client(url, pin, origin, seen_checkpoint, way)
+        self._client = Client(url, pin, origin, seen_checkpoint, way, pins)
         self._origin = origin
         self._sealing_key = sealing_key
         self._unit = unit
@@ -92,7 +100,7 @@ class HttpsTransport:
                 f"the pack {path} cannot be read: {err.strerror}", hint="check the disk of the agent's folder"
             ) from err
         request = Request("PUT", messages.path_of_pack(source, name), length, bytes.fromhex(name))
-        answer = self._client.call(request, File(path, length, self._pace), self._unit, self._signer)
+        answer = self._call(request, File(path, length, self._pace))
         self._client.parsed(messages.parse_pack_answer, answer)
 
     def submit(self, source: str, note: bytes, register_only: bool = False) -> SubmitAnswer:
@@ -170,10 +178,21 @@ class HttpsTransport:
         return SealedFor(direction, self._origin, self._unit, source)
 
     def _get(self, path: str, most: int = messages.MAX_JSON_BYTES) -> bytes:
-        return self._client.call(Request.of("GET", path), Bytes(), self._unit, self._signer, most=most)
+        return self._call(Request.of("GET", path), Bytes(), most=most)
 
-    def _post(self, path: str, body: bytes, timeout_s: float | None = None) -> bytes:
-        request = Request.of("POST", path, body)
-        if timeout_s is None:
-            return self._client.call(request, Bytes(body), self._unit, self._signer)
-        return self._client.call(request, Bytes(body), self._unit, self._signer, timeout_s=timeout_s)
+    def _post(self, path: str, body: bytes, timeout_s: float = ANSWER_TIMEOUT_S) -> bytes:
+        return self._call(Request.of("POST", path, body), Bytes(body), timeout_s=timeout_s)
+
+    def _call(
+        self, request: Request, body: Body, *, timeout_s: float = ANSWER_TIMEOUT_S, most: int = messages.MAX_JSON_BYTES
+    ) -> bytes:
+        """Make a request by the unit's key; if the center knows the one that follows instead, by that from then on."""
+        signer, successor = self._signer, self._successor  # other threads may be at this, too
+        try:
+            return self._client.call(request, body, self._unit, signer, timeout_s=timeout_s, most=most)
+        except CenterRefusedError as err:
+            if err.refusal != NO_TOKEN or successor is None:
+                raise
+            answer = self._client.call(request, body, self._unit, successor, timeout_s=timeout_s, most=most)
+            self._signer = successor
+            return answer

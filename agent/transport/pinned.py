@@ -33,9 +33,13 @@ class _PinnedObject(ssl.SSLObject):
 
 
 class PinnedContext(ssl.SSLContext):
-    """A client's TLS context that accepts one public key. Attribute `pin`: 32 bytes, or the first 16."""
+    """A client's TLS context that accepts one public key, and those that the center has announced to follow it.
+
+    Attributes: `pin`, 32 bytes, or the first 16; `announced`, further pins of 32 bytes; `peer`, the key found last.
+    """
 
     pin: bytes
+    announced: tuple[Sha256, ...]
     peer: Sha256 | None
 
     def __new__(cls, pin: bytes) -> "PinnedContext":
@@ -45,6 +49,7 @@ class PinnedContext(ssl.SSLContext):
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE  # the pin decides, in wrap_socket
         context.pin = pin
+        context.announced = ()
         context.peer = None
         context.sslobject_class = _PinnedObject
         return context
@@ -62,7 +67,8 @@ class PinnedContext(ssl.SSLContext):
     def check_peer(self, certificate: bytes | None) -> None:
         """Compare the key in the certificate that the peer has shown, and keep its digest. Raises: PinError."""
         found = Sha256(b"") if certificate is None else spki_sha256(certificate)
-        if len(self.pin) not in (16, 32) or found[: len(self.pin)] != self.pin:
+        is_pinned = len(self.pin) in (16, 32) and found[: len(self.pin)] == self.pin
+        if not is_pinned and found not in self.announced:
             raise PinError(
                 Text(
                     zh=f"对方的 TLS 公钥是 {found.hex()[:32]}，登记码指明的是 {self.pin.hex()[:32]}；没有向它发送任何内容",
@@ -70,8 +76,10 @@ class PinnedContext(ssl.SSLContext):
                     f"{self.pin.hex()[:32]}; nothing was sent to it",
                 ),
                 hint=Text(
-                    zh="线路上可能有人窃听，或地址有误：不要继续，打电话给档案馆",
-                    en="somebody may be listening on the line, or the address is wrong: do not go on, call the archives",
+                    zh="线路上可能有人窃听，或地址有误：不要继续，打电话给档案馆；若中心已换 TLS 密钥，请索取公告文件，"
+                    "运行 `jinsuo-agent tls accept FILE`",
+                    en="somebody may be listening on the line, or the address is wrong: do not go on, call the archives; if the "
+                    "center has another TLS key now, ask them for its announcement and run `jinsuo-agent tls accept FILE`",
                 ),
             )
         self.peer = found

@@ -53,12 +53,40 @@ class Receipted:
     missing: tuple[ObjectId, ...] = ()
 
 
-def send_packs(source: str, spool: Spool, transport: Transport, sent: Callable[[int], None]) -> int:
-    """Send every pack of the spool that the center has not acknowledged; give the bytes sent.
+class Budget:
+    """How much one act may send: seconds from now by `clock`, and bytes; None: no such bound. Asked between packs.
+
+    So an act is over its bounds by one pack at most, and moves one at least unless it was spent before. For one thread
+    at a time.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float], *, seconds: float | None = None, size_bytes: int | None = None
+    ) -> None:
+        self._clock = clock
+        self._end = None if seconds is None else clock() + seconds
+        self._left = size_bytes
+
+    @property
+    def is_spent(self) -> bool:
+        """Tell whether no further pack is to be sent."""
+        is_late = self._end is not None and self._clock() >= self._end
+        return is_late or (self._left is not None and self._left <= 0)
+
+    def count(self, size_bytes: int) -> None:
+        """Count what was sent."""
+        if self._left is not None:
+            self._left -= size_bytes
+
+
+def send_packs(
+    source: str, spool: Spool, transport: Transport, sent: Callable[[int], None], budget: Budget | None = None
+) -> int:
+    """Send every pack of the spool that the center has not acknowledged, oldest first; give the bytes sent.
 
     A pack that is refused goes to the end: it may be coded against what a later one brings. `sent` is told of the bytes
-    of each. Raises: CenterDownError; CenterRefusedError, for packs once a whole round brought nothing on. What was
-    acknowledged stays so.
+    of each. Ends early, between packs, when `budget` is spent. Raises: CenterDownError; CenterRefusedError, for packs
+    once a whole round brought nothing on. What was acknowledged stays so.
     """
     total = 0
     packs = spool.unsent()
@@ -66,6 +94,8 @@ def send_packs(source: str, spool: Spool, transport: Transport, sent: Callable[[
         refused: list[SpooledPack] = []
         refusal: CenterRefusedError | None = None
         for pack in packs:
+            if budget is not None and budget.is_spent:
+                return total
             try:
                 send_pack(source, pack, spool, transport)
             except CenterRefusedError as err:
@@ -76,6 +106,8 @@ def send_packs(source: str, spool: Spool, transport: Transport, sent: Callable[[
                 continue
             sent(pack.size)
             total += pack.size
+            if budget is not None:
+                budget.count(pack.size)
         if refusal is not None and len(refused) == len(packs):
             raise refusal
         packs = refused
@@ -92,10 +124,14 @@ class BackgroundSender:
     """Send packs while the snapshot is still being read. One thread; `close` waits for it.
 
     A line that is down stops the sending, not the snapshot: the packs stay in the spool. So does a pack that is refused,
-    until `send_packs` has seen to it that it does not only lack what others bring. Attribute after `close`: `sent_bytes`.
+    until `send_packs` has seen to it that it does not only lack what others bring; so does what `budget` leaves.
+    Attribute after `close`: `sent_bytes`.
     """
 
-    def __init__(self, source: str, spool: Spool, transport: Transport, sent: Callable[[int], None]) -> None:
+    def __init__(
+        self, source: str, spool: Spool, transport: Transport, sent: Callable[[int], None], budget: Budget | None = None
+    ) -> None:
+        self._budget = budget
         self._source = source
         self._spool = spool
         self._transport = transport
@@ -117,7 +153,7 @@ class BackgroundSender:
 
     def _run(self) -> None:
         while (pack := self._queue.get()) is not None:
-            if self._is_stopped:
+            if self._is_stopped or (self._budget is not None and self._budget.is_spent):
                 continue
             try:
                 send_pack(self._source, pack, self._spool, self._transport)
@@ -126,6 +162,8 @@ class BackgroundSender:
                 self._is_stopped = not (isinstance(err, CenterRefusedError) and err.refusal == PACK_REFUSED)
                 continue
             self.sent_bytes += pack.size
+            if self._budget is not None:
+                self._budget.count(pack.size)
             self._sent(pack.size)
 
 

@@ -6,20 +6,22 @@ whose store is damaged says so instead of handing out a false proof. Not yet an 
 the archives, this is its technical part. Reads snapshot and ledger; writes only where it is told to (`write_bundle`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from center.errors import NotFoundError, RefusedError, StoreError
+from center.registry.catalog import StatementRow
 from center.registry.snapshots import Snapshot, SnapshotTable
 from center.registry.units import Unit
 from evidence.digest import audit_path
 from evidence.errors import EvidenceError, FormatError
 from evidence.keys.key import VerificationKey
-from evidence.keys.trust import UnitKey
+from evidence.keys.trust import SequenceRange, UnitKey
 from evidence.manifest.claim import claim_salt, snapshot_leaves
 from evidence.manifest.receipt import Receipt, verify_receipt
+from evidence.manifest.statement import KeyStatement, key_name, parse_statement
 from evidence.note.signed import parse_note
 from evidence.rows.commit import commit_page, row_salt
 from evidence.rows.line import Cell, encode_field, encode_line
@@ -46,6 +48,10 @@ class Log(Protocol):
 
     def find_checkpoints(self, above: int = -1, cosigned_only: bool = False, most: int = 1000) -> list[bytes]:
         """Give kept checkpoints that cover entry `above`, the newest first."""
+
+
+Passage: TypeAlias = "dict[str, int | None]"
+"""The last statement that a key has signed of each source; None: the source has not passed to the next key yet."""
 
 
 def parse_key(schema: Schema, values: Sequence[str]) -> bytes:
@@ -121,8 +127,38 @@ def write_bundle(path: Path, raw: bytes, snapshot: Snapshot) -> int:
     return len(tokens)
 
 
-def make_policy(log_key: VerificationKey, operator_key: VerificationKey, units: Sequence[Unit]) -> str:
+def find_passages(units: Sequence[Unit], statements: Sequence[StatementRow]) -> dict[VerificationKey, Passage]:
+    """Find up to which statement each key that gave way to an attested one has signed, source by source.
+
+    Only of sources of which it has signed something: it does not speak for what came after it.
+    """
+    pairs = [pair for unit in units for pair in zip(unit.keys, unit.keys[1:], strict=False)]
+    passages: dict[VerificationKey, Passage] = {
+        first.statement: {} for first, second in pairs if first.cosigner == second.cosigner
+    }
+    for row in statements:
+        note = parse_note(row.note)
+        signers = {(line.name, line.key_id) for line in note.signatures}
+        name = key_name(row.unit, row.source)
+        for key, passage in passages.items():
+            if key.name == row.unit and (name, key.renamed(name).key_id) in signers:
+                passage.setdefault(row.source, None)
+        statement = parse_statement(note.text) if row.kind == KeyStatement.kind else None
+        if isinstance(statement, KeyStatement) and statement.old in passages:
+            passages[statement.old][row.source] = row.sequence
+    return passages
+
+
+def make_policy(
+    log_key: VerificationKey,
+    operator_key: VerificationKey,
+    units: Sequence[Unit],
+    passages: Mapping[VerificationKey, Passage] | None = None,
+) -> str:
     """Write the policy that this center suggests: its log, its operator, its units, and any other unit as witness.
+
+    A key that gave way to an attested one (`passages`) speaks up to the statement by which each source passed on, whenever
+    that was received; one that was lost, until another was enrolled.
 
     A verifier should compare the keys with what the archives have published elsewhere: a policy from the center's own
     hands proves no more than that they all agree.
@@ -132,9 +168,13 @@ def make_policy(log_key: VerificationKey, operator_key: VerificationKey, units: 
     for unit in units:
         for i, pair in enumerate(unit.keys):
             until = unit.keys[i + 1].since if i + 1 < len(unit.keys) else None
+            passage = (passages or {}).get(pair.statement)
+            ranges = tuple(SequenceRange(source, 1, last) for source, last in sorted((passage or {}).items()))
             # Cosignatures tell whole seconds: one of the second in which the key began must not seem to be before it.
-            unit_keys.append(UnitKey(pair.statement, pair.since.replace(microsecond=0), until))
-            witnesses.append(Witness(f"{unit.unit}/{i + 1}", pair.cosigner))
+            since = pair.since.replace(microsecond=0)
+            unit_keys.append(UnitKey(pair.statement, since, None if ranges else until, ranges))
+            if all(pair.cosigner != witness.key for witness in witnesses):
+                witnesses.append(Witness(f"{unit.unit}/{i + 1}", pair.cosigner))
     groups = (Group("units", 1, tuple(w.name for w in witnesses)),) if witnesses else ()
     policy = Policy(
         logs=(log_key,),

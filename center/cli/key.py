@@ -34,7 +34,7 @@ class Key:
 
     def run(self, args: argparse.Namespace, out: Printer) -> int:
         """Print what was asked for."""
-        from center.certify.certify import make_policy
+        from center.certify.certify import find_passages, make_policy
 
         if args.vkey == args.policy:
             raise UsageError(
@@ -43,7 +43,8 @@ class Key:
             )
         with open_center(args, out) as center:
             vkey, operator = center.ledger.log_key, center.operator.key
-            policy = make_policy(vkey, operator, center.units.list())
+            units = center.units.list()
+            policy = make_policy(vkey, operator, units, find_passages(units, center.catalog.statements()))
         text = vkey.vkey + "\n" if args.vkey else policy
         if args.out is not None:
             try:

@@ -23,6 +23,7 @@ from center.cli.restore import Restore
 from center.cli.serve import Serve
 from center.cli.snapshots import Snapshots
 from center.cli.ssh_key import SshKeyAdd, SshKeyList, SshKeyRemove
+from center.cli.tls import TlsRenew, TlsStatus
 from center.cli.today import Today
 from center.cli.unit import UnitAdd, UnitDisable, UnitEnable, UnitEnrollFile, UnitList, UnitRekey, UnitShow
 from evidence.errors import EvidenceError
@@ -80,6 +81,8 @@ def make_program() -> Program:
             LedgerStatus(),
             LedgerImportTail(),
             LedgerRelease(),
+            TlsRenew(),
+            TlsStatus(),
             Version("jinsuo-center", installed),
         ),
         home=Home(variable="JINSUO_CENTER_DIR", posix="/var/lib/jinsuo-center", windows=r"Jinsuo\center"),

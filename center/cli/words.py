@@ -27,6 +27,7 @@ FLAGS: Final = {
     "omitted": Text(zh="有略去", en="omitted"),
     "carried": Text(zh="有沿用", en="carried over"),
     "gap": Text(zh="缺口", en="gap"),
+    "given-up": Text(zh="内容已放弃", en="content given up"),
 }
 MOST_SHOWN: Final = 60
 

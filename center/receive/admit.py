@@ -21,6 +21,7 @@ from center.errors import CenterError, ConflictError, LostError, NotFoundError, 
 from center.ledger.ledger import Ledger
 from center.receive.closure import Closure, has_token, judge_group
 from center.receive.conflicts import Conflicts
+from center.receive.signers import Signers
 from center.registry.carried import check_carried, manifests_of
 from center.registry.catalog import BLOB_SPEC, MANIFEST_SPEC, TOKENS_SPEC, Catalog, Fact, ObjectPlace, StatementRow
 from center.registry.lock import FolderLock
@@ -37,8 +38,8 @@ from evidence.manifest.claim import snapshot_root
 from evidence.manifest.entry import Level, StoredAct
 from evidence.manifest.manifest import Manifest, parse_manifest
 from evidence.manifest.receipt import Receipt
-from evidence.manifest.statement import SnapshotStatement, Statement, key_name, parse_statement, statement_digest
-from evidence.note.signed import Note, parse_note, sign_note, verify_note
+from evidence.manifest.statement import KeyStatement, SnapshotStatement, Statement, statement_digest
+from evidence.note.signed import Note, parse_note, sign_note
 from evidence.objects.blobs import encode_chunk_list
 from evidence.objects.object import ObjectKind, check_object
 from evidence.objects.pack import MAX_PACK_BYTES, Frame, decode_frame, read_frames
@@ -97,6 +98,7 @@ class Admission:
         self._units = units
         self._replay = replay
         self._operator = operator
+        self._signers = Signers(units, catalog)
         self._conflicts = Conflicts(ledger, operator, clock)
         self._repeated_bytes = repeated_bytes
         self._locks: dict[tuple[str, str], threading.Lock] = {}
@@ -167,7 +169,11 @@ class Admission:
             if known is None:
                 self._check_place(statement, digest)
             if not isinstance(statement, SnapshotStatement):
-                return self._admit_plain(raw, known)
+                answer = self._admit_plain(raw, known)
+                if isinstance(statement, KeyStatement):
+                    # Logged first: no key counts that is not in the log. After a crash between the two it is sent again.
+                    self._signers.follow(statement)
+                return answer
             if known is not None and known.level is Level.STORED:
                 return StatementAnswer(Level.STORED, self._ledger.receipt(_latest_index(known)))
             missing = self._check_content(statement)
@@ -214,23 +220,14 @@ class Admission:
         return True
 
     def _read_statement(self, unit: str, source: str, raw: bytes) -> tuple[Note, Statement]:
-        key = self._units.get(unit).statement_key
         try:
             note = parse_note(raw, MAX_STATEMENT_BYTES)
-            if len(note.signatures) != 1:
-                raise FormatError(f"it carries {len(note.signatures)} signatures, expected one")
-            if key is None:
-                raise FormatError(f"unit {unit} has no key")
-            verify_note(note, [key.renamed(key_name(unit, source))])
-            statement = parse_statement(note.text)
-            if (statement.unit, statement.source) != (unit, source):
-                raise FormatError(f"it is about {statement.unit}/{statement.source}")
+            return note, self._signers.verify(unit, source, note)
         except EvidenceError as err:
             raise StatementError(
                 f"the statement sent for {unit}/{source} is refused: {err}",
                 hint="this is not what our agent writes; keep the spool and call the archives",
             ) from err
-        return note, statement
 
     def _check_place(self, statement: Statement, digest: Sha256) -> None:
         """Raises: unless the statement is the next of its source's chain."""

@@ -40,15 +40,18 @@ from center.receive.body import (
 )
 from center.receive.counters import Counters
 from center.receive.endpoints import Admission, Call, Endpoints, Log, Reply, SignsOfLife, parse_query
+from center.receive.tls import Announcements
 from center.registry.seal import SealingKey
 from center.registry.signs import Signs
 from center.registry.units import Units
 from evidence.encode import parse_decimal
 from evidence.errors import EvidenceError
+from evidence.wire.announcement import encode_announcements
 from evidence.wire.heartbeat import MAX_HEARTBEAT_BYTES
 from evidence.wire.messages import (
     HEADER_CHECKPOINT,
     HEADER_NONCE,
+    HEADER_TLS,
     MAX_JSON_BYTES,
     MAX_NOTE_BYTES,
     MAX_PACK_BYTES,
@@ -113,9 +116,17 @@ class Api:
     """The ASGI application."""
 
     def __init__(
-        self, endpoints: Endpoints, doorkeeper: Doorkeeper, nonces: Nonces, limits: Limits, counters: Counters
+        self,
+        endpoints: Endpoints,
+        doorkeeper: Doorkeeper,
+        nonces: Nonces,
+        limits: Limits,
+        counters: Counters,
+        newest_tls: Callable[[], str | None] = lambda: None,
     ) -> None:
+        """`newest_tls` gives the hash of the TLS key announced last, which every answer names."""
         self._counters = counters
+        self._newest_tls = newest_tls
         self._endpoints = endpoints
         self._doorkeeper = doorkeeper
         self._nonces = nonces
@@ -263,6 +274,9 @@ class Api:
             (b"cache-control", reply.cache.encode()),
             (HEADER_NONCE.lower().encode(), self._nonces.give().encode().encode()),
         ]
+        newest = self._newest_tls()
+        if newest is not None:
+            headers.append((HEADER_TLS.lower().encode(), newest.encode()))
         if reply.status == 401:
             headers.append((b"www-authenticate", b"Jinsuo"))
         if close:
@@ -281,12 +295,20 @@ def make_api(
     limits: Limits | None = None,
     signs: SignsOfLife | None = None,
     counters: Counters | None = None,
+    announcements: Announcements | None = None,
 ) -> Api:
-    """Put the receiver of one center together; without `signs` those of life are forgotten with the process."""
+    """Put the receiver of one center together.
+
+    Without `signs` those of life are forgotten with the process; `announcements`: of its TLS keys, if it can have any.
+    """
     nonces = Nonces(clock)
     doorkeeper = Doorkeeper(info.origin, units, nonces)
-    endpoints = Endpoints(info, admission, ledger, units, sealing_key, nonces, doorkeeper, signs or Signs(), clock)
-    return Api(endpoints, doorkeeper, nonces, limits or Limits(), counters or Counters())
+    announced = (lambda: encode_announcements([])) if announcements is None else announcements.body
+    endpoints = Endpoints(
+        info, admission, ledger, units, sealing_key, nonces, doorkeeper, signs or Signs(), clock, announced
+    )
+    newest = (lambda: None) if announcements is None else announcements.newest
+    return Api(endpoints, doorkeeper, nonces, limits or Limits(), counters or Counters(), newest)
 
 
 def refuse(err: CenterError) -> Reply:
@@ -302,6 +324,7 @@ def _routes(endpoints: Endpoints, limits: Limits) -> tuple[Route, ...]:
     return (
         Route("GET", at("center"), endpoints.get_center, is_public=True),
         Route("GET", at("nonce"), endpoints.get_nonce, is_public=True),
+        Route("GET", at("tls"), endpoints.get_tls, is_public=True),
         Route("GET", at("log/checkpoint"), endpoints.get_checkpoint, is_public=True),
         Route("GET", at("log/tile/([a-z0-9./]{1,100})"), endpoints.get_tile, is_public=True),
         Route("POST", at("enroll"), endpoints.enroll, MAX_NOTE_BYTES, is_for_newcomers=True),

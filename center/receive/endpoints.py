@@ -129,9 +129,11 @@ class Endpoints:
         doorkeeper: Doorkeeper,
         signs: SignsOfLife,
         clock: Callable[[], datetime],
+        announced: Callable[[], bytes],
     ) -> None:
         self._signs = signs
         self._clock = clock
+        self._announced = announced
         self._info = info
         self._admission = admission
         self._log = log
@@ -172,6 +174,10 @@ class Endpoints:
     def get_nonce(self, _call: Call) -> Reply:
         """Give a nonce."""
         return Reply(messages.NonceAnswer(self._nonces.give()).encode())
+
+    def get_tls(self, _call: Call) -> Reply:
+        """Give the announcements of TLS keys."""
+        return Reply(self._announced())
 
     def get_checkpoint(self, _call: Call) -> Reply:
         """Give the newest checkpoint."""

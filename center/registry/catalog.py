@@ -302,6 +302,21 @@ class Catalog:
             if connection.execute(query.values(values)).rowcount == 0:
                 raise _no_statement(unit, source, sequence)
 
+    def add_flag(self, unit: str, source: str, digests: Iterable[Sha256], flag: str) -> None:
+        """Flag those of a source's registered snapshots that have these digests; others are left alone."""
+        wanted = set(digests)
+        rows = [row for row in self.statements(unit, source) if row.digest in wanted] if wanted else []
+        with self._writing() as connection:
+            for row in rows:
+                if row.level is Level.REGISTERED and flag not in row.flags:
+                    connection.execute(
+                        sa.update(STATEMENTS)
+                        .where(
+                            STATEMENTS.c.source == self._source_id(unit, source), STATEMENTS.c.sequence == row.sequence
+                        )
+                        .values(flags=" ".join([*row.flags, flag]))
+                    )
+
     def statement(self, unit: str, source: str, sequence: int | None = None) -> StatementRow:
         """Give a statement; `sequence` None: the latest stored snapshot. Raises: NotFoundError."""
         if sequence is None:

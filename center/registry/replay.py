@@ -38,6 +38,8 @@ FLAG_CARRIED = "carried"
 """Tables were not read but carried over from an earlier snapshot."""
 FLAG_GAP = "gap"
 """The unit states that something is not covered."""
+FLAG_GIVEN_UP = "given-up"
+"""A `gap` of its source says that the content of a registered snapshot will not come."""
 
 _MOST_CLOCK_ERROR = timedelta(days=1)
 log = logging.getLogger(__name__)
@@ -83,11 +85,16 @@ class Replay:
             except ConflictError:
                 # The first one wins, here as at admission: one source's second text must not stop the others.
                 log.exception("the log has a second statement of one sequence", extra={"index": index})
+                return
+            gap = parse_statement(parse_note(entry.note).text) if row.kind == GapStatement.kind else None
+            if isinstance(gap, GapStatement):
+                self._catalog.add_flag(gap.unit, gap.source, gap.given_up, FLAG_GIVEN_UP)
         elif entry.kind == "stored":
             act = parse_stored(parse_note(entry.note).text)
             row = self._catalog.statement(act.unit, act.source, act.sequence)
             manifest_object = self._find_manifest(row)
-            flags = self._find_flags(row, manifest_object)
+            # It has come after all.
+            flags = [flag for flag in self._find_flags(row, manifest_object) if flag != FLAG_GIVEN_UP]
             self._catalog.set_stored(act.unit, act.source, act.sequence, index, manifest_object, flags)
 
     def _read_statement(self, index: int, entry: Entry) -> StatementRow:

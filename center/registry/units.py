@@ -125,6 +125,10 @@ class Units:
             write_new(self._unit_path(unit), record.encode())
         return EnrolmentCode.of(self._spki_sha256, self._vkey, secret)
 
+    def use_tls(self, spki_sha256: bytes) -> None:
+        """Have enrolment codes name another TLS key of the center from now on."""
+        self._spki_sha256 = spki_sha256
+
     def rekey(self, unit: str, *, by: str = "center", lifetime: timedelta = CODE_LIFETIME) -> EnrolmentCode:
         """Give a new code for a unit whose agent has lost its keys, or has not enrolled in time.
 
@@ -180,6 +184,32 @@ class Units:
             codes = tuple(replace(code, used=pair.since) if code == issued else code for code in record.codes)
             self._save(replace(record, codes=codes, keys=(*record.keys, pair)))
         return self.get(record.unit)
+
+    def check_key_change(self, unit: str, old: VerificationKey, new: VerificationKey) -> None:
+        """Raises: RefusedError unless `old` is the unit's statement key and `new` is nobody's yet."""
+        current = self.get(unit).statement_key
+        taken = {key.public for u in self._names() for p in self._load(u).keys for key in (p.statement, p.cosigner)}
+        if current != old or new.public in taken:
+            raise RefusedError(
+                f"the statement key of unit {unit} cannot change from {old.key_id.hex()} to {new.key_id.hex()}: "
+                + ("the new one is in use already" if current == old else "the old one is not the unit's"),
+                hint="run `jinsuo-agent key replace` again; if it is refused again, ask the archives for a new code",
+            )
+
+    def change_key(self, unit: str, old: VerificationKey, new: VerificationKey) -> None:
+        """Give a unit another statement key, which the old one has attested; its cosigner key stays. Logged first.
+
+        Does nothing if the unit has had the new key before. Raises: RefusedError as `check_key_change`.
+        """
+        with self._changing():
+            record = self._load(unit)
+            if any(pair.statement == new for pair in record.keys):
+                return
+            self.check_key_change(unit, old, new)
+            self._record("key", Act("key change", unit, "attested", unit, f"{old.vkey} -> {new.vkey}"))
+            self._save(
+                replace(record, keys=(*record.keys, replace(record.keys[-1], statement=new, since=self._clock())))
+            )
 
     def disable(self, unit: str, *, by: str = "center", reason: str = "by order") -> None:
         """Stop taking requests from a unit; what it has sent stays. Raises: NotFoundError."""

@@ -23,7 +23,7 @@ import zstandard
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from evidence.digest import ObjectId, PackNamer
+from evidence.digest import HASH_SIZE, ObjectId, PackNamer
 from evidence.errors import FormatError, LimitError
 from evidence.objects.object import MAX_OBJECT_BYTES, ObjectKind
 
@@ -117,6 +117,12 @@ class PackWriter:
         self.frames += 1
         return codec
 
+    def copy(self, frame: Frame) -> None:
+        """Append a frame of another pack as it stands there. What it is coded against is for the caller to know."""
+        self._put(_HEAD.pack(frame.kind, frame.object_id, frame.raw, len(frame.data), frame.codec) + frame.data)
+        self.raw_size += frame.raw
+        self.frames += 1
+
     def name(self) -> str:
         """Give the name of the pack as written so far."""
         return self._namer.name()
@@ -171,6 +177,27 @@ def read_frames(
         offset = stream.offset
     if offset == len(MAGIC):
         raise FormatError("a pack has at least one frame; this one has none")
+
+
+def read_heads(read: Callable[[int, int], bytes], size: int) -> Iterator[tuple[Frame, int]]:
+    """Yield the frames of a pack of `size` bytes without their data but for a base's id, and the size of each.
+
+    `read` gives so many bytes from an offset, fewer at the pack's end. Raises: FormatError, LimitError.
+    """
+    if read(0, len(MAGIC)) != MAGIC:
+        raise FormatError("this is not a pack: its first bytes are not jinsuo/pack@v1")
+    offset = len(MAGIC)
+    while offset < size:
+        head = read(offset, _HEAD.size + HASH_SIZE)
+        if len(head) < _HEAD.size:
+            raise FormatError(f"the pack is cut off within the frame at byte {offset}")
+        kind, name, raw, stored, codec = _HEAD.unpack_from(head)
+        _check_head(kind, raw, stored, codec, offset)
+        whole = _HEAD.size + stored
+        if offset + whole > size:
+            raise FormatError(f"the pack is cut off within the frame at byte {offset}")
+        yield Frame(ObjectKind(kind), ObjectId(name), raw, codec, head[_HEAD.size : whole], offset), whole
+        offset += whole
 
 
 def parse_frame(raw: bytes, offset: int) -> Frame:

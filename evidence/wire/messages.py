@@ -7,6 +7,7 @@ of ids and hashes are one base64 text of 32 bytes each, in order. Notes (stateme
     GET  /v1/center                                     -> CenterInfo            no token
     GET  /v1/nonce                                      -> NonceAnswer           no token
     GET  /v1/log/checkpoint, /v1/log/tile/…             -> the file, as C2SP tlog-tiles has it; no token
+    GET  /v1/tls                                        -> announcements of TLS keys (`evidence.wire.announcement`); no token
     POST /v1/enroll                      EnrolRequest   -> EnrolAnswer           token of unit `-` by the new key
     POST /v1/sources/SOURCE              DepositRequest -> DepositAnswer
     POST /v1/sources/SOURCE/recover      RecoverRequest -> RecoverAnswer
@@ -20,7 +21,8 @@ of ids and hashes are one base64 text of 32 bytes each, in order. Notes (stateme
     anything that fails                                 -> Refusal               {"code","hint","message"}
 
 Headers: `Authorization: Jinsuo <token>`, `Jinsuo-Checkpoint: <base64 of the newest checkpoint's note that the agent has
-seen>`, and in every answer `Jinsuo-Nonce: <nonce for a next request>`. Source: design section 6.
+seen>`, and in every answer `Jinsuo-Nonce: <nonce for a next request>`; where a TLS key has been announced, also `Jinsuo-Tls:
+<hex SHA-256 of the newest one's SubjectPublicKeyInfo>`. Source: design section 6.
 """
 
 import re
@@ -52,9 +54,11 @@ from evidence.wire.token import Nonce, parse_nonce
 
 HEADER_NONCE: Final = "Jinsuo-Nonce"
 HEADER_CHECKPOINT: Final = "Jinsuo-Checkpoint"
+HEADER_TLS: Final = "Jinsuo-Tls"
 
 PATH_CENTER: Final = "/v1/center"
 PATH_NONCE: Final = "/v1/nonce"
+PATH_TLS: Final = "/v1/tls"
 PATH_ENROLL: Final = "/v1/enroll"
 PATH_MISSING: Final = "/v1/missing"
 PATH_LATEST: Final = "/v1/statements/latest"

@@ -13,7 +13,7 @@ from agent.transport.way import DIRECT, Way
 from center.ledger.ledger import Ledger
 from center.receive.api import Api, Limits, make_api
 from center.receive.server import Receiver
-from center.receive.tls import TlsFiles, create_tls, read_spki_sha256
+from center.receive.tls import Announcements, TlsFiles, create_tls, read_spki_sha256
 from center.registry.seal import MasterKey, SealingKey, create_sealing_key
 from center.registry.signs import Signs
 from center.registry.units import Units
@@ -113,7 +113,9 @@ def run_receiver(
         info = CenterInfo(LOG.key, OPERATOR.key, sealing.public, "jinsuo test")
         admitted = admission(ledger, units)
         signs = Signs(folder / "signs.sqlite")
-        api = make_api(info, admitted, ledger, units, sealing, clock, Limits(idle_s=idle_timeout_s), signs)
+        announced = Announcements(folder / "tls")
+        limits = Limits(idle_s=idle_timeout_s)
+        api = make_api(info, admitted, ledger, units, sealing, clock, limits, signs, None, announced)
         receiver = Receiver(api, host, port, tls)
         addresses: list[str] = []
         is_ready = threading.Event()

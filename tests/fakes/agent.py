@@ -18,6 +18,7 @@ from agent.outcome import (
     AgentStatus,
     Comparison,
     Enrolment,
+    KeyChange,
     MemberEnd,
     Outcome,
     SourceStatus,
@@ -28,6 +29,7 @@ from agent.outcome import (
 from agent.pausing import Pause
 from agent.plan.figures import Plan, Question
 from agent.snapshot.progress import Heed, Progress, heed_nobody
+from agent.transport.send import Budget
 from evidence.medium.number import MediumNumber
 from evidence.wire.heartbeat import Failure
 from tests.builders.plans import make_plan
@@ -96,6 +98,8 @@ class FakeAgent:
     plans: dict[str, Plan] = field(default_factory=dict)
     watched: Sequence["FakeWatch"] = ()
     remarks: list[str] = field(default_factory=list)
+    key_change: KeyChange | None = None
+    budgets: list[Budget | None] = field(default_factory=list)
     load_reports: Sequence[LoadReport] = ()
     pause: Pause | None = None
     written: MediaOutcome | Exception = field(default_factory=lambda: make_media_outcome())
@@ -133,7 +137,7 @@ class FakeAgent:
 
     def snapshot(
         self, source: str, progress: Progress, *, send: bool = True, remarks: Sequence[str] = (), force: bool = False,
-        retry_login: bool = False, heed: Heed = heed_nobody,
+        retry_login: bool = False, heed: Heed = heed_nobody, budget: Budget | None = None,
     ) -> Outcome:  # fmt: skip
         self.before_snapshot()
         heed()
@@ -151,6 +155,7 @@ class FakeAgent:
     def snapshot_group(
         self, name: str, show: Callable[[str], AbstractContextManager[Progress]], *, send: bool = True,
         remarks: Sequence[str] = (), force: bool = False, retry_login: bool = False, heed: Heed = heed_nobody,
+        budget: Budget | None = None,
     ) -> Sequence[MemberEnd]:  # fmt: skip
         heed()
         self.remarks += remarks
@@ -188,10 +193,12 @@ class FakeAgent:
         return list(dict.fromkeys(outcome.source for outcome in answer))
 
     def send(
-        self, progress: Progress, *, sources: Sequence[str] | None = None, force: bool = False, heed: Heed = heed_nobody
-    ) -> Sequence[Outcome]:
+        self, progress: Progress, *, sources: Sequence[str] | None = None, force: bool = False,
+        heed: Heed = heed_nobody, budget: Budget | None = None,
+    ) -> Sequence[Outcome]:  # fmt: skip
         heed()
         self.asked.append(("send", "force") if force else ("send",))
+        self.budgets.append(budget)
         progress.sent(500)
         return _give(self.waiting.pop(0)) if self.waiting else []
 
@@ -203,6 +210,11 @@ class FakeAgent:
     def beat(self, failures: Mapping[str, Failure]) -> timedelta | None:
         self.asked.append(("beat", dict(failures)))
         return _give(self.beats.pop(0)) if self.beats else timedelta(seconds=1.25)
+
+    def replace_key(self, progress: Progress) -> KeyChange:
+        self.asked.append(("replace key",))
+        assert self.key_change is not None
+        return self.key_change
 
     def compare(self, source: str, sequence: int | None, progress: Progress, *, force: bool = False) -> Comparison:
         self.asked.append(("compare", source, sequence, "force") if force else ("compare", source, sequence))

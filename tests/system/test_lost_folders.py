@@ -20,6 +20,7 @@ from center.app import CATALOG_NAME, Center
 from center.errors import HeldError, StoreError
 from center.registry.rebuild import rebuild_catalog
 from evidence.digest import ObjectId
+from evidence.manifest.entry import Level
 from evidence.manifest.statement import GapCause, GapStatement, parse_statement
 from evidence.note.signed import parse_note
 from evidence.objects.pack import FRAME_HEAD_BYTES
@@ -298,12 +299,15 @@ def test_snapshots_that_had_to_be_given_up_are_stated_as_a_gap(world: World) -> 
                 assert outcome.trouble is not None
                 raise outcome.trouble
         outcome = world.snapshot(UNIT)
-        assert check_chain(center, UNIT, "his") == ["snapshot", "gap", "snapshot"]
-        gap = parse_statement(parse_note(center.catalog.statement(UNIT, "his", 2).note).text)
+        # The three were registered before their content was sent, and stay so.
+        assert check_chain(center, UNIT, "his") == [*["snapshot"] * 4, "gap", "snapshot"]
+        rows = [center.catalog.statement(UNIT, "his", sequence) for sequence in (2, 3, 4)]
+        assert {row.level for row in rows} == {Level.REGISTERED}
+        gap = parse_statement(parse_note(center.catalog.statement(UNIT, "his", 5).note).text)
         assert isinstance(gap, GapStatement)
         assert gap.cause is GapCause.SPOOL
         assert "his#2 to his#4" in gap.lost
-        assert len(gap.given_up) == 3
+        assert gap.given_up == tuple(row.digest for row in rows)
         assert read_back(center, UNIT, "his") == outcome.rows
 
 

@@ -3,13 +3,13 @@
 
 import sqlite3
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from agent.errors import SpoolError
-from agent.journal import Journal, JournalEntry, SourceKeys, State
+from agent.journal import Journal, JournalEntry, Outage, SourceKeys, State
 from evidence.digest import Sha256
 
 TAKEN = datetime(2026, 11, 22, 1, 2, 3, 456789, tzinfo=UTC)
@@ -114,3 +114,37 @@ def test_a_file_that_is_no_journal_is_refused_with_what_to_do(tmp_path: Path) ->
     with pytest.raises(SpoolError) as caught:
         Journal(tmp_path / "j.sqlite")
     assert "move the file aside" in caught.value.hint
+
+
+def test_a_statement_whose_content_is_given_up_waits_only_until_it_is_registered(journal: Journal) -> None:
+    for sequence in (1, 2):
+        journal.add(entry(sequence))
+    journal.exchange((), [entry(3, kind="gap")], [entry(1)])
+    assert [(e.sequence, e.is_given_up) for e in journal.unfinished()] == [(1, True), (2, False), (3, False)]
+    for sequence in (1, 2, 3):
+        journal.mark_receipted("his", sequence, State.REGISTERED, sequence, b"r", 0)
+    assert [e.sequence for e in journal.unfinished()] == [2]
+    journal.close()
+
+
+def test_bytes_that_were_sent_are_added_up_over_receipts(journal: Journal) -> None:
+    journal.add(replace(entry(1), spooled_bytes=70))
+    journal.mark_receipted("his", 1, State.REGISTERED, 1, b"r", 30)
+    journal.mark_receipted("his", 1, State.STORED, 2, b"r", 40)
+    assert (journal.get("his", 1).sent_bytes, journal.get("his", 1).spooled_bytes) == (70, 70)
+    journal.close()
+
+
+def test_an_outage_keeps_its_first_time_and_counts_its_tries_until_a_gap_ends_it(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j.sqlite")
+    assert journal.outage("his") is None
+    journal.note_outage("his", TAKEN, "outage")
+    journal.note_outage("his", TAKEN + timedelta(days=1), "spool")
+    journal.note_outage("lis", TAKEN, "spool")
+    journal.close()
+    journal = Journal(tmp_path / "j.sqlite")
+    assert journal.outage("his") == Outage(TAKEN, "outage", 2)
+    journal.exchange((), [entry(1, kind="gap")], ends_outage_of="his")
+    assert journal.outage("his") is None
+    assert journal.outage("lis") == Outage(TAKEN, "spool", 1)
+    journal.close()

@@ -215,6 +215,17 @@ def test_send_tells_what_went_and_that_nothing_waits(agent: FakeAgent, capsys: p
     assert capsys.readouterr().out == "nothing waits in the spool\n"
 
 
+def test_send_within_a_time_has_a_budget_of_it_and_a_wrong_time_is_told(
+    agent: FakeAgent, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agent.waiting = [[make_outcome(sequence=1)]]
+    assert _run(agent, "send", "--within", "30min") == 0
+    assert agent.budgets[0] is not None
+    assert not agent.budgets[0].is_spent
+    assert _run(agent, "send", "--within", "soon") == 64
+    assert "such as 30min" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("verdicts", "code", "said"),
     [

@@ -21,6 +21,7 @@ from evidence.objects.pack import (
     decode_frame,
     parse_frame,
     read_frames,
+    read_heads,
 )
 
 KEY = bytes(32)
@@ -196,3 +197,45 @@ def test_a_writer_says_in_time_that_a_pack_is_full() -> None:
         writer.add(ObjectKind.CHUNK, name_object(KEY, ObjectKind.CHUNK, body), body)
     assert writer.size <= MAX_PACK_BYTES
     assert len(list(read_frames([out.getvalue()]))) == writer.frames == 15
+
+
+def heads(raw: bytes) -> list[tuple[Frame, int]]:
+    return list(read_heads(lambda offset, size: raw[offset : offset + size], len(raw)))
+
+
+def test_heads_say_of_each_frame_what_reading_it_whole_says() -> None:
+    out = io.BytesIO()
+    writer = PackWriter(out.write)
+    old = os.urandom(4_000)
+    names = [name_object(KEY, ObjectKind.PAGE, body) for body in (old, old + b"x")]
+    writer.add(ObjectKind.PAGE, names[0], old)
+    assert writer.add(ObjectKind.PAGE, names[1], old + b"x", (names[0], old)) == CODEC_BASE
+    whole = list(read_frames([out.getvalue()]))
+    read = heads(out.getvalue())
+    for frame, (head, size) in zip(whole, read, strict=True):
+        assert (head.kind, head.object_id, head.raw, head.codec, head.offset, head.base, size) == (
+            frame.kind, frame.object_id, frame.raw, frame.codec, frame.offset, frame.base, frame.size,
+        )  # fmt: skip
+
+
+def test_heads_of_a_pack_that_is_cut_off_anywhere_are_refused() -> None:
+    raw, _ = write([b"abc", b"d" * 300])
+    second = heads(raw)[1][0].offset
+    for end in range(len(raw)):
+        if end in (len(MAGIC), second):
+            continue  # between frames there is nothing to see of what is missing; the pack's name tells
+        with pytest.raises(FormatError):
+            heads(raw[:end])
+    with pytest.raises(LimitError):
+        heads(forge(raw=1 << 23))
+
+
+def test_frames_that_are_copied_stand_in_the_new_pack_byte_for_byte() -> None:
+    raw, _ = write(BODIES)
+    out = io.BytesIO()
+    writer = PackWriter(out.write)
+    for frame in reversed(list(read_frames([raw]))):
+        writer.copy(frame)
+    copied = list(read_frames([out.getvalue()]))
+    assert [decode_frame(frame) for frame in copied] == BODIES[::-1]
+    assert (writer.size, writer.frames, writer.raw_size) == (len(raw), len(BODIES), sum(map(len, BODIES)))

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where an agent keeps a file for each of its statements, for people and for later runs. Pure."""
+
+from pathlib import Path
+
+from agent.journal import JournalEntry
+
+
+def manifest_path(folder: Path, source: str, sequence: int) -> Path:
+    """Give where an agent in `folder` keeps the manifest of a statement."""
+    return folder / "manifests" / source / f"{sequence}.json"
+
+
+def refused_path(folder: Path, source: str, entry: JournalEntry) -> Path:
+    """Give where an agent in `folder` keeps the note of a statement that it gave up; another may get its sequence."""
+    return folder / "refused" / source / f"{entry.sequence}.{entry.digest.hex()[:8]}.note"
+
+
+def receipt_path(folder: Path, source: str, sequence: int) -> Path:
+    """Give where an agent in `folder` keeps the receipt of a statement."""
+    return folder / "receipts" / source / f"{sequence}.json"

@@ -81,12 +81,14 @@ class CopyStream:
             raise self._error
         return None
 
-    def break_off(self) -> None:
-        """Take no more, from another thread than the caller's, of a session that the server was told to end.
+    def break_off(self, end_session: Callable[[], object]) -> None:
+        """Let the server end the session, and take no more of it; from another thread than the caller's.
 
         Where the server had sent all, the caller still gets all, and None.
         """
+        # First, so that whatever the COPY fails with is known to be our own doing.
         self._is_broken_off = True
+        end_session()
         self._end(cut)
 
     def close(self) -> None:

@@ -10,7 +10,8 @@ moment); whom a waiter waits for is asked of those alone who wait for a table. S
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from typing import Final, Protocol
+from functools import partial
+from typing import Final, Protocol, TypeAlias
 
 import psycopg2
 from psycopg2.extensions import connection as Connection
@@ -33,6 +34,8 @@ _OURS: Final = """
 
 # An end, not a cancellation: it also reaches a server that is blocked on sending, and a transaction that does nothing.
 _END: Final = "SELECT pg_terminate_backend(pid) FROM unnest(%s::int4[]) AS u(pid)"
+
+LetGo: TypeAlias = Callable[[Callable[[], object]], None]
 
 
 class Aside(Protocol):
@@ -61,7 +64,7 @@ class Lookout:
         self._look_every_s = look_every_s
         self._session: Connection | None = None
         self._lock = threading.Lock()
-        self._held: dict[int, Callable[[], None]] = {}
+        self._held: dict[int, LetGo] = {}
         self._waiting_since: float | None = None
         self._error: AgentError | None = None
         self._is_closing = threading.Event()
@@ -72,10 +75,10 @@ class Lookout:
         self._thread.start()
 
     @contextlib.contextmanager
-    def holding(self, pid: int, let_go: Callable[[], None]) -> Iterator[None]:
+    def holding(self, pid: int, let_go: LetGo) -> Iterator[None]:
         """Hold a lock in session `pid` of the server.
 
-        When somebody waits for it, the server ends the session, then `let_go` is called, in another thread, once.
+        When somebody waits for it, `let_go` is called, in another thread, once, with what makes the server end the session.
         """
         with self._lock:
             self._held[pid] = let_go
@@ -124,12 +127,12 @@ class Lookout:
             self._waiting_since = now
         if now - self._waiting_since < self._settings.give_way_after_s:
             return
-        query(self._session, _END, [[*held, *beside]])
-        self._note(self._clock() - self._waiting_since, len(held) + bool(beside))
-        for pid in held:
-            self._held.pop(pid)()
         if beside:
             self._aside.let_go()
+            query(self._session, _END, [beside])
+        for pid in held:
+            self._held.pop(pid)(partial(query, self._session, _END, [[pid]]))
+        self._note(self._clock() - self._waiting_since, len(held) + bool(beside))
 
     def _find_aside(self, blocking: set[int]) -> list[int]:
         assert self._session is not None

@@ -5,7 +5,7 @@
     number X013-SJ-2026-003-01of06-A
     unit X013
     source his
-    set <hex: what the volumes of one writing have in common, and no other>
+    set <32 hex digits: what the bags of one writing have in common, and no other>
     written <time>
     files <decimal>
     <sha256 hex> SP <decimal size> SP <path>            ascending by the bytes of the path
@@ -27,6 +27,7 @@ from evidence.medium.layout import check_path
 from evidence.medium.number import MediumNumber, parse_number
 
 HEADER: Final = "jinsuo/medium@v1"
+SET_BYTES: Final = 16
 MOST_FILES: Final = 40_000
 MAX_LISTING_BYTES: Final = 48 << 20
 _HEAD_LINES: Final = 7
@@ -46,18 +47,19 @@ class ListedFile:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What is on a medium. `set_id[32]` is the same on all volumes of one writing."""
+    """What is on a medium. `set_id`: the one of its bags."""
 
     number: MediumNumber
     unit: str
     source: str
-    set_id: Sha256
+    set_id: str
     written: datetime
     files: tuple[ListedFile, ...]
 
     def __post_init__(self) -> None:
         check_unit_name(self.unit)
         check_source_name(self.source)
+        parse_hex(self.set_id, "a set", SET_BYTES)
         if len(self.files) > MOST_FILES:
             raise LimitError(f"a medium has at most {MOST_FILES} files, this one lists {len(self.files)}")
         paths = [file.path.encode() for file in self.files]
@@ -67,7 +69,7 @@ class Listing:
     def encode(self) -> bytes:
         """Write it."""
         head = [
-            HEADER, f"number {self.number}", f"unit {self.unit}", f"source {self.source}", f"set {self.set_id.hex()}",
+            HEADER, f"number {self.number}", f"unit {self.unit}", f"source {self.source}", f"set {self.set_id}",
             f"written {encode_time(self.written)}", f"files {len(self.files)}",
         ]  # fmt: skip
         lines = [f"{file.sha256.hex()} {file.size} {file.path}" for file in self.files]
@@ -85,7 +87,7 @@ def parse_listing(raw: bytes) -> Listing:
         parse_number(take_field(lines[1], "number")),
         take_field(lines[2], "unit"),
         take_field(lines[3], "source"),
-        Sha256(parse_hex(take_field(lines[4], "set"), "the set", 32)),
+        take_field(lines[4], "set"),
         parse_time(take_field(lines[5], "written"), "written"),
         tuple(_parse_file(line) for line in lines[_HEAD_LINES:]),
     )

@@ -4,7 +4,7 @@
     jinsuo/missing@v1
     unit X013
     source his
-    set <hex: of the writing>
+    set <32 hex digits: of the writing>
     volume X013-SJ-2026-003-02of06
     lacking whole | <decimal: number of packs>
     <pack's name, 64 hex digits>                          ascending
@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from evidence.digest import Sha256
 from evidence.encode import parse_hex
 from evidence.errors import FormatError, LimitError
 from evidence.manifest.grammar import check_source_name, check_unit_name
-from evidence.medium.listing import MOST_FILES, decode_lines, take_field
+from evidence.medium.listing import MOST_FILES, SET_BYTES, decode_lines, take_field
 from evidence.medium.number import MediumNumber, parse_number
 
 HEADER: Final = "jinsuo/missing@v1"
@@ -36,13 +35,14 @@ class Missing:
 
     unit: str
     source: str
-    set_id: Sha256
+    set_id: str
     volume: MediumNumber
     packs: tuple[str, ...]
 
     def __post_init__(self) -> None:
         check_unit_name(self.unit)
         check_source_name(self.source)
+        parse_hex(self.set_id, "a set", SET_BYTES)
         if len(self.packs) > MOST_FILES:
             raise LimitError(f"a volume has at most {MOST_FILES} packs, {len(self.packs)} are said to be lacking")
         if not all(_PACK.fullmatch(name) for name in self.packs):
@@ -59,7 +59,7 @@ class Missing:
         """Write it."""
         lacking = str(len(self.packs)) if self.packs else "whole"
         head = [
-            HEADER, f"unit {self.unit}", f"source {self.source}", f"set {self.set_id.hex()}",
+            HEADER, f"unit {self.unit}", f"source {self.source}", f"set {self.set_id}",
             f"volume {self.volume.volume_name}", f"lacking {lacking}",
         ]  # fmt: skip
         return "".join(f"{line}\n" for line in [*head, *self.packs]).encode()
@@ -75,7 +75,7 @@ def parse_missing(raw: bytes) -> Missing:
     missing = Missing(
         take_field(lines[1], "unit"),
         take_field(lines[2], "source"),
-        Sha256(parse_hex(take_field(lines[3], "set"), "the set", 32)),
+        take_field(lines[3], "set"),
         parse_number(take_field(lines[4], "volume") + "-A"),
         tuple(lines[_HEAD_LINES:]),
     )

@@ -15,10 +15,10 @@ from evidence.medium.number import MediumNumber, fonds_of, parse_number
 
 NUMBER = MediumNumber("X013", "SJ", 2026, 3, 1, 6, "A")
 LISTING = Listing(
-    NUMBER, "X013", "his", sha256(b"set"), datetime(2026, 11, 26, 8, tzinfo=UTC),
+    NUMBER, "X013", "his", "5e" * 16, datetime(2026, 11, 26, 8, tzinfo=UTC),
     (ListedFile("其他/MD5.TXT", 5, sha256(b"md5")), ListedFile("电子档案/2026/SJ/b/bagit.txt", 55, sha256(b"b"))),
 )  # fmt: skip
-MISSING = Missing("X013", "his", sha256(b"set"), NUMBER, (f"{1:064x}", f"{2:064x}"))
+MISSING = Missing("X013", "his", "5e" * 16, NUMBER, (f"{1:064x}", f"{2:064x}"))
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,6 @@ def test_other_spellings_of_a_number_are_refused(text: str) -> None:
 
 def test_label_has_the_characters_and_the_length_of_a_volume_identifier() -> None:
     label = replace(NUMBER, fonds=fonds_of("hospital-of-the-second-district")).label
-    assert label == "HOSPITAL_SJ_2026_003_01OF06_A"[:0] + label
     assert len(label) == 32
     assert label.endswith("_SJ_2026_003_01OF06_A")
 

@@ -14,6 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from evidence.bag.layout import manifest_name
+from evidence.bag.seal import BagPlace
+from evidence.bag.write import BagWriter, make_bag_id
+
 from agent.journal import JournalEntry
 from agent.media.recovering import write_recovery
 from agent.media.sets import WrittenSet, WrittenVolume
@@ -27,9 +31,6 @@ from agent.media.texts import (
     write_slip_text,
 )
 from agent.media.verifier import write_verifier
-from evidence.bag.layout import manifest_name
-from evidence.bag.seal import BagPlace
-from evidence.bag.write import BagWriter, make_bag_id
 from evidence.digest import Sha256
 from evidence.disk import sync_folder
 from evidence.keys.signer import Ed25519Signer

@@ -24,6 +24,7 @@ from agent.errors import CenterDownError, CenterRefusedError, ReceiptError, Spoo
 from agent.holdings import Base, Holdings
 from agent.journal import Journal, JournalEntry, SourceKeys, State
 from agent.snapshot.carrying import Carrying, ReadPlan, find_carrying
+from agent.snapshot.onway import NothingOnWay, OnWay
 from agent.snapshot.progress import Pace, Progress, unpaced
 from agent.snapshot.restock import restock
 from agent.snapshot.take import Place, Taken, take_snapshot
@@ -44,6 +45,7 @@ from evidence.errors import EvidenceError, FormatError
 from evidence.keys.signer import Ed25519Signer
 from evidence.manifest.statement import (
     MAX_GIVEN_UP,
+    Channel,
     GapCause,
     GapStatement,
     SnapshotStatement,
@@ -79,6 +81,8 @@ class Desk:
     clock: Callable[[], datetime]
     version: str
     plan: ReadPlan = field(default_factory=ReadPlan)
+    channel: Channel = Channel.ONLINE
+    on_way: OnWay = field(default_factory=NothingOnWay)
 
 
 class SourceRun:
@@ -110,10 +114,11 @@ class SourceRun:
         began: datetime | None = None,
         remarks: Sequence[str] = (),
         pace: Pace = unpaced,
+        whole: bool = False,
     ) -> Taken:
         """Take a snapshot into the spool; with `send`, packs travel while the source is still being read.
 
-        `began`, `remarks`: see `take_snapshot`.
+        `began`, `remarks`: see `take_snapshot`. `whole`: every object goes into the spool, whatever the center holds.
 
         Raises: SourceError and its kin, SpoolError; CenterDownError only where the center must be asked first: for
         the secrets and the chain of a source that this agent has not taken before. CenterRefusedError.
@@ -128,13 +133,18 @@ class SourceRun:
             previous=None if latest is None else latest.digest,
             signer=self._signer,
             version=desk.version,
+            channel=desk.channel,
         )
-        self._recall_newest()
+        if whole:
+            desk.holdings.forget(self._name)
+        else:
+            self._recall_newest()
         # A chain without whole holdings: the center has what this agent does not remember. Ask, rather than send all.
         ask = None
-        if latest is not None and not desk.holdings.is_complete(self._name):
+        if latest is not None and not whole and not desk.holdings.is_complete(self._name):
             ask = lambda ids: self._with_source(lambda: self._transport.missing(self._name, ids))  # noqa: E731
-        sender = BackgroundSender(self._name, desk.spool, self._transport, progress.sent) if send else None
+        travels = send and not desk.on_way.holds()
+        sender = BackgroundSender(self._name, desk.spool, self._transport, progress.sent) if travels else None
         temporary = desk.folder / "reading" / self._name
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -188,6 +198,12 @@ class SourceRun:
         latest = desk.journal.latest(self._name, State.STORED)
         if latest is not None and not receipt_path(desk.folder, self._name, latest.sequence).exists():
             self._keep_receipt(latest.sequence)  # the disk was full, or the run was cut, after the journal had it
+        if desk.on_way.holds():
+            self._register_alone()
+        self._mark_arrived()
+        if desk.on_way.holds():
+            self._retire()
+            return
         self._send_packs(progress)
         for entry in self._waiting():
             try:
@@ -207,6 +223,26 @@ class SourceRun:
                 desk.holdings.forget(self._name)
             self.sent_bytes = 0
             self._keep_receipt(entry.sequence)
+        self._retire()
+
+    def _register_alone(self) -> None:
+        """Have the statements logged ahead of their content, which comes on media; those whose content has come are stored."""
+        for entry in self._waiting():
+            try:
+                self._submit(entry, register_only=True)
+            except CenterRefusedError as err:
+                self._rejoin(err)
+                self._yield_to(err, entry)
+                continue
+            self._keep_receipt(entry.sequence)
+
+    def _mark_arrived(self) -> None:
+        for name in self._desk.on_way.arrived():
+            self._desk.spool.mark_sent(name)
+
+    def _retire(self) -> None:
+        """Let go of the packs that the center has, once no statement waits for them."""
+        desk = self._desk
         if all(entry.state is State.REGISTERED for entry in self._waiting()):
             gone = desk.spool.retire_sent(lambda: desk.holdings.pinned_packs(self._name))
             desk.holdings.forget_packs(self._name, gone)
@@ -440,11 +476,14 @@ class SourceRun:
             receipted = self._submit(entry)
         return receipted
 
-    def _submit(self, entry: JournalEntry) -> Receipted | None:
+    def _submit(self, entry: JournalEntry, *, register_only: bool = False) -> Receipted | None:
         desk = self._desk
         return self._with_source(
-            lambda: submit(entry, self._transport, desk.journal, desk.parties, desk.clock, sent_bytes=self.sent_bytes)
-        )
+            lambda: submit(
+                entry, self._transport, desk.journal, desk.parties, desk.clock,
+                register_only=register_only, sent_bytes=self.sent_bytes,
+            )
+        )  # fmt: skip
 
     def _with_source(self, act: Callable[[], _T]) -> _T:
         """Do `act`; where the center knows the source no more (restored from an older copy), deposit its secrets again."""

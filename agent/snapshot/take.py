@@ -55,7 +55,7 @@ _NAMED: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the statement stands in its source's chain, and who signs it (the signer is named UNIT/SOURCE)."""
+    """Where the statement stands in its source's chain, and who signs it (the signer is named UNIT/SOURCE), and by what channel."""
 
     unit: str
     source: str
@@ -63,6 +63,7 @@ class Place:
     previous: Sha256 | None
     signer: Ed25519Signer
     version: str
+    channel: Channel = Channel.ONLINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,7 @@ def take_snapshot(
     claims = [table.claim for table in manifest.tables]
     statement = SnapshotStatement(
         place.unit, place.source, place.sequence, place.previous, began, max(ended, began), consistency, position,
-        Channel.ONLINE, len(claims), sum(c.rows for c in claims), sum(c.bytes_ for c in claims), sha256(body),
+        place.channel, len(claims), sum(c.rows for c in claims), sum(c.bytes_ for c in claims), sha256(body),
         snapshot_root(claims, keys.row_secret),
     )  # fmt: skip
     note = sign_note(statement.encode(), [place.signer]).encode()

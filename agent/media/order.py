@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is asked for when media are written, and what came of it, as data."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+from evidence.medium.number import MediumNumber
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Where to, in volumes of `volume_size` bytes, as images or folders, which copies, with how much PAR2 in percent."""
+
+    to: Path
+    volume_size: int
+    image: bool
+    copies: tuple[str, ...]
+    redundancy: int
+
+
+class Choice(StrEnum):
+    """What is written."""
+
+    NEW = "new"
+    """A new snapshot, and all that waits."""
+    ALL = "all"
+    """A new snapshot with every object of it, whatever the center holds."""
+    WAITING = "waiting"
+    """What waits in the spool; nothing is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenMedium:
+    """A medium that was written and read back."""
+
+    number: MediumNumber
+    path: Path
+    packs: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class MediaOutcome:
+    """What a writing ended in. `resumed`: it went on with one that was cut; `skipped`: media that were done before."""
+
+    source: str
+    batch: str
+    volumes: int
+    statements: tuple[int, ...]
+    media: tuple[WrittenMedium, ...]
+    until: datetime
+    resumed: bool
+    skipped: int
+
+
+class SetState(StrEnum):
+    """How a writing stands."""
+
+    UNFINISHED = "unfinished"
+    AWAITED = "awaited"
+    LATE = "late"
+    STORED = "stored"
+
+
+@dataclass(frozen=True, slots=True)
+class SetStatus:
+    """A writing, for people."""
+
+    source: str
+    batch: str
+    set_id: str
+    volumes: int
+    copies: str
+    packs: int
+    statements: tuple[int, ...]
+    written: datetime
+    until: datetime
+    state: SetState

@@ -2,7 +2,8 @@
 """The hashes that Jinsuo uses: the only place in the reference code that names them.
 
 SHA-256 proves (RFC 6962 trees, signed notes, tokens of large cells); keyed BLAKE3 addresses objects;
-unkeyed BLAKE3 names packs. `evidence.kernel` computes the same SHA-256 figures over many rows at once.
+unkeyed BLAKE3 names packs; SHA-512 stands beside SHA-256 in BagIt's lists, for others. `evidence.kernel` computes the
+same SHA-256 figures over many rows at once.
 Pure. Source: RFC 6962 section 2.1 (with SHA-256), RFC 2104, the BLAKE3 paper.
 """
 
@@ -148,3 +149,21 @@ class PackNamer:
         self._state.update(b"".join(self._parts))
         self._parts.clear()
         self._size = 0
+
+
+class ListedHashes:
+    """SHA-256 and SHA-512 of a file while its bytes pass by, for BagIt's lists. Attribute: `size` in bytes."""
+
+    def __init__(self, body: bytes = b"") -> None:
+        self._sha256, self._sha512 = hashlib.sha256(body), hashlib.sha512(body)
+        self.size = len(body)
+
+    def update(self, part: bytes) -> None:
+        """Take the next bytes of the file."""
+        self._sha256.update(part)
+        self._sha512.update(part)
+        self.size += len(part)
+
+    def hex(self, algorithm: str) -> str:
+        """Give the hash of all bytes so far, by `sha256` or `sha512`, in lower-case hex."""
+        return (self._sha256 if algorithm == "sha256" else self._sha512).hexdigest()

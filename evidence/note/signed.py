@@ -73,13 +73,13 @@ def parse_note(raw: bytes, max_bytes: int = MAX_NOTE_BYTES) -> Note:
     return Note((text + "\n").encode(), tuple(_parse_line(line) for line in lines))
 
 
-def sign_note(text: bytes, signers: Sequence[Signer]) -> Note:
-    """Sign `text` (which must end in LF) by every one of `signers`, Ed25519 over the text."""
+def sign_note(text: bytes, signers: Sequence[Signer], max_bytes: int = MAX_NOTE_BYTES) -> Note:
+    """Sign `text` (which must end in LF) by every one of `signers`, Ed25519 over the text. Raises: as `parse_note`."""
     if not text.endswith(b"\n") or not signers:
         raise FormatError("a note's text ends in a line end and has at least one signer")
     lines = tuple(SignatureLine(s.key.name, s.key.key_id, s.sign(text)) for s in signers)
     note = Note(text, lines)
-    if parse_note(note.encode()) != note:
+    if parse_note(note.encode(), max_bytes) != note:
         raise FormatError("the text cannot be a note: it has control characters or is not UTF-8")
     return note
 

@@ -39,6 +39,8 @@ CODECS: Final = frozenset({0, 1, 2, 4, 5, 6})
 _HEAD: Final = struct.Struct(">B32sIIB")
 _AAD: Final = struct.Struct(">B32sIB")
 _NONCE_BYTES, _TAG_BYTES = 12, 16
+MAX_SEALED_PACK_BYTES: Final = MAX_PACK_BYTES + MAX_PACK_FRAMES * (_NONCE_BYTES + _TAG_BYTES)
+"""Any pack can be sealed (`seal_frame`), also one that is at its bound."""
 FRAME_HEAD_BYTES: Final = _HEAD.size
 # A base-coded or sealed frame may be this much larger than its body in the worst case (zstd adds < 0.4 % + 64).
 _MOST_OVERHEAD = 32 + _NONCE_BYTES + _TAG_BYTES + 64
@@ -67,6 +69,10 @@ class Frame:
     def size(self) -> int:
         """Give the bytes of the whole frame in the pack."""
         return _HEAD.size + len(self.data)
+
+    def encode(self) -> bytes:
+        """Write the frame as it stands in its pack."""
+        return _HEAD.pack(self.kind, self.object_id, self.raw, len(self.data), self.codec) + self.data
 
 
 class PackWriter:
@@ -133,10 +139,13 @@ class PackWriter:
         self.size += len(data)
 
 
-def read_frames(parts: Iterable[bytes], namer: PackNamer | None = None) -> Iterator[Frame]:
+def read_frames(
+    parts: Iterable[bytes], namer: PackNamer | None = None, max_bytes: int = MAX_PACK_BYTES
+) -> Iterator[Frame]:
     """Read a pack's frames from its bytes as they come; `namer` sees all bytes.
 
-    Memory: one frame and one part. The bounds of the whole pack hold whatever a frame claims.
+    Memory: one frame and one part. The bounds of the whole pack hold whatever a frame claims; `max_bytes` is another one
+    where sealed packs are read (`MAX_SEALED_PACK_BYTES`).
 
     Raises:
         LimitError: the pack, a frame or what it would inflate to is over its bound.
@@ -152,9 +161,9 @@ def read_frames(parts: Iterable[bytes], namer: PackNamer | None = None) -> Itera
         _check_head(kind, raw, stored, codec, offset)
         total_raw += raw
         frames += 1
-        if offset + _HEAD.size + stored > MAX_PACK_BYTES or total_raw > MAX_PACK_RAW_BYTES or frames > MAX_PACK_FRAMES:
+        if offset + _HEAD.size + stored > max_bytes or total_raw > MAX_PACK_RAW_BYTES or frames > MAX_PACK_FRAMES:
             raise LimitError(
-                f"a pack has at most {MAX_PACK_BYTES} bytes, {MAX_PACK_RAW_BYTES} raw, in {MAX_PACK_FRAMES} frames; "
+                f"a pack has at most {max_bytes} bytes, {MAX_PACK_RAW_BYTES} raw, in {MAX_PACK_FRAMES} frames; "
                 "this one has more"
             )
         data = stream.take(stored, f"the frame at byte {offset}")
@@ -173,6 +182,26 @@ def parse_frame(raw: bytes, offset: int) -> Frame:
     if len(raw) != _HEAD.size + stored:
         raise FormatError(f"the frame at byte {offset} has {len(raw)} bytes, its head says {_HEAD.size + stored}")
     return Frame(ObjectKind(kind), ObjectId(name), size, codec, raw[_HEAD.size :], offset)
+
+
+def seal_frame(frame: Frame, seal_key: bytes) -> Frame:
+    """Give the frame sealed under `seal_key[32]`, with a fresh nonce. Raises: FormatError if it is sealed already."""
+    if frame.codec & CODEC_SEALED:
+        raise FormatError(f"{_where(frame)} is sealed already, and is not sealed twice")
+    codec = frame.codec | CODEC_SEALED
+    nonce = os.urandom(_NONCE_BYTES)
+    aad = _AAD.pack(frame.kind, frame.object_id, frame.raw, codec)
+    sealed = nonce + AESGCM(seal_key).encrypt(nonce, frame.data, aad)
+    return Frame(frame.kind, frame.object_id, frame.raw, codec, sealed, frame.offset)
+
+
+def unseal_frame(frame: Frame, seal_key: bytes) -> Frame:
+    """Give the frame as it was before `seal_frame`. Raises: FormatError if it is not sealed, or not by this key."""
+    if not frame.codec & CODEC_SEALED:
+        raise FormatError(f"{_where(frame)} is not sealed")
+    return Frame(
+        frame.kind, frame.object_id, frame.raw, frame.codec & ~CODEC_SEALED, _unseal(frame, seal_key), frame.offset
+    )
 
 
 def decode_frame(

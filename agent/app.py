@@ -5,6 +5,7 @@ agent.yaml       settings                     keys/, center.json     who this ag
 journal.sqlite   taken, sent, receipted       spool/SOURCE/          packs that wait for a receipt
 holdings.sqlite  disposable cache             receipts/, manifests/  a file per statement, for people and `compare`
 watching/        what watched sources were like when they were last taken
+media/           what was written on offline media
 load/            what each run asked of its source     logins/, paused.json    refused logins, the operator's pause
 remembered/      disposable cache: what files were when they were read
 """
@@ -46,6 +47,10 @@ from agent.journal import Journal, JournalEntry, State
 from agent.load import LoadLog, LoadReport
 from agent.lock import RunLock
 from agent.logins import LoginGuard
+from agent.media.desk import MediaDesk, media_folder
+from agent.media.order import Choice, MediaOutcome, ReceiptOutcome, SetStatus, Wish
+from agent.media.receipts import read_missing, read_receipts, take_receipts, tell_brought
+from agent.media.sets import MediaSets
 from agent.outcome import AgentStatus, Comparison, Enrolment, Left, MemberEnd, Outcome, SourceStatus, Stage
 from agent.pausing import PauseFile
 from agent.plan.figures import Plan, Question
@@ -65,7 +70,7 @@ from agent.sources import SourceMaker
 from agent.spool import Spool
 from agent.transport.base import SendPace, Transport, unpaced
 from agent.transport.send import Parties
-from evidence.manifest.statement import SnapshotStatement, parse_statement
+from evidence.manifest.statement import Channel, SnapshotStatement, parse_statement
 from evidence.note.signed import parse_note
 from terminal.errors import UsageError
 from terminal.language import Text
@@ -186,7 +191,9 @@ class Agent:
                     ends[source] = self._end_member(members[source], taken, progress, started, send=send)
         return [MemberEnd(source, end) for source, end in ends.items()]
 
-    def _begin(self, name: str, closing: ExitStack, *, force: bool, retry_login: bool) -> Member:
+    def _begin(
+        self, name: str, closing: ExitStack, *, force: bool, retry_login: bool, channel: Channel = Channel.ONLINE
+    ) -> Member:
         """Begin a run of a source, which `closing` ends. Raises: SourceError, BusyError, PausedError, EnrolmentError."""
         guarded = self._guarded(name, retry_login)
         closing.enter_context(RunLock(self.folder / "locks" / name, name))
@@ -196,7 +203,7 @@ class Agent:
         if self._is_split(name):
             # Outside: each view that takes another's place is attended, too.
             collector = SplitCollector(collector)
-        return Member(name, self._run(name, supervised.throttle.send), collector, supervised)
+        return Member(name, self._run(name, supervised.throttle.send, channel), collector, supervised)
 
     def _end_member(
         self, member: Member, taken: Taken, progress: Progress, started: float, *, send: bool
@@ -409,6 +416,70 @@ class Agent:
         folder.mkdir(parents=True, exist_ok=True)
         return shutil.disk_usage(folder).free
 
+    # Offline media
+
+    def write_media(
+        self, name: str, wish: Wish, choice: Choice, progress: Progress, *, anew: bool = False, force: bool = False,
+        retry_login: bool = False,
+    ) -> MediaOutcome:  # fmt: skip
+        """Write what the center lacks of a source on media, after a new snapshot unless `choice` says otherwise.
+
+        A writing that was cut goes on, and no snapshot is taken; `anew`: it is given up first. The line is not needed.
+        Raises: MediumError; as `snapshot`.
+        """
+        order, identity = wish.settle(self.config.media), Identity.open(self.folder)
+        with ExitStack() as closing:
+            if choice is not Choice.WAITING:
+                self._find(name)
+            desk = self._media_desk(name)
+            cut = desk.unfinished()
+            if (cut is not None and not anew) or choice is Choice.WAITING:
+                closing.enter_context(RunLock(self.folder / "locks" / name, name))
+            else:
+                member = self._begin(name, closing, force=force, retry_login=retry_login, channel=Channel.MEDIA)
+                taken = member.run.take(
+                    member.collector, progress, send=False, pace=member.supervised.throttle.read,
+                    whole=choice is Choice.ALL, offline=True,
+                )  # fmt: skip
+                self._deliver(member, taken, progress, send=False)
+            if cut is not None and anew:
+                desk.abandon(cut)
+            return desk.write(order, identity, version("jinsuo"), progress.sent)
+
+    def rewrite_media(self, files: Sequence[Path], wish: Wish, progress: Progress) -> MediaOutcome:
+        """Write again what files of the center name as lacking. Raises: MediumError, MediumUnknownError."""
+        missing = [read_missing(path) for path in files]
+        name = missing[0].source
+        with RunLock(self.folder / "locks" / name, name):
+            desk, identity = self._media_desk(name), Identity.open(self.folder)
+            return desk.rewrite(missing, wish.settle(self.config.media), identity, version("jinsuo"), progress.sent)
+
+    def take_media_receipt(self, path: Path) -> ReceiptOutcome:
+        """Take in a file of receipts that came back; packs that have arrived leave the spool.
+
+        Raises: MediumUnknownError: not for this agent. ReceiptError; CenterDownError: the line is needed for a proof.
+        """
+        identity = Identity.open(self.folder)
+        parties = Parties(identity.address.log, identity.address.operator, identity.cosigner)
+        receipts = read_receipts(path, identity.unit, parties)
+        name = receipts.source
+        with RunLock(self.folder / "locks" / name, name):
+            brought = take_receipts(
+                receipts, self.journal, parties, self.clock, lambda: self._connect(identity, unpaced)
+            )
+            self._run(name).let_go_of_arrived()
+        waiting = sum(1 for entry in self.journal.unfinished() if entry.source == name)
+        return tell_brought(brought, waiting)
+
+    def media(self) -> Sequence[SetStatus]:
+        """Tell what was written on media, and how it stands, source by source."""
+        names = dict.fromkeys(written.source for written in MediaSets(media_folder(self.folder)).all())
+        return [status for name in names for status in self._media_desk(name).statuses()]
+
+    def _media_desk(self, name: str) -> MediaDesk:
+        sets = MediaSets(media_folder(self.folder))
+        return MediaDesk(name, sets, self.spool(name), self.journal, self.config.media, self.clock)
+
     # Inside
 
     def _find(self, name: str) -> AnySource:
@@ -448,7 +519,7 @@ class Agent:
         source = self.config.find_source(name)
         return ReadPlan(tuple(source.read.items())) if isinstance(source, TableSource) else ReadPlan()
 
-    def _run(self, name: str, pace: SendPace = unpaced) -> SourceRun:
+    def _run(self, name: str, pace: SendPace = unpaced, channel: Channel = Channel.ONLINE) -> SourceRun:
         identity = Identity.open(self.folder)
         desk = Desk(
             folder=self.folder,
@@ -462,6 +533,8 @@ class Agent:
             clock=self.clock,
             version=version("jinsuo"),
             plan=self._read_plan(name),
+            channel=channel,
+            on_way=self._media_desk(name),
         )
         return SourceRun(name, desk)
 

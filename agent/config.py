@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from agent.settings.media import MediaSettings
 from evidence.manifest.group import MAX_MEMBERS
 from terminal.language import Language, Text
 from terminal.settings import Seconds, Settings, SizeBytes, mistake, read_settings
@@ -365,6 +366,7 @@ class AgentConfig(Settings):
     language: Language | None = None
     spool: SpoolSettings = SpoolSettings()
     throttle: ThrottleSettings = ThrottleSettings()
+    media: MediaSettings = MediaSettings()
     sources: Annotated[tuple[Source, ...], AfterValidator(_check_sources)] = ()
     groups: tuple[GroupSettings, ...] = ()
 

@@ -6,17 +6,39 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
+from agent.settings.media import MediaSettings
 from evidence.medium.number import MediumNumber
 
 
 @dataclass(frozen=True, slots=True)
+class Wish:
+    """What a person asks for; None: as the settings say."""
+
+    to: Path
+    volume_size: int | None = None
+    image: bool = False
+    copies: str | None = None
+    redundancy: int | None = None
+
+    def settle(self, settings: MediaSettings) -> "Order":
+        """Give the order that it is under these settings."""
+        return Order(
+            self.to,
+            settings.volume_size if self.volume_size is None else self.volume_size,
+            self.image,
+            (settings.copies if self.copies is None else self.copies).replace(",", ""),
+            settings.redundancy if self.redundancy is None else self.redundancy,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
-    """Where to, in volumes of `volume_size` bytes, as images or folders, which copies, with how much PAR2 in percent."""
+    """Where to, in volumes of `volume_size` bytes, as images or folders, copies by letter, with how much PAR2 in percent."""
 
     to: Path
     volume_size: int
     image: bool
-    copies: tuple[str, ...]
+    copies: str
     redundancy: int
 
 
@@ -78,3 +100,15 @@ class SetStatus:
     written: datetime
     until: datetime
     state: SetState
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptOutcome:
+    """What a file of receipts has brought: sequences that are registered or stored now, and what is still lacking."""
+
+    source: str
+    stored: tuple[int, ...]
+    registered: tuple[int, ...]
+    missing_packs: int
+    refused: tuple[str, ...]
+    waiting: int

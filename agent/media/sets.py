@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What this agent has written on media: a file for each writing, which serves until its receipt and is kept after it.
 
-    media/<batch>.json    JCS {"batch","done":[numbers],"format":"jinsuo/media-set@v1","set","source","statements":[digests],
-                          "unit","until","volumes":[{"number","packs":[names]}],"written"}
+    media/<batch>.json    JCS {"batch","capacity","copies":letters,"done":[numbers],"format":"jinsuo/media-set@v1","redundancy",
+                          "set","source","statements":[digests],"unit","until","volumes":[{"number","packs":[names]}],"written"}
 
 `done` names the media (copies and all) that were written and read back; a writing that was cut goes on where it ended.
 A writing is awaited while a statement of it is not stored and `until` has not come: so long its packs are on their way,
@@ -23,6 +23,7 @@ from evidence.encode import (
     Json,
     encode_json,
     encode_time,
+    expect_integer,
     expect_list,
     expect_text,
     parse_hex,
@@ -36,7 +37,10 @@ from evidence.medium.number import MOST_BATCHES, MediumNumber, parse_number
 from terminal.language import Text
 
 FORMAT: Final = "jinsuo/media-set@v1"
-_MEMBERS: Final = {"batch", "done", "format", "set", "source", "statements", "unit", "until", "volumes", "written"}
+_MEMBERS: Final = {
+    "batch", "capacity", "copies", "done", "format", "redundancy", "set", "source", "statements", "unit", "until", "volumes",
+    "written",
+}  # fmt: skip
 _MOST: Final = 1 << 20
 
 
@@ -50,7 +54,10 @@ class WrittenVolume:
 
 @dataclass(frozen=True, slots=True)
 class WrittenSet:
-    """One writing of a source: all volumes and copies that were made together."""
+    """One writing of a source: all volumes and copies that were made together.
+
+    `capacity`: bytes of a volume; `redundancy`: of PAR2, in percent; `copies`: their letters.
+    """
 
     set_id: str
     unit: str
@@ -59,6 +66,9 @@ class WrittenSet:
     until: datetime
     statements: tuple[Sha256, ...]
     volumes: tuple[WrittenVolume, ...]
+    copies: str
+    capacity: int
+    redundancy: int
     done: tuple[MediumNumber, ...] = ()
 
     def __post_init__(self) -> None:
@@ -67,11 +77,23 @@ class WrittenSet:
         parse_hex(self.set_id, "a set", 16)
         if not self.volumes or len({volume.number.batch_name for volume in self.volumes}) != 1:
             raise FormatError("a writing has volumes, all of one batch")
+        if not self.copies or len(set(self.copies)) != len(self.copies):
+            raise FormatError("a writing has copies, of different letters")
 
     @property
     def batch_name(self) -> str:
         """Give what all its numbers begin with."""
         return self.volumes[0].number.batch_name
+
+    def todo(self, volume: WrittenVolume) -> list[MediumNumber]:
+        """Give the media of a volume that are not done yet."""
+        numbers = (volume.number.as_copy(copy) for copy in self.copies)
+        return [number for number in numbers if number not in self.done]
+
+    @property
+    def is_finished(self) -> bool:
+        """Tell whether all its media are done."""
+        return not any(self.todo(volume) for volume in self.volumes)
 
     def is_awaited(self, states: Mapping[Sha256, State], now: datetime) -> bool:
         """Tell whether its receipt is awaited; `states` are those of the source's statements."""
@@ -90,8 +112,11 @@ class WrittenSet:
         return encode_json(
             {
                 "batch": self.batch_name,
+                "capacity": self.capacity,
+                "copies": self.copies,
                 "done": [str(number) for number in self.done],
                 "format": FORMAT,
+                "redundancy": self.redundancy,
                 "set": self.set_id,
                 "source": self.source,
                 "statements": [digest.hex() for digest in self.statements],
@@ -198,6 +223,9 @@ def parse_set(raw: bytes) -> WrittenSet:
         parse_time(expect_text(members["until"], "until"), "until"),
         tuple(Sha256(parse_hex(expect_text(value, "a statement"), "a statement", 32)) for value in statements),
         tuple(volumes),
+        expect_text(members["copies"], "copies"),
+        expect_integer(members["capacity"], "capacity"),
+        expect_integer(members["redundancy"], "redundancy", 100),
         tuple(parse_number(expect_text(value, "done")) for value in expect_list(members["done"], "done", _MOST)),
     )
     if written.encode() != raw:

@@ -14,10 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evidence.bag.layout import manifest_name
-from evidence.bag.seal import BagPlace
-from evidence.bag.write import BagWriter, make_bag_id
-
 from agent.journal import JournalEntry
 from agent.media.recovering import write_recovery
 from agent.media.sets import WrittenSet, WrittenVolume
@@ -31,6 +27,9 @@ from agent.media.texts import (
     write_slip_text,
 )
 from agent.media.verifier import write_verifier
+from evidence.bag.layout import manifest_name
+from evidence.bag.seal import BagPlace
+from evidence.bag.write import BagWriter, make_bag_id
 from evidence.digest import Sha256
 from evidence.disk import sync_folder
 from evidence.keys.signer import Ed25519Signer
@@ -68,13 +67,11 @@ class Sender:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What goes on the volumes of a writing: statements on each, packs as planned; and how it is to be."""
+    """What goes on the volumes of a writing: the packs that it plans, the same statements on each; and who has custody."""
 
     written: WrittenSet
     statements: Sequence[JournalEntry]
     find_pack: Callable[[str], Path]
-    capacity: int
-    redundancy: int
     custody: Custody
 
 
@@ -100,7 +97,7 @@ def stage_volume(
     """
     bag = _write_bag(root, volume, load, sender, sealed)
     write_verifier(root / VERIFIER, sender.version)
-    write_recovery(root, load.redundancy)
+    write_recovery(root, load.written.redundancy)
     files = _list_files(root)
     manifest = next(file.sha256 for file in files if file.path == f"{bag.path}/{manifest_name('sha256')}")
     return Staged(root, bag, manifest, tuple(files))
@@ -112,8 +109,8 @@ def dress(staged: Staged, root: Path, number: MediumNumber, load: Load) -> int:
     digests = f"SHA-256 {staged.manifest.hex()}（{staged.bag.path}/{manifest_name('sha256')}）"
     size = sum(file.size for file in staged.files)
     sheet = Sheet(
-        number, load.capacity, written.written, (staged.bag,), len(staged.files) + len(_DRESS) + 2, size,
-        load.redundancy, digests, load.custody,
+        number, load.written.capacity, written.written, (staged.bag,), len(staged.files) + len(_DRESS) + 2, size,
+        load.written.redundancy, digests, load.custody,
     )  # fmt: skip
     bodies = {
         README: write_readme(sheet),

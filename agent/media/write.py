@@ -12,13 +12,11 @@ spool here. Source: decision 0071.
 
 import errno
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-
-from evidence.bag.write import make_bag_id
 
 from agent.errors import MediumError
 from agent.journal import JournalEntry
@@ -27,6 +25,7 @@ from agent.media.readback import read_back
 from agent.media.sets import MediaSets, WrittenSet, WrittenVolume
 from agent.media.volume import Load, Sender, Staged, copy_volume, dress, settle, stage_volume
 from agent.media.volumes import Item, Room, needed_bytes, plan_volumes
+from evidence.bag.write import make_bag_id
 from evidence.disk import sync_folder
 from evidence.errors import EvidenceError
 from evidence.medium.files import IMAGE_SUFFIX
@@ -58,7 +57,7 @@ def plan_set(
     now: datetime,
 ) -> WrittenSet:  # fmt: skip
     """Plan a writing of these packs and statements, and keep its note. Raises: MediumError."""
-    volumes = plan_volumes(items, room_for(entries, order))
+    volumes = plan_volumes(items, room_for(entries, order.volume_size, order.redundancy))
     fonds, year = fonds_of(numbering.unit), now.year
     batch = sets.next_batch(fonds, numbering.kind, year)
     numbered = [
@@ -70,16 +69,16 @@ def plan_set(
     ]
     written = WrittenSet(
         make_bag_id(), numbering.unit, numbering.source, now, now + numbering.wait,
-        tuple(entry.digest for entry in entries), tuple(numbered),
+        tuple(entry.digest for entry in entries), tuple(numbered), order.copies, order.volume_size, order.redundancy,
     )  # fmt: skip
     sets.keep(written)
     return written
 
 
-def room_for(entries: Sequence[JournalEntry], order: Order) -> Room:
+def room_for(entries: Sequence[JournalEntry], capacity: int, redundancy: int) -> Room:
     """Give what a volume of such statements holds."""
     notes = sum(len(entry.note) for entry in entries)
-    return Room(order.volume_size, _FIXED_BYTES + 2 * notes, _FIXED_FILES + len(entries), order.redundancy)
+    return Room(capacity, _FIXED_BYTES + 2 * notes, _FIXED_FILES + len(entries), redundancy)
 
 
 def write_set(
@@ -88,7 +87,7 @@ def write_set(
     """Write what is not done yet of a writing; `sealed` is told of the bytes of each pack. Raises: MediumError."""
     written, media = load.written, []
     for volume in written.volumes:
-        todo = [number for copy in order.copies if (number := volume.number.as_copy(copy)) not in written.done]
+        todo = written.todo(volume)
         if not todo:
             continue
         try:
@@ -111,12 +110,12 @@ def write_set(
     return written, media
 
 
-def check_target(order: Order, written: WrittenSet, items: dict[str, Item], entries: Sequence[JournalEntry]) -> None:
+def check_target(order: Order, written: WrittenSet, items: Mapping[str, Item], entries: Sequence[JournalEntry]) -> None:
     """Raises: MediumError unless the target has room for what is to be written, as far as its disk tells."""
-    room = room_for(entries, order)
+    room = room_for(entries, written.capacity, written.redundancy)
     total = most = 0
     for volume in written.volumes:
-        todo = [copy for copy in order.copies if volume.number.as_copy(copy) not in written.done]
+        todo = written.todo(volume)
         if todo:
             size = needed_bytes([items[name] for name in volume.packs], room)
             total += size * len(todo)
@@ -190,11 +189,11 @@ def _make_folder(staged: Staged, number: MediumNumber, load: Load, order: Order,
 
 
 def _check_size(size: int, load: Load, number: MediumNumber) -> None:
-    if size > load.capacity:
+    if size > load.written.capacity:
         raise MediumError(
             Text(
-                zh=f"{number} 有 {format_size(size)}，超过每卷 {format_size(load.capacity)}",
-                en=f"{number} has {format_size(size)}, more than a volume's {format_size(load.capacity)}",
+                zh=f"{number} 有 {format_size(size)}，超过每卷 {format_size(load.written.capacity)}",
+                en=f"{number} has {format_size(size)}, more than a volume's {format_size(load.written.capacity)}",
             ),
             hint=Text(zh="用更大的 --volume-size", en="name a larger --volume-size"),
         )

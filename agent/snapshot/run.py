@@ -95,14 +95,19 @@ class SourceRun:
         self.sent_bytes = 0
         self._restocked: set[ObjectId] = set()
 
-    def settle(self) -> SourceKeys:
+    def settle(self, *, offline: bool = False) -> SourceKeys:
         """Have the secrets and the chain of the source; give its keys. Again and again is harmless.
 
+        `offline`: a line that is down is no error: a source that nobody knows begins here, and its secrets travel sealed.
         Raises: CenterDownError where the center must be asked: about a source that this agent has not taken before.
         CenterRefusedError, ReceiptError.
         """
-        keys = self._settle_keys()
-        self._settle_chain()
+        keys = self._settle_keys(offline=offline)
+        try:
+            self._settle_chain()
+        except CenterDownError:
+            if not offline:
+                raise
         return keys
 
     def take(
@@ -115,15 +120,17 @@ class SourceRun:
         remarks: Sequence[str] = (),
         pace: Pace = unpaced,
         whole: bool = False,
+        offline: bool = False,
     ) -> Taken:
         """Take a snapshot into the spool; with `send`, packs travel while the source is still being read.
 
-        `began`, `remarks`: see `take_snapshot`. `whole`: every object goes into the spool, whatever the center holds.
+        `began`, `remarks`: see `take_snapshot`. `whole`: every object goes into the spool, whatever the center holds;
+        `offline`: see `settle`; objects about which the center cannot be asked are taken to be absent there.
 
         Raises: SourceError and its kin, SpoolError; CenterDownError only where the center must be asked first: for
         the secrets and the chain of a source that this agent has not taken before. CenterRefusedError.
         """
-        keys = self.settle()
+        keys = self.settle(offline=offline)
         desk = self._desk
         latest = desk.journal.latest(self._name)
         place = Place(
@@ -142,7 +149,7 @@ class SourceRun:
         # A chain without whole holdings: the center has what this agent does not remember. Ask, rather than send all.
         ask = None
         if latest is not None and not whole and not desk.holdings.is_complete(self._name):
-            ask = lambda ids: self._with_source(lambda: self._transport.missing(self._name, ids))  # noqa: E731
+            ask = lambda ids: self._find_missing(ids, offline=offline)  # noqa: E731
         travels = send and not desk.on_way.holds()
         sender = BackgroundSender(self._name, desk.spool, self._transport, progress.sent) if travels else None
         temporary = desk.folder / "reading" / self._name
@@ -171,6 +178,14 @@ class SourceRun:
                 sender.close()
                 self.sent_bytes += sender.sent_bytes
         return taken
+
+    def _find_missing(self, ids: Sequence[ObjectId], *, offline: bool) -> set[ObjectId]:
+        try:
+            return self._with_source(lambda: self._transport.missing(self._name, ids))
+        except CenterDownError:
+            if not offline:
+                raise
+            return set(ids)
 
     def _find_carrying(self) -> Carrying:
         desk = self._desk
@@ -225,6 +240,14 @@ class SourceRun:
             self._keep_receipt(entry.sequence)
         self._retire()
 
+    def let_go_of_arrived(self) -> None:
+        """Let the packs leave the spool that came to the center on media; asks nobody."""
+        for entry in self._desk.journal.all_of(self._name):
+            if not receipt_path(self._desk.folder, self._name, entry.sequence).exists():
+                self._keep_receipt(entry.sequence)
+        self._mark_arrived()
+        self._retire()
+
     def _register_alone(self) -> None:
         """Have the statements logged ahead of their content, which comes on media; those whose content has come are stored."""
         for entry in self._waiting():
@@ -254,9 +277,19 @@ class SourceRun:
     def _waiting(self) -> list[JournalEntry]:
         return [entry for entry in self._desk.journal.unfinished() if entry.source == self._name]
 
-    def _settle_keys(self) -> SourceKeys:
+    def _settle_keys(self, *, offline: bool) -> SourceKeys:
         journal = self._desk.journal
         keys = journal.keys(self._name)
+        try:
+            return self._deposited_keys(keys)
+        except CenterDownError:
+            if not offline:
+                raise
+        return keys or journal.make_keys(self._name)
+
+    def _deposited_keys(self, keys: SourceKeys | None) -> SourceKeys:
+        """Give the keys that the center holds, too; they are made if neither side has any."""
+        journal = self._desk.journal
         if keys is None:
             found = self._transport.recover(self._name)
             if found is None:

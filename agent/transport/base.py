@@ -41,7 +41,17 @@ class SubmitAnswer:
     missing: tuple[ObjectId, ...] = ()
 
 
-class Transport(Protocol):
+class LogRoad(Protocol):
+    """What is asked of a road when a checkpoint is to be kept: the proof, and a place for the cosignature."""
+
+    def consistency(self, old_size: int, new_size: int) -> list[Sha256]:
+        """Give the proof that the log of `new_size` continues that of `old_size`."""
+
+    def cosign(self, size: int, line: SignatureLine) -> None:
+        """Hand over this agent's cosignature on the checkpoint of `size`."""
+
+
+class Transport(LogRoad, Protocol):
     """One road to the center. Close it, or use it as a context manager."""
 
     def missing(self, source: str, ids: Iterable[ObjectId]) -> set[ObjectId]:

@@ -17,6 +17,7 @@ from agent.snapshot.progress import Progress
 
 if TYPE_CHECKING:
     from agent.collectors.watch import Ready
+    from agent.media.order import Choice, MediaOutcome, ReceiptOutcome, SetStatus, Wish
     from agent.plan.figures import Plan, Question
 
 
@@ -108,6 +109,24 @@ class Facade(Protocol):
 
     def grants(self, source: str) -> str:
         """Give the SQL or the words that make the read-only account of the source."""
+
+    def write_media(
+        self, name: str, wish: "Wish", choice: "Choice", progress: Progress, *, anew: bool = False, force: bool = False,
+        retry_login: bool = False,
+    ) -> "MediaOutcome":  # fmt: skip
+        """Write what the center lacks of a source on media, or go on with a writing that was cut; `anew`: give that up.
+
+        Raises: MediumError; as `snapshot`.
+        """
+
+    def rewrite_media(self, files: Sequence[Path], wish: "Wish", progress: Progress) -> "MediaOutcome":
+        """Write again what files of the center name as lacking. Raises: MediumError, MediumUnknownError."""
+
+    def take_media_receipt(self, path: Path) -> "ReceiptOutcome":
+        """Take in a file of receipts that came back. Raises: MediumUnknownError, ReceiptError."""
+
+    def media(self) -> "Sequence[SetStatus]":
+        """Tell what was written on media, and how it stands."""
 
 
 OpenAgent = Callable[[Path], AbstractContextManager[Facade]]

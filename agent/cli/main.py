@@ -16,6 +16,7 @@ from agent.cli.facade import Facade, OpenAgent
 from agent.cli.grants import Grants
 from agent.cli.init import Init
 from agent.cli.load import Load
+from agent.cli.media import MediaList, MediaReceipt, MediaRewrite, MediaWrite
 from agent.cli.pause import PauseAgent, Resume
 from agent.cli.plan import PlanSource
 from agent.cli.run import Run
@@ -64,6 +65,10 @@ def make_program(open_agent: OpenAgent, clock: Callable[[], datetime]) -> Progra
             Sources(),
             Run(open_agent),
             WatchSources(open_agent),
+            MediaWrite(open_agent),
+            MediaReceipt(open_agent),
+            MediaRewrite(open_agent),
+            MediaList(open_agent),
             Version("jinsuo-agent", installed),
         ),
         home=Home(variable="JINSUO_AGENT_DIR", posix="/var/lib/jinsuo-agent", windows=r"Jinsuo\agent"),

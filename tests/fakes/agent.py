@@ -12,6 +12,7 @@ from agent.collectors.watch import Ready
 from agent.errors import AgentError, SourceError
 from agent.finding import Finding, Severity
 from agent.load import LoadReport
+from agent.media.order import Choice, MediaOutcome, ReceiptOutcome, SetStatus, Wish, WrittenMedium
 from agent.outcome import (
     AgentStatus,
     Comparison,
@@ -26,6 +27,7 @@ from agent.outcome import (
 from agent.pausing import Pause
 from agent.plan.figures import Plan, Question
 from agent.snapshot.progress import Progress
+from evidence.medium.number import MediumNumber
 from tests.builders.plans import make_plan
 
 _T = TypeVar("_T")
@@ -93,6 +95,9 @@ class FakeAgent:
     remarks: list[str] = field(default_factory=list)
     load_reports: Sequence[LoadReport] = ()
     pause: Pause | None = None
+    written: MediaOutcome | Exception = field(default_factory=lambda: make_media_outcome())
+    brought: ReceiptOutcome | Exception = ReceiptOutcome("his", (412,), (), 0, (), 0)
+    media_sets: Sequence[SetStatus] = ()
 
     @contextmanager
     def open(self, folder: Path) -> Iterator["FakeAgent"]:
@@ -185,6 +190,34 @@ class FakeAgent:
         if source not in self.names:
             raise SourceError(f"agent.yaml has no source {source!r}", hint="see agent.yaml")
         return f"GRANT SELECT ON {source};\n"
+
+    def write_media(
+        self, name: str, wish: Wish, choice: Choice, progress: Progress, *, anew: bool = False, force: bool = False,
+        retry_login: bool = False,
+    ) -> MediaOutcome:  # fmt: skip
+        flags = [flag for flag, is_set in (("anew", anew), ("force", force), ("retry login", retry_login)) if is_set]
+        self.asked.append(("write media", name, wish, choice.value, *flags))
+        progress.sent(500)
+        return _give(self.written)
+
+    def rewrite_media(self, files: Sequence[Path], wish: Wish, progress: Progress) -> MediaOutcome:
+        self.asked.append(("rewrite media", tuple(files), wish))
+        return _give(self.written)
+
+    def take_media_receipt(self, path: Path) -> ReceiptOutcome:
+        self.asked.append(("media receipt", path))
+        return _give(self.brought)
+
+    def media(self) -> Sequence[SetStatus]:
+        return self.media_sets
+
+
+def make_media_outcome(**changes: object) -> MediaOutcome:
+    """Give a writing of one medium, but for `changes`."""
+    number = MediumNumber("X013", "SJ", 2025, 3, 1, 1, "A")
+    medium = WrittenMedium(number, Path("out/X013-SJ-2025-003-01of01-A"), 7, 30 << 20)
+    made = MediaOutcome("his", "X013-SJ-2025-003", 1, (412,), (medium,), NOW + timedelta(days=60), False, 0)
+    return replace(made, **changes)  # type: ignore[arg-type]  # the test states what it changes
 
 
 def make_comparison(*verdicts: Verdict) -> Comparison:

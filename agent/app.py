@@ -69,7 +69,9 @@ from agent.snapshot.take import Taken
 from agent.sources import SourceMaker
 from agent.spool import Spool
 from agent.transport.base import SendPace, Transport, unpaced
+from agent.transport.roads import make_way
 from agent.transport.send import Parties
+from agent.transport.way import Way
 from evidence.manifest.statement import Channel, SnapshotStatement, parse_statement
 from evidence.note.signed import parse_note
 from terminal.errors import UsageError
@@ -192,7 +194,7 @@ class Agent:
         return [MemberEnd(source, end) for source, end in ends.items()]
 
     def _begin(
-        self, name: str, closing: ExitStack, *, force: bool, retry_login: bool, channel: Channel = Channel.ONLINE
+        self, name: str, closing: ExitStack, *, force: bool, retry_login: bool, channel: Channel | None = None
     ) -> Member:
         """Begin a run of a source, which `closing` ends. Raises: SourceError, BusyError, PausedError, EnrolmentError."""
         guarded = self._guarded(name, retry_login)
@@ -272,7 +274,7 @@ class Agent:
         """
         names = self.source_names()
         if names and is_enrolled(self.folder) and self.journal.checkpoint() is not None:
-            with Identity.open(self.folder).connect(self._seen_checkpoint) as road:
+            with Identity.open(self.folder).connect(self._seen_checkpoint, way=self._way()) as road:
                 road.latest(names[0])
 
     def compare(self, name: str, sequence: int | None, progress: Progress, *, force: bool = False) -> Comparison:
@@ -328,7 +330,7 @@ class Agent:
 
     def enroll(self, url: str, code: str) -> Enrolment:
         """Make this agent one of the center's. Raises: EnrolmentError, PinError, CenterDownError, CenterRefusedError."""
-        identity, sources = enroll(self.folder, url, code)
+        identity, sources = enroll(self.folder, url, code, self._way())
         address = identity.address
         return Enrolment(address.unit, address.name, address.url, address.log.name, address.log.vkey, sources)
 
@@ -370,7 +372,7 @@ class Agent:
             spool=self.spool(name),
             entries=self.journal.all_of(name),
             last=self.last_outcome(name),
-            connect=(lambda: Identity.open(self.folder).connect(self._seen_checkpoint))
+            connect=(lambda: Identity.open(self.folder).connect(self._seen_checkpoint, way=self._way()))
             if is_enrolled(self.folder)
             else None,
             find_data=self._find_data,
@@ -519,7 +521,7 @@ class Agent:
         source = self.config.find_source(name)
         return ReadPlan(tuple(source.read.items())) if isinstance(source, TableSource) else ReadPlan()
 
-    def _run(self, name: str, pace: SendPace = unpaced, channel: Channel = Channel.ONLINE) -> SourceRun:
+    def _run(self, name: str, pace: SendPace = unpaced, channel: Channel | None = None) -> SourceRun:
         identity = Identity.open(self.folder)
         desk = Desk(
             folder=self.folder,
@@ -533,13 +535,17 @@ class Agent:
             clock=self.clock,
             version=version("jinsuo"),
             plan=self._read_plan(name),
-            channel=channel,
+            channel=channel or (Channel.SSH if self.config.road.kind == "ssh" else Channel.ONLINE),
             on_way=self._media_desk(name),
         )
         return SourceRun(name, desk)
 
+    def _way(self) -> Way:
+        """Give the way that bytes take by the settings. Raises: RoadError, SecretError."""
+        return make_way(self.config.road, Secrets(self.folder, self._environ))
+
     def _connect(self, identity: Identity, pace: SendPace) -> Transport:
-        transport = identity.connect(self._seen_checkpoint, pace)
+        transport = identity.connect(self._seen_checkpoint, pace, self._way())
         self._closing.callback(transport.close)
         return transport
 
@@ -552,7 +558,7 @@ class Agent:
 
     def _ask_center(self) -> datetime | None:
         """Make a request with a token, which a center refuses to a disabled unit; give the center's own time."""
-        with Identity.open(self.folder).connect(self._seen_checkpoint) as road:
+        with Identity.open(self.folder).connect(self._seen_checkpoint, way=self._way()) as road:
             road.latest(next(iter(self.source_names()), "check"))
             return road.center_time
 

@@ -10,22 +10,17 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from agent.settings.media import MediaSettings
+from agent.settings.reference import REFERENCE, SecretReference, is_reference
+from agent.settings.road import RoadSettings
 from evidence.manifest.group import MAX_MEMBERS
 from terminal.language import Language, Text
 from terminal.settings import Seconds, Settings, SizeBytes, mistake, read_settings
 
 CONFIG_NAME = "agent.yaml"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_SECRET = re.compile(r"secret:[A-Za-z0-9._-]{1,64}|env:[A-Za-z_][A-Za-z0-9_]{0,127}|file:.+")
-
-_REFERENCE = Text(
-    zh=" secret:名称（口令用 `jinsuo-agent secret set 名称` 存入）、env:变量 或 file:路径，不写口令本身",
-    en="secret:NAME (keep the password with `jinsuo-agent secret set NAME`), env:VARIABLE or file:PATH, "
-    "never the password itself",
-)
 
 UNFINISHED = (
     "*.tmp", "*.temp", "*.part", "*.partial", "*.filepart", "*.crdownload", "*.download", "*.swp", "*~", "~$*", ".~*", ".#*",
@@ -45,15 +40,7 @@ def _check_name(name: str) -> str:
     return name
 
 
-def _check_reference(value: object) -> object:
-    if not isinstance(value, str) or not _SECRET.fullmatch(value):
-        raise mistake(_REFERENCE, hidden=True)
-    return value
-
-
 Name = Annotated[str, AfterValidator(_check_name)]
-SecretReference = Annotated[str, BeforeValidator(_check_reference)]
-"""Where a password is: `secret:NAME`, `env:VARIABLE` or `file:PATH`; `agent.secrets` looks it up."""
 Text1 = Annotated[str, Field(min_length=1)]
 
 
@@ -261,7 +248,7 @@ def _check_env(env: dict[str, str]) -> dict[str, str]:
         if not re.fullmatch(r"[^=\0]+", name) or "\0" in value:
             raise mistake(Text(zh="环境变量的名称和值", en="the name and value of a variable"), at=(name,), hidden=True)
         if _PRIVATE.search(name) and not is_reference(value):
-            raise mistake(_REFERENCE, at=(name,), hidden=True)
+            raise mistake(REFERENCE, at=(name,), hidden=True)
     return env
 
 
@@ -305,11 +292,6 @@ class CommandSource(Settings):
                 )
             )
         return self
-
-
-def is_reference(value: str) -> bool:
-    """Tell whether a value of `env` says where a secret is, rather than being the value."""
-    return _SECRET.fullmatch(value) is not None
 
 
 AnySource = (
@@ -367,6 +349,7 @@ class AgentConfig(Settings):
     spool: SpoolSettings = SpoolSettings()
     throttle: ThrottleSettings = ThrottleSettings()
     media: MediaSettings = MediaSettings()
+    road: RoadSettings = RoadSettings()
     sources: Annotated[tuple[Source, ...], AfterValidator(_check_sources)] = ()
     groups: tuple[GroupSettings, ...] = ()
 
@@ -410,7 +393,7 @@ class AgentConfig(Settings):
         base = folder.absolute()
         spool = self.spool.model_copy(update={"folder": base / self.spool.folder})
         sources = tuple(_absolute(source, base) for source in self.sources)
-        return self.model_copy(update={"spool": spool, "sources": sources})
+        return self.model_copy(update={"spool": spool, "road": self.road.within(base), "sources": sources})
 
 
 def age_limit_of(source: Source) -> int | None:

@@ -24,11 +24,11 @@ from agent.config import (
     PostgresqlSource,
     SqliteSource,
     SqlserverSource,
-    is_reference,
 )
 from agent.errors import AgentError, CenterDownError, SecretError
 from agent.finding import Finding, Severity
 from agent.secrets import Secrets, variable_of
+from agent.settings.reference import is_reference
 from terminal.language import Language, Text
 
 CLOCK_WARN = timedelta(minutes=5)

@@ -141,6 +141,37 @@ class PinError(AgentError):
     code = "JS-2302"
 
 
+class HostKeyError(PinError):
+    """The SSH server holds another host key than the settings name."""
+
+    code = "JS-2330"
+
+
+class SshLoginError(CenterRefusedError):
+    """The SSH server does not take this agent's key."""
+
+    code = "JS-2331"
+
+
+class ForwardError(CenterRefusedError):
+    """The SSH server took the key, and will not connect it to the center."""
+
+    code = "JS-2332"
+
+
+class RoadError(AgentError):
+    """The road that the settings name cannot be used as it is: no key, no library, or it is not meant for this."""
+
+    code = "JS-2333"
+    exit_code = EXIT_USAGE
+
+
+class ProxyError(CenterRefusedError):
+    """The proxy refuses to let this agent through to the center."""
+
+    code = "JS-2334"
+
+
 class ReceiptError(AgentError):
     """A receipt or checkpoint from the center does not verify."""
 

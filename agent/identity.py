@@ -19,6 +19,7 @@ from agent.errors import CenterRefusedError, EnrolmentError, PinError
 from agent.transport.base import SeenCheckpoint, SendPace, unpaced
 from agent.transport.client import Bytes, Client
 from agent.transport.https import HttpsTransport
+from agent.transport.way import DIRECT, Way
 from evidence.digest import Sha256
 from evidence.disk import write_new
 from evidence.encode import encode_base64, encode_json, expect_text, parse_base64, parse_hex, parse_json, parse_members
@@ -126,12 +127,15 @@ class Identity:
             ) from err
         return cls(address, statement, cosigner)
 
-    def connect(self, seen_checkpoint: SeenCheckpoint, pace: SendPace = unpaced) -> HttpsTransport:
-        """Give the road to the center; the line is opened with the first request. `pace`: of packs on their way."""
+    def connect(self, seen_checkpoint: SeenCheckpoint, pace: SendPace = unpaced, way: Way = DIRECT) -> HttpsTransport:
+        """Give the road to the center; the line is opened with the first request.
+
+        `pace`: of packs on their way; `way`: what the bytes go through.
+        """
         address = self.address
         return HttpsTransport(
             address.url, address.pin, address.log.name, address.sealing_key, self.unit, self.statement,
-            seen_checkpoint, pace,
+            seen_checkpoint, pace, way,
         )  # fmt: skip
 
 
@@ -140,8 +144,10 @@ def is_enrolled(folder: Path) -> bool:
     return (folder / FILE_NAME).exists()
 
 
-def enroll(folder: Path, url: str, code_text: str) -> tuple[Identity, tuple[str, ...]]:
+def enroll(folder: Path, url: str, code_text: str, way: Way = DIRECT) -> tuple[Identity, tuple[str, ...]]:
     """Enrol the agent in `folder`; give its identity, and the sources that its unit has had at the center before.
+
+    `way`: what the bytes go through.
 
     Raises:
         EnrolmentError: the code is mistyped, the address is none, or the agent is enrolled already.
@@ -163,7 +169,7 @@ def enroll(folder: Path, url: str, code_text: str) -> tuple[Identity, tuple[str,
     code = _read_code(code_text)
     url = _check_url(url)
     statement, cosigner = _open_keys(folder)
-    client = Client(url, code.spki_pin, "", lambda: None)
+    client = Client(url, code.spki_pin, "", lambda: None, way)
     try:
         info = client.parsed(messages.parse_center_info, client.get_public(messages.PATH_CENTER))
         _check_log(info, code)

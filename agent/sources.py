@@ -22,10 +22,10 @@ from agent.config import (
     PostgresqlSource,
     SqliteSource,
     SqlserverSource,
-    is_reference,
 )
 from agent.errors import SourceError
 from agent.secrets import Secrets
+from agent.settings.reference import is_reference
 from agent.snapshot.carrying import PERIODS
 from evidence.manifest.statement import Consistency
 from terminal.language import Text

@@ -6,6 +6,7 @@ keys/          log, operator, sealing   store/       packs, put-if-absent
 tls/           certificate and key      ledger/      checkpoint, tiles, ledger.sqlite
 catalog.sqlite an index; `rebuild` makes it anew
 serving.lock   locked by the daemon as long as it lives; empty
+inboxes/       what was last answered to bags
 """
 
 from collections.abc import Callable
@@ -21,7 +22,10 @@ from center.errors import ConflictError, NotFoundError, ServedError
 from center.ledger.ledger import Ledger
 from center.ledger.sequence import Sealed
 from center.receive.admit import Admission
+from center.receive.answers import Answers
 from center.receive.api import Limits, make_api
+from center.receive.bags import BagIntake
+from center.receive.inbox import Box, Inbox
 from center.receive.server import Receiver
 from center.receive.tls import TlsFiles, create_tls, read_spki_sha256
 from center.registry.catalog import Catalog
@@ -45,6 +49,7 @@ from terminal.language import Text
 
 CATALOG_NAME = "catalog.sqlite"
 SERVING_NAME = "serving.lock"
+INBOXES_NAME = "inboxes"
 
 
 def utc_now() -> datetime:
@@ -68,6 +73,7 @@ class Center:
     operator: Ed25519Signer
     sealing: SealingKey
     _closing: ExitStack
+    _serving: list[bool]
 
     @staticmethod
     def create(
@@ -154,6 +160,7 @@ class Center:
                 operator=operator,
                 sealing=open_sealing_key(keys / "sealing.key", master),
                 _closing=closing.pop_all(),
+                _serving=[],
             )
 
     def close(self) -> None:
@@ -199,6 +206,29 @@ class Center:
 
         Raises: ServedError if another daemon serves this center; AddressError, StoreError.
         """
+        self._serve_alone()
+        info = CenterInfo(self.ledger.log_key, self.operator.key, self.sealing.public, f"jinsuo {version('jinsuo')}")
+        bounds = self.config.limits
+        limits = Limits(total_s=bounds.request_timeout, pack_bytes=bounds.pack_bytes)
+        api = make_api(info, self.admission, self.ledger, self.units, self.sealing, self.clock, limits)
+        host, port = self.config.address
+        return Receiver(api, host, port, TlsFiles.within(self.folder / "tls"), bounds.connections)
+
+    def inbox(self) -> Inbox:
+        """Give the drop boxes of this center; whoever looks at them holds what the daemon holds.
+
+        Raises: ServedError if another daemon serves this center: it looks at them itself.
+        """
+        self._serve_alone()
+        intake = BagIntake(self.admission, self.ledger, self.catalog, self.units, self.sealing, self.clock())
+        answers = Answers(self.folder / INBOXES_NAME, self.ledger, self.operator, self.clock)
+        boxes = [Box.of(settings, self.folder) for settings in self.config.inboxes.boxes]
+        return Inbox(boxes, intake, answers, self.clock)
+
+    def _serve_alone(self) -> None:
+        """Be the only one on this machine to take packs in. Raises: ServedError."""
+        if self._serving:
+            return
         if not self._closing.enter_context(FolderLock(self.folder / SERVING_NAME).try_hold()):
             raise ServedError(
                 Text(
@@ -212,12 +242,7 @@ class Center:
                 ),
             )
         FolderStore(self.config.find_store(self.folder)).remove_leftovers()
-        info = CenterInfo(self.ledger.log_key, self.operator.key, self.sealing.public, f"jinsuo {version('jinsuo')}")
-        bounds = self.config.limits
-        limits = Limits(total_s=bounds.request_timeout, pack_bytes=bounds.pack_bytes)
-        api = make_api(info, self.admission, self.ledger, self.units, self.sealing, self.clock, limits)
-        host, port = self.config.address
-        return Receiver(api, host, port, TlsFiles.within(self.folder / "tls"), bounds.connections)
+        self._serving.append(True)
 
     def objects(self, unit: str, source: str) -> SourceObjects:
         """Give a reader of a source's objects. Raises: NotFoundError."""

@@ -11,6 +11,7 @@ from typing import Annotated, Final
 
 from pydantic import Field, field_validator
 
+from center.settings.inbox import InboxesSettings
 from evidence.errors import FormatError
 from evidence.keys.key import check_key_name
 from terminal.language import Language, Text
@@ -47,6 +48,7 @@ class CenterConfig(Settings):
     language: Language | None = None
     folders: Folders = Folders()
     limits: Limits = Limits()
+    inboxes: InboxesSettings = InboxesSettings()
     disk_reserve: Annotated[SizeBytes, Field(ge=16 << 20)] = 256 << 20
 
     @field_validator("origin")
@@ -151,6 +153,16 @@ limits:
   # has sent, and so many more, for contents that repeat the same pieces (disk images full of zeros).
   # 声明首次提到的大字段和文件会被完整读一遍；其总量不得超过该来源已送达的字节数加上此数（内容重复的文件，如大片为零的镜像）。
   repeated_bytes: 64 GiB
+
+inboxes:
+  # How often the drop boxes are looked at.
+  # 查看收件箱的间隔。
+  poll: 1 min
+  # Folders where bags arrive from units without a line (gateways, SFTP), and where receipts for them are put:
+  #   - {{folder: /srv/drop/X013/outbox, receipts: /srv/drop/X013/inbox, settle: 10 min, keep: 7 d}}
+  # settle: a bag that is not whole is taken in part once nothing has come for so long; keep: bags taken in stay so long.
+  # 没有线路的单位（网闸、SFTP）投递包裹的目录，以及放回执的目录；settle：不完整的包裹多久无变化后按现状接收；keep：已接收包裹保留多久。
+  boxes: []
 
 # Bytes of the disk that packs never take, so that the log can always finish what it has begun.
 # 磁盘上为日志保留的空间，数据包不会占用。

@@ -4,7 +4,8 @@
 CenterError
 ├── RefusedError 400         what was sent cannot be admitted; the same bytes will be refused again
 │   ├── PackError 422        a pack or an object in it is damaged or not of this source
-│   └── StatementError 422   a statement's content does not hold (not the one tree, false root, wrong previous)
+│   ├── StatementError 422   a statement's content does not hold (not the one tree, false root, wrong previous)
+│   └── BagError 422         a bag is forged, not for this center, or leads out of itself
 ├── ConflictError 409        another statement has this sequence; logged
 ├── UnauthorizedError 401    no token, or a false, late or used one
 ├── ForbiddenError 403       the unit is disabled, or asks for what is another's
@@ -16,6 +17,7 @@ CenterError
 ├── ServedError 500          another daemon serves this center: stop that one first
 ├── StoreError 500           what is stored is damaged or missing: run `audit`
 │   └── LostError 500        for good, whatever the device does next: only who sent it can help
+├── InboxError 500           a drop box cannot be read or written: mend its rights, or the settings
 └── TargetError 500          a target of a restore refuses, or is not empty: mend the target
 """
 
@@ -50,6 +52,13 @@ class StatementError(RefusedError):
     """What a statement claims does not hold."""
 
     code = "JS-3102"
+    status = 422
+
+
+class BagError(RefusedError):
+    """A bag cannot be taken in: forged, sealed to another key, or not made of files alone."""
+
+    code = "JS-3110"
     status = 422
 
 
@@ -134,6 +143,12 @@ class ServedError(CenterError):
     """Another daemon serves this center."""
 
     code = "JS-3205"
+
+
+class InboxError(CenterError):
+    """A drop box cannot be read or written."""
+
+    code = "JS-3111"
 
 
 class TargetError(CenterError):

@@ -24,6 +24,7 @@ from agent.cli.secret import SecretList, SecretSet
 from agent.cli.send import Send
 from agent.cli.snapshot import Snapshot
 from agent.cli.sources import Sources
+from agent.cli.ssh_key import SshKey
 from agent.cli.status import Status
 from agent.cli.watch import WatchSources
 from evidence.errors import EvidenceError
@@ -62,6 +63,7 @@ def make_program(open_agent: OpenAgent, clock: Callable[[], datetime]) -> Progra
             Resume(clock),
             SecretSet(),
             SecretList(),
+            SshKey(),
             Sources(),
             Run(open_agent),
             WatchSources(open_agent),

@@ -1,28 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """One request and its answer over HTTPS: tokens, nonces, bounds, and what a failure means to the agent.
 
+Whatever carries the bytes (a socket, a proxy, a channel of SSH) is a `Way`; TLS to the center's key is inside all of them.
 A nonce comes with every answer and is used for the next request; where none is at hand, the center is asked for one. An
 answer 401 is tried once more with the nonce that it brings (the center was started anew, or ours grew old); a second
 one is a refusal. What is read of an answer is bounded before it is kept. Thread-safe. Knows nothing of what the
-requests mean. Source: design section 6; RFC 9110.
+requests mean. Source: design section 6; RFC 9110; decision 0064 (why httpcore).
 """
 
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
+from urllib.parse import urlsplit
 
-import httpx
+import httpcore
 
 from agent.errors import CenterDownError, CenterRefusedError, SpoolError
 from agent.transport.base import SeenCheckpoint, SendPace, unpaced
 from agent.transport.pinned import PinnedContext
 from agent.transport.refusals import explain_refusal
+from agent.transport.way import DIRECT, Way
 from evidence.encode import encode_base64
 from evidence.errors import EvidenceError
 from evidence.keys.signer import Signer
@@ -49,6 +52,9 @@ _NONCE_LIFE_S: Final = 120.0
 _MOST_NONCES: Final = 64
 _CHUNK: Final = 128 << 10
 _BUSY: Final = frozenset({429, 500, 502, 503, 504, 507})
+_BROKEN: Final = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError)
+_KEPT_S: Final = 5.0
+"""An idle connection is given up after so long; a center that was started anew meanwhile is then not asked in vain."""
 _WAIT = Text(zh="数据不会丢失，稍后自动重试", en="nothing is lost; it is tried again later")
 
 
@@ -110,7 +116,7 @@ class Client:
     seconds) of the newest answer, or None: for a person who checks clocks, never for evidence.
     """
 
-    def __init__(self, url: str, pin: bytes, origin: str, seen_checkpoint: SeenCheckpoint) -> None:
+    def __init__(self, url: str, pin: bytes, origin: str, seen_checkpoint: SeenCheckpoint, way: Way = DIRECT) -> None:
         self.context = PinnedContext(pin)
         self.answered_at: datetime | None = None
         self._origin = origin
@@ -118,19 +124,19 @@ class Client:
         self._nonces: deque[tuple[float, Nonce]] = deque(maxlen=_MOST_NONCES)
         self._seen: tuple[bytes, str] | None = None
         self._lock = threading.Lock()
-        self._http = httpx.Client(
-            base_url=url,
-            verify=self.context,
-            trust_env=False,
-            follow_redirects=False,
-            timeout=httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
-            headers={"Accept-Encoding": "identity"},
+        parts = urlsplit(url)
+        self._base = httpcore.URL(scheme="https", host=parts.hostname or "", port=parts.port or 443)
+        self._host = parts.netloc
+        self._where = f"{parts.netloc}{way.through}"
+        self._backend = way.open()
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=self.context, keepalive_expiry=_KEPT_S, network_backend=self._backend
         )
-        self._where = self._http.base_url.netloc.decode("ascii", "replace")
 
     def close(self) -> None:
         """Let go of the line."""
-        self._http.close()
+        self._pool.close()
+        self._backend.close()
 
     def get_public(self, path: str, most: int = MAX_JSON_BYTES) -> bytes:
         """Get what needs no token. Raises: CenterDownError, CenterRefusedError, PinError."""
@@ -185,21 +191,17 @@ class Client:
     def _exchange(
         self, method: str, path: str, body: Body, headers: dict[str, str], most: int, timeout_s: float
     ) -> Answer:
-        headers["Content-Length"] = str(body.length)
+        fixed = {"Host": self._host, "Accept-Encoding": "identity", "Content-Length": str(body.length)}
+        sent = [(name.encode(), value.encode()) for name, value in (fixed | headers).items()]
+        url = httpcore.URL(scheme="https", host=self._base.host, port=self._base.port, target=path)
+        limits = {"connect": CONNECT_TIMEOUT_S, "read": timeout_s, "write": timeout_s, "pool": timeout_s}
         try:
-            request = self._http.build_request(
-                method,
-                path,
-                content=body.open(),
-                headers=headers,
-                timeout=httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
-            )
-            response = self._http.send(request, stream=True)
-            try:
-                answer = Answer(response.status_code, _read(response, most, self._where))
-            finally:
-                response.close()
-        except httpx.HTTPError as err:
+            with self._pool.stream(
+                method, url, headers=sent, content=body.open(), extensions={"timeout": limits}
+            ) as response:
+                answer = Answer(response.status, _read(response.iter_stream(), most, self._where))
+                found = {name.lower(): value.decode("ascii", "replace") for name, value in response.headers}
+        except _BROKEN as err:
             raise CenterDownError(
                 Text(
                     zh=f"中心 {self._where} 没有应答：{err or type(err).__name__}",
@@ -212,8 +214,8 @@ class Client:
                 Text(zh=f"读不出要发送的内容：{err}", en=f"what was to be sent cannot be read: {err}"),
                 hint=Text(zh="检查采集端目录所在的磁盘", en="check the disk of the agent's folder"),
             ) from err
-        self._keep_nonce(response.headers.get(HEADER_NONCE))
-        self.answered_at = _read_date(response.headers.get("Date"))
+        self._keep_nonce(found.get(HEADER_NONCE.lower().encode()))
+        self.answered_at = _read_date(found.get(b"date"))
         return answer
 
     def _keep_nonce(self, text: str | None) -> None:
@@ -274,10 +276,10 @@ def _read_date(text: str | None) -> datetime | None:
     return when if when.tzinfo is not None else None
 
 
-def _read(response: httpx.Response, most: int, where: str) -> bytes:
+def _read(stream: Iterable[bytes], most: int, where: str) -> bytes:
     parts: list[bytes] = []
     size = 0
-    for part in response.iter_raw():
+    for part in stream:
         size += len(part)
         if size > most:
             raise CenterRefusedError(

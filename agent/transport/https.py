@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The road over HTTPS: `/v1` of the center, directly, or at the near end of a tunnel.
+"""The road over HTTPS: `/v1` of the center, whichever way its bytes take: directly, by a proxy, by SSH.
 
 Puts the transport's calls into requests of `evidence.wire.messages` and back; how one request travels is `client.py`'s.
 Invariant: secrets of sources leave only sealed, to the center's sealing key or from it to a key made for one request.
@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from agent.errors import CenterRefusedError, SpoolError
 from agent.transport.base import SeenCheckpoint, SendPace, SubmitAnswer, unpaced
 from agent.transport.client import STATEMENT_TIMEOUT_S, Bytes, Client, File
+from agent.transport.way import DIRECT, Way
 from evidence.digest import ObjectId, Sha256
 from evidence.errors import EvidenceError
 from evidence.keys.signer import Signer
@@ -44,10 +45,11 @@ class HttpsTransport:
         signer: Signer,
         seen_checkpoint: SeenCheckpoint,
         pace: SendPace = unpaced,
+        way: Way = DIRECT,
     ) -> None:
         """Keep who is at the two ends; the line is opened with the first request. `signer`: the statement key."""
         self._pace = pace
-        self._client = Client(url, pin, origin, seen_checkpoint)
+        self._client = Client(url, pin, origin, seen_checkpoint, way)
         self._origin = origin
         self._sealing_key = sealing_key
         self._unit = unit

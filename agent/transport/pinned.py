@@ -5,7 +5,8 @@ The pin is the SHA-256 of the center's public key (SubjectPublicKeyInfo), or its
 has them. It is compared after every handshake, before anything is sent: TLS 1.3 has then proven that the other end
 holds the private key. Names, issuers and dates in the certificate say nothing that the pin does not say better, so
 they are not looked at: a certificate renewed with the same key is fine, and an agent whose clock is off by a year still
-finds its center. Source: RFC 8446 section 4.4.3; RFC 7469 section 2.4 (what is hashed).
+finds its center. Invariant: whichever way TLS is used, over a socket or over bytes that somebody else carries, a
+handshake ends with the comparison. Source: RFC 8446 section 4.4.3; RFC 7469 section 2.4 (what is hashed).
 """
 
 import socket
@@ -18,6 +19,17 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from agent.errors import PinError
 from evidence.digest import Sha256, sha256
 from terminal.language import Text
+
+
+class _PinnedObject(ssl.SSLObject):
+    """TLS without a socket, whose handshake ends with the comparison."""
+
+    def do_handshake(self) -> None:
+        """Shake hands as far as there are bytes to. Raises: PinError, ssl.SSLWantReadError, OSError."""
+        super().do_handshake()
+        context = self.context
+        assert isinstance(context, PinnedContext)
+        context.check_peer(self.getpeercert(binary_form=True))
 
 
 class PinnedContext(ssl.SSLContext):
@@ -34,19 +46,21 @@ class PinnedContext(ssl.SSLContext):
         context.verify_mode = ssl.CERT_NONE  # the pin decides, in wrap_socket
         context.pin = pin
         context.peer = None
+        context.sslobject_class = _PinnedObject
         return context
 
     def wrap_socket(self, sock: socket.socket, *args: Any, **options: Any) -> ssl.SSLSocket:  # Any: as the base class
         """Shake hands, and compare the peer's key with the pin. Raises: PinError, OSError."""
         wrapped = super().wrap_socket(sock, *args, **options)
         try:
-            self.peer = self._check(wrapped.getpeercert(binary_form=True))
+            self.check_peer(wrapped.getpeercert(binary_form=True))
         except BaseException:
             wrapped.close()
             raise
         return wrapped
 
-    def _check(self, certificate: bytes | None) -> Sha256:
+    def check_peer(self, certificate: bytes | None) -> None:
+        """Compare the key in the certificate that the peer has shown, and keep its digest. Raises: PinError."""
         found = Sha256(b"") if certificate is None else spki_sha256(certificate)
         if len(self.pin) not in (16, 32) or found[: len(self.pin)] != self.pin:
             raise PinError(
@@ -60,7 +74,7 @@ class PinnedContext(ssl.SSLContext):
                     en="somebody may be listening on the line, or the address is wrong: do not go on, call the archives",
                 ),
             )
-        return found
+        self.peer = found
 
 
 def spki_sha256(certificate: bytes) -> Sha256:

@@ -11,6 +11,7 @@ from center.cli.compare import Compare
 from center.cli.diff import Diff
 from center.cli.find import Find
 from center.cli.history import History
+from center.cli.inbox import InboxOnce
 from center.cli.init import Init
 from center.cli.key import Key
 from center.cli.ledger import LedgerImportTail, LedgerRelease, LedgerStatus
@@ -18,6 +19,7 @@ from center.cli.rebuild import Rebuild
 from center.cli.restore import Restore
 from center.cli.serve import Serve
 from center.cli.snapshots import Snapshots
+from center.cli.ssh_key import SshKeyAdd, SshKeyList, SshKeyRemove
 from center.cli.unit import UnitAdd, UnitDisable, UnitEnable, UnitList, UnitRekey, UnitShow
 from evidence.errors import EvidenceError
 from terminal.command import Advice, Home, Program
@@ -43,12 +45,16 @@ def make_program() -> Program:
         commands=(
             Init(),
             Serve(),
+            InboxOnce(),
             UnitAdd(),
             UnitList(),
             UnitShow(),
             UnitDisable(),
             UnitEnable(),
             UnitRekey(),
+            SshKeyAdd(),
+            SshKeyList(),
+            SshKeyRemove(),
             Snapshots(),
             Diff(),
             Compare(),

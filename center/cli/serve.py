@@ -6,6 +6,7 @@ import sys
 
 from center.cli.opening import open_center
 from center.cli.unit import account
+from center.receive.inbox import InboxPoller
 from terminal.command import Examples, Parser
 from terminal.errors import EXIT_OK
 from terminal.language import Text
@@ -56,6 +57,12 @@ class Serve:
                 out.record({"event": "listening", "address": address, "origin": center.config.origin})
                 sys.stdout.flush()
 
-            receiver.run(ready)
+            poller = InboxPoller(center.inbox(), center.config.inboxes.poll)
+            if center.config.inboxes.boxes:
+                poller.start()
+            try:
+                receiver.run(ready)
+            finally:
+                poller.stop()
         out.say(Text(zh="已停止", en="stopped"))
         return EXIT_OK

@@ -235,10 +235,11 @@ class Ledger:
             with self._writer_lock:
                 self._gate.check_confirmed()
 
-    def observe(self, checkpoint_note: bytes) -> int | None:
+    def observe(self, checkpoint_note: bytes, *, is_fresh: bool = True) -> int | None:
         """Take notice of the newest checkpoint of ours that somebody has seen; give its size if we hold its tree.
 
-        That confirms us, if it is large enough. If it is ahead of ours, or of another history, signing stops, for this
+        That confirms us, if it is large enough; unless it may have been shown before we were started (not `is_fresh`):
+        an old word on an old ledger says nothing. If it is ahead of ours, or of another history, signing stops, for this
         and later processes, and `held` says why; whoever called may go on reading.
 
         Raises: FormatError, SignatureError, UnknownSignerError if this is no checkpoint of ours.
@@ -246,13 +247,15 @@ class Ledger:
         note = parse_note(checkpoint_note)
         known = self._known_texts.get(note.text)
         if known is not None:
-            self._gate.hear(known)
+            if is_fresh:
+                self._gate.hear(known)
             return known
         seen = verify_checkpoint(note, self._signer.key)
         with self._writer_lock:
             if not self._is_ours(checkpoint_note, seen):
                 return None
-            self._gate.hear(seen.size)
+            if is_fresh:
+                self._gate.hear(seen.size)
             self._remember_text(note.text, seen.size)
         return seen.size
 

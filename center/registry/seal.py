@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from center.errors import StoreError
+from evidence.bag.seal import BagPlace, open_key
 from evidence.disk import write_new
 from evidence.encode import encode_base64, encode_json, expect_text, parse_base64, parse_json, parse_members
 from evidence.errors import EvidenceError, FormatError
@@ -77,6 +78,10 @@ class SealingKey:
     def open(self, sealed: bytes, place: SealedFor) -> SourceSecrets:
         """Open secrets that an agent sealed for `place`. Raises: FormatError, SignatureError."""
         return open_secrets(sealed, place, self._private)
+
+    def open_bag_key(self, sealed: bytes, place: BagPlace) -> bytes:
+        """Open the data key of the bag `place`. Raises: FormatError, SignatureError."""
+        return open_key(sealed, place, self._private)
 
 
 def create_master_key(path: Path, passphrase: bytes | None = None) -> MasterKey:

@@ -100,7 +100,7 @@ class BagReader:
         Damage there, or a file that the envelope does not name, harms nothing that is read: it is told, for people.
         """
         found = [
-            Damage(path, "the envelope does not name this file")
+            Damage(ascii(path)[1:-1], "the envelope does not name this file")
             for path in sorted(self.sizes)
             if path.startswith("data/") and path not in payload_paths(self.envelope)
         ]

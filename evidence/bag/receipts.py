@@ -217,6 +217,22 @@ def parse_receipts(raw: bytes, operator: VerificationKey) -> Receipts:
     return receipts
 
 
+def read_bag_answer(value: Json) -> BagAnswer:
+    """Read the answer to a bag from JSON that has been parsed strictly. Raises: FormatError."""
+    what = "the answer to a bag"
+    members = parse_members(value, what, {"bag", "missing", "refusal", "refused"})
+    refused: list[tuple[str, Refusal]] = []
+    for item in expect_list(members["refused"], "refused", MAX_PACKS):
+        one = parse_members(item, "a refused pack", {"pack", "refusal"})
+        refused.append((expect_text(one["pack"], "pack"), _refusal(one["refusal"])))
+    return BagAnswer(
+        expect_text(members["bag"], "bag"),
+        tuple(expect_text(name, "a missing pack") for name in expect_list(members["missing"], "missing", MAX_PACKS)),
+        tuple(refused),
+        None if members["refusal"] is None else _refusal(members["refusal"]),
+    )
+
+
 def is_receipts_name(name: str) -> bool:
     """Tell whether a file of this name may hold receipts. What it holds is told by its content alone."""
     return _NAME.fullmatch(name) is not None
@@ -236,7 +252,7 @@ def _parse(text: bytes) -> Receipts:
         source=texts["source"],
         created=parse_time(texts["created"], f"created of {what}"),
         checkpoint=texts["checkpoint"].encode(),
-        bags=tuple(_bag(item) for item in expect_list(members["bags"], "bags", MAX_BAGS)),
+        bags=tuple(read_bag_answer(item) for item in expect_list(members["bags"], "bags", MAX_BAGS)),
         receipts=tuple(read_receipt(item) for item in expect_list(members["receipts"], "receipts", MAX_RECEIPTS)),
         statements=tuple(_statement(item) for item in expect_list(members["statements"], "statements", MAX_STATEMENTS)),
         proofs=tuple(_proof(item) for item in expect_list(members["proofs"], "proofs", MAX_PROOFS)),
@@ -254,21 +270,6 @@ def _refusal(value: Json) -> Refusal:
     members = parse_members(value, "a refusal", {"code", "hint", "message"})
     code, hint, message = (expect_text(members[name], name) for name in ("code", "hint", "message"))
     return Refusal(code, message, hint)
-
-
-def _bag(value: Json) -> BagAnswer:
-    what = "the answer to a bag"
-    members = parse_members(value, what, {"bag", "missing", "refusal", "refused"})
-    refused: list[tuple[str, Refusal]] = []
-    for item in expect_list(members["refused"], "refused", MAX_PACKS):
-        one = parse_members(item, "a refused pack", {"pack", "refusal"})
-        refused.append((expect_text(one["pack"], "pack"), _refusal(one["refusal"])))
-    return BagAnswer(
-        expect_text(members["bag"], "bag"),
-        tuple(expect_text(name, "a missing pack") for name in expect_list(members["missing"], "missing", MAX_PACKS)),
-        tuple(refused),
-        None if members["refusal"] is None else _refusal(members["refusal"]),
-    )
 
 
 def _statement(value: Json) -> StatementAnswer:

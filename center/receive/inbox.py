@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drop boxes: folders where bags arrive, by a gateway, SFTP or hand, and where receipts for them are put.
+
+    FOLDER/<bag>                   a bag that waits; names that begin with a dot are not whole yet
+    FOLDER/done/<bag>              taken in; stays for a while
+    FOLDER/refused/<bag>           refused, with <bag>.reason.txt beside it; stays until a person removes it
+    RECEIPTS/receipts-….note       for the way back (`answers.py`)
+
+A bag is taken once all that its envelope names is there in full; one that is not whole, or damaged, once nothing of it
+has changed for `settle`. Order: taken in (durable), answered (durable), moved. So a kill at any moment leaves a bag that is
+taken again, which is harmless. One bad bag stops neither the others nor the daemon. One process looks at the drop boxes
+of a center. Clock: an argument; what has changed is judged by looking, not by the times of files, which gateways set.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from center.errors import CenterError, ForbiddenError, InboxError, RefusedError
+from center.receive.answers import Answers
+from center.receive.bags import BagIntake, OpenedBag, TakenBag
+from center.settings.inbox import InboxSettings
+from evidence.bag.read import Damage, DamagedError
+from evidence.bag.write import remove_bag
+from evidence.disk import sync_folder, write_over
+
+DONE: Final = "done"
+REFUSED: Final = "refused"
+log = logging.getLogger(__name__)
+_Fingerprint: TypeAlias = tuple[tuple[str, int, int], ...]
+
+
+class Fate(StrEnum):
+    """What became of a bag when it was looked at."""
+
+    TAKEN = "taken"
+    REFUSED = "refused"
+    WAITS = "waits"
+
+
+@dataclass(frozen=True, slots=True)
+class BagOutcome:
+    """A bag, its fate, and why it is not simply taken. `damages`: files that were not as they should be."""
+
+    path: Path
+    fate: Fate
+    reason: str = ""
+    unit: str = ""
+    source: str = ""
+    packs: int = 0
+    statements: int = 0
+    damages: tuple[Damage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A bag that may be taken now, and where it stands among others."""
+
+    box: "Box"
+    path: Path
+    order: tuple[str, str, datetime, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A drop box with absolute folders."""
+
+    folder: Path
+    receipts: Path
+    settle: timedelta
+    keep: timedelta
+
+    @classmethod
+    def of(cls, settings: InboxSettings, folder: Path) -> "Box":
+        """Make one from settings; relative paths are below the center's `folder`."""
+        return cls(
+            folder / settings.folder, folder / settings.receipts,
+            timedelta(seconds=settings.settle), timedelta(seconds=settings.keep),
+        )  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Look:
+    """What a bag looked like, since when, and what was last told of it.
+
+    `tried`: the newest sequence of its source when it was taken in and had to wait; until that or the bag changes, or the
+    bag is settled, trying again brings nothing.
+    """
+
+    fingerprint: _Fingerprint
+    since: datetime
+    told: str = ""
+    tried: int | None = None
+
+
+class Inbox:
+    """All drop boxes of a center. One thread."""
+
+    def __init__(
+        self, boxes: Sequence[Box], intake: BagIntake, answers: Answers, clock: Callable[[], datetime]
+    ) -> None:
+        self._boxes = boxes
+        self._intake = intake
+        self._answers = answers
+        self._clock = clock
+        self._looks: dict[Path, _Look] = {}
+
+    def scan(self, *, is_settled: bool = False) -> list[BagOutcome]:
+        """Look at all drop boxes once, and take what can be taken; give what became of each bag.
+
+        `is_settled`: a person says that no more will come of what is there. Raises: nothing but for a drop box that
+        cannot be read: InboxError, after the others were looked at.
+        """
+        outcomes: list[BagOutcome] = []
+        waiting: list[_Waiting] = []
+        trouble: InboxError | None = None
+        seen: set[Path] = set()
+        for box in self._boxes:
+            try:
+                paths = _find_bags(box)
+                self._sweep(box)
+            except OSError as err:
+                trouble = trouble or _no_box(box, err)
+                continue
+            for path in paths:
+                seen.add(path)
+                found = self._survey(box, path)
+                if isinstance(found, BagOutcome):
+                    outcomes.append(found)
+                else:
+                    waiting.append(found)
+        for each in sorted(waiting, key=lambda w: w.order):
+            outcomes.append(self._guarded(each.path, partial(self._take, each, is_settled)))
+        self._looks = {path: look for path, look in self._looks.items() if path in seen and path.exists()}
+        if trouble is not None:
+            raise trouble
+        return outcomes
+
+    def _survey(self, box: Box, path: Path) -> "_Waiting | BagOutcome":
+        """Open a bag, and show the ledger what its agent had seen, before any is taken in."""
+        found: list[_Waiting] = []
+
+        def open_it() -> BagOutcome:
+            bag = self._intake.open(path)
+            self._intake.show(bag)
+            envelope = bag.envelope
+            found.append(_Waiting(box, path, (envelope.unit, envelope.source, envelope.created, envelope.volume)))
+            return BagOutcome(path, Fate.WAITS)
+
+        outcome = self._guarded(path, open_it, box)
+        return found[0] if found else outcome
+
+    def _guarded(self, path: Path, act: Callable[[], BagOutcome], box: Box | None = None) -> BagOutcome:
+        """Do something with a bag; whatever is wrong with it or the center now, it is told, and others go on."""
+        try:
+            return act()
+        except DamagedError as err:
+            if box is not None and self._is_settled(box, path):
+                return self._refuse(path, f"the bag {path.name} has no envelope that can be read: {err}")
+            return self._wait(path, str(err))
+        except (RefusedError, ForbiddenError) as err:
+            return self._refuse(path, f"{err} ({err.code}); {err.hint}")
+        except CenterError as err:
+            return self._wait(path, f"{err} ({err.code})", level=logging.WARNING)
+        except OSError as err:
+            return self._wait(path, f"{path} cannot be read or written: {err.strerror or err}", level=logging.WARNING)
+        except Exception as err:
+            log.exception("a bag failed", extra={"bag": path.name})
+            return BagOutcome(path, Fate.WAITS, f"an error of the program itself: {type(err).__name__}")
+
+    def _take(self, waiting: _Waiting, is_settled: bool) -> BagOutcome:
+        box, path = waiting.box, waiting.path
+        bag = self._intake.open(path)
+        absent = bag.reader.find_absent()
+        is_settled = self._is_settled(box, path) or is_settled
+        if absent and not is_settled:
+            return self._wait(path, f"not whole yet: {absent[0]} and {len(absent) - 1} more")
+        look, newest = self._look(path), self._intake.newest(bag)
+        if look.tried == newest and not is_settled:
+            return self._wait(path, look.told)
+        taken = self._intake.take(bag)
+        look.tried = newest
+        if taken.is_early:
+            return self._wait(path, "its statements continue others, which have not come yet")
+        if (taken.missing or taken.refused) and not is_settled:
+            return self._wait(path, f"not whole yet, or damaged: {taken.damages[-1].reason}")
+        self._answers.write(taken, self._intake.logged(bag), box.receipts)
+        return self._settle(path, bag, taken)
+
+    def _settle(self, path: Path, bag: OpenedBag, taken: TakenBag) -> BagOutcome:
+        """Move a bag that was answered."""
+        envelope = bag.envelope
+        facts = {"unit": envelope.unit, "source": envelope.source, "bag": envelope.bag}
+        if taken.refusal is not None:
+            return self._refuse(path, f"{taken.refusal.message} ({taken.refusal.code}); {taken.refusal.hint}")
+        for damage in taken.damages:
+            log.warning("a file of a bag is damaged", extra={**facts, "file": damage.path, "reason": damage.reason})
+        packs = len(envelope.packs) - len(taken.missing) - len(taken.refused)
+        log.info("a bag is taken in", extra={**facts, "packs": packs, "statements": len(envelope.statements)})
+        self._move(path, DONE)
+        return BagOutcome(
+            path, Fate.TAKEN, "", envelope.unit, envelope.source, packs, len(envelope.statements), tuple(taken.damages)
+        )
+
+    def _refuse(self, path: Path, reason: str) -> BagOutcome:
+        target = self._move(path, REFUSED)
+        write_over(target.with_name(f"{target.name}.reason.txt"), f"{reason}\n".encode(errors="backslashreplace"))
+        log.warning("a bag is refused", extra={"bag": path.name, "reason": reason})
+        return BagOutcome(path, Fate.REFUSED, reason)
+
+    def _wait(self, path: Path, reason: str, level: int = logging.INFO) -> BagOutcome:
+        look = self._look(path)
+        if look.told != reason:
+            log.log(level, "a bag waits", extra={"bag": path.name, "reason": reason})
+            look.told = reason
+        return BagOutcome(path, Fate.WAITS, reason)
+
+    def _is_settled(self, box: Box, path: Path) -> bool:
+        """Tell whether nothing of a bag has changed for as long as is set."""
+        return self._clock() - self._look(path).since >= box.settle
+
+    def _look(self, path: Path) -> _Look:
+        fingerprint = tuple(_fingerprint(path))
+        look = self._looks.get(path)
+        if look is None or look.fingerprint != fingerprint:
+            look = self._looks[path] = _Look(fingerprint, self._clock())
+        return look
+
+    def _move(self, path: Path, to: str) -> Path:
+        """Move a bag below `done` or `refused`, whatever lies there already; mark it with our time. Raises: OSError."""
+        folder = path.parent / to
+        folder.mkdir(exist_ok=True)
+        target, number = folder / path.name, 1
+        while target.exists() or target.is_symlink():
+            number += 1
+            target = folder / f"{path.name}.{number}"
+        path.rename(target)
+        now = self._clock().timestamp()
+        os.utime(target, (now, now))
+        for changed in (folder, path.parent):
+            sync_folder(changed)
+        self._looks.pop(path, None)
+        return target
+
+    def _sweep(self, box: Box) -> None:
+        """Remove bags that were taken in long ago. Raises: OSError."""
+        until = self._clock() - box.keep
+        for path in _find_bags(box, DONE):
+            with suppress(FileNotFoundError):
+                if datetime.fromtimestamp(path.stat(follow_symlinks=False).st_mtime, UTC) < until:
+                    remove_bag(path)
+
+
+class InboxPoller:
+    """Look at the drop boxes every so often, in a thread, until `stop`."""
+
+    def __init__(self, inbox: Inbox, poll_s: float) -> None:
+        self._inbox = inbox
+        self._poll_s = poll_s
+        self._is_stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="inbox", daemon=True)
+
+    def start(self) -> None:
+        """Begin; the first look is at once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let the bag that is being taken in be finished, and end."""
+        self._is_stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self._inbox.scan()
+            except Exception:
+                log.exception("the drop boxes could not be looked at")
+            if self._is_stopping.wait(self._poll_s):
+                return
+
+
+def _find_bags(box: Box, below: str = "") -> list[Path]:
+    """Give the folders that may be bags, by name. Raises: OSError."""
+    folder = box.folder / below
+    if below and not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        return sorted(
+            Path(entry.path)
+            for entry in entries
+            if entry.is_dir(follow_symlinks=False) and entry.name not in (DONE, REFUSED) and entry.name[0] != "."
+        )
+
+
+def _fingerprint(folder: Path) -> Iterator[tuple[str, int, int]]:
+    """Give what tells whether anything of a bag has changed. What vanishes meanwhile has changed."""
+    for base, _, names in os.walk(folder):
+        for name in sorted(names):
+            with suppress(OSError):
+                path = Path(base) / name
+                status = path.stat(follow_symlinks=False)
+                yield str(path), status.st_size, status.st_mtime_ns
+
+
+def _no_box(box: Box, err: OSError) -> InboxError:
+    return InboxError(
+        f"the drop box {box.folder} cannot be read: {err.strerror or err}",
+        hint="look at its rights, or at `inboxes` in center.yaml",
+    )

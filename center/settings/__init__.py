@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The settings of single rooms, as frozen models; center.config puts them together."""

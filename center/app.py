@@ -7,6 +7,8 @@ tls/           certificate and key      ledger/      checkpoint, tiles, ledger.s
 catalog.sqlite an index; `rebuild` makes it anew
 serving.lock   locked by the daemon as long as it lives; empty
 inboxes/       what was last answered to bags
+media/         offline media: what was read, copies in work
+locks/         by which processes take turns; empty files
 """
 
 from collections.abc import Callable
@@ -21,6 +23,8 @@ from center.config import CONFIG_NAME, DEFAULT_LISTEN, CenterConfig, load_config
 from center.errors import ConflictError, NotFoundError, ServedError
 from center.ledger.ledger import Ledger
 from center.ledger.sequence import Sealed
+from center.media.reading import MediaReader
+from center.media.sets import SetMemory
 from center.receive.admit import Admission
 from center.receive.answers import Answers
 from center.receive.api import Limits, make_api
@@ -50,6 +54,7 @@ from terminal.language import Text
 CATALOG_NAME = "catalog.sqlite"
 SERVING_NAME = "serving.lock"
 INBOXES_NAME = "inboxes"
+MEDIA_NAME = "media"
 
 
 def utc_now() -> datetime:
@@ -155,7 +160,15 @@ class Center:
                 catalog=catalog,
                 replay=replay,
                 admission=Admission(
-                    store, ledger, catalog, units, replay, operator, clock, config.limits.repeated_bytes
+                    store,
+                    ledger,
+                    catalog,
+                    units,
+                    replay,
+                    operator,
+                    clock,
+                    config.limits.repeated_bytes,
+                    folder / "locks",
                 ),
                 operator=operator,
                 sealing=open_sealing_key(keys / "sealing.key", master),
@@ -224,6 +237,14 @@ class Center:
         answers = Answers(self.folder / INBOXES_NAME, self.ledger, self.operator, self.clock)
         boxes = [Box.of(settings, self.folder) for settings in self.config.inboxes.boxes]
         return Inbox(boxes, intake, answers, self.clock)
+
+    def media_reader(self) -> MediaReader:
+        """Give what reads offline media; it may work beside the daemon, whose confirmation covers it."""
+        intake = BagIntake(self.admission, self.ledger, self.catalog, self.units, self.sealing, self.clock())
+        answers = Answers(self.folder / INBOXES_NAME, self.ledger, self.operator, self.clock)
+        folder = self.folder / MEDIA_NAME
+        memory = SetMemory(folder / "sets", self.catalog)
+        return MediaReader(folder, intake, answers, memory, self.config.disk_reserve)
 
     def _serve_alone(self) -> None:
         """Be the only one on this machine to take packs in. Raises: ServedError."""

@@ -17,6 +17,7 @@ CenterError
 ├── ServedError 500          another daemon serves this center: stop that one first
 ├── StoreError 500           what is stored is damaged or missing: run `audit`
 │   └── LostError 500        for good, whatever the device does next: only who sent it can help
+├── MediumError 500          an offline medium cannot be read: mend the path, take another copy
 ├── InboxError 500           a drop box cannot be read or written: mend its rights, or the settings
 └── TargetError 500          a target of a restore refuses, or is not empty: mend the target
 """
@@ -143,6 +144,13 @@ class ServedError(CenterError):
     """Another daemon serves this center."""
 
     code = "JS-3205"
+
+
+class MediumError(CenterError):
+    """There is no offline medium where one is named, or its copy cannot be written."""
+
+    code = "JS-3120"
+    exit_code = EXIT_USAGE
 
 
 class InboxError(CenterError):

@@ -15,6 +15,7 @@ from center.cli.inbox import InboxOnce
 from center.cli.init import Init
 from center.cli.key import Key
 from center.cli.ledger import LedgerImportTail, LedgerRelease, LedgerStatus
+from center.cli.media import MediaRead
 from center.cli.rebuild import Rebuild
 from center.cli.restore import Restore
 from center.cli.serve import Serve
@@ -46,6 +47,7 @@ def make_program() -> Program:
             Init(),
             Serve(),
             InboxOnce(),
+            MediaRead(),
             UnitAdd(),
             UnitList(),
             UnitShow(),

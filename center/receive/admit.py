@@ -4,16 +4,18 @@
 A pack is stored once each object in it has its id; pages are hashed on the way, while they are at hand. A statement is
 logged once everything below it is here and is the one tree that the statement claims (`closure.py`); only then is it
 `stored`. The order is the promise: objects durable, then the log, then the catalog, then the answer; after a crash the
-catalog is caught up from the log. Threads: any; statements of one source are admitted one after another.
+catalog is caught up from the log. Threads and processes: any; statements of one source are admitted one after another.
 Source: design sections 4 to 6, promise 1.
 """
 
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 
 from center.errors import CenterError, ConflictError, LostError, NotFoundError, PackError, StatementError, StoreError
 from center.ledger.ledger import Ledger
@@ -21,6 +23,7 @@ from center.receive.carried import check_carried, manifests_of
 from center.receive.closure import Closure, has_token, judge_group
 from center.receive.conflicts import Conflicts
 from center.registry.catalog import MANIFEST_SPEC, TOKENS_SPEC, Catalog, Fact, ObjectPlace, StatementRow
+from center.registry.lock import FolderLock
 from center.registry.objects import SourceObjects, pack_path
 from center.registry.packs import forget_lost
 from center.registry.replay import Replay
@@ -81,8 +84,12 @@ class Admission:
         operator: Signer,
         clock: Callable[[], datetime],
         repeated_bytes: int,
+        locks: Path,
     ) -> None:
-        """Admit into these; `repeated_bytes` bounds what the new blobs of a statement claim (`Closure`)."""
+        """Admit into these; `repeated_bytes` bounds what the new blobs of a statement claim (`Closure`).
+
+        `locks`: a folder for the locks by which processes take turns: the daemon, and whoever reads media beside it.
+        """
         self._store = store
         self._ledger = ledger
         self._catalog = catalog
@@ -93,6 +100,7 @@ class Admission:
         self._repeated_bytes = repeated_bytes
         self._locks: dict[tuple[str, str], threading.Lock] = {}
         self._locks_lock = threading.Lock()
+        self._locks_folder = locks
 
     def missing(self, unit: str, source: str, ids: Sequence[ObjectId]) -> list[ObjectId]:
         """Give those of `ids` that the source does not have here. Raises: NotFoundError: no such source."""
@@ -319,9 +327,14 @@ class Admission:
         except (EvidenceError, CenterError):
             return None  # a help only: without it all is looked up
 
-    def _lock(self, unit: str, source: str) -> threading.Lock:
+    @contextmanager
+    def _lock(self, unit: str, source: str) -> Iterator[None]:
+        """Let threads and processes take turns with the statements of a source: each sees what the one before did."""
         with self._locks_lock:
-            return self._locks.setdefault((unit, source), threading.Lock())
+            lock = self._locks.setdefault((unit, source), threading.Lock())
+            self._locks_folder.mkdir(exist_ok=True)
+        with lock, FolderLock(self._locks_folder / f"{unit}~{source}.lock").hold():
+            yield
 
 
 @dataclass(slots=True)

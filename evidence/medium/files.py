@@ -2,11 +2,12 @@
 """The files of a medium, whatever it is: a folder, a mounted disc, an image. Reading only; a bad sector is an OSError."""
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NoReturn, Protocol, cast
 
 from evidence.digest import Sha256
 from evidence.medium.layout import LISTING, LISTING_AGAIN, README
@@ -34,18 +35,28 @@ class MediumFiles(Protocol):
 
 
 class FolderFiles:
-    """A medium that is a folder."""
+    """A medium that is a folder. Regular files alone: a link, wherever it leads, is not read."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def open(self, path: str) -> AbstractContextManager[BinaryIO]:
         """Open a file. Raises: OSError."""
-        return (self._root / path).open("rb")
+        place = self._root
+        for part in path.split("/"):
+            place = place / part
+            if place.is_symlink():
+                raise FileNotFoundError(f"{place} is a link")
+        if not place.is_file():
+            raise FileNotFoundError(f"{place} is no file")
+        return cast(AbstractContextManager[BinaryIO], place.open("rb", buffering=0))
 
     def names(self) -> list[str]:
         """Give the paths of all files, ascending. Raises: OSError."""
-        found = (path.relative_to(self._root).as_posix() for path in self._root.rglob("*") if path.is_file())
+        found: list[str] = []
+        for base, folders, names in os.walk(self._root, onerror=_raise):
+            folders[:] = [name for name in folders if not (Path(base) / name).is_symlink()]
+            found += [(Path(base) / name).relative_to(self._root).as_posix() for name in names]
         return sorted(found, key=str.encode)
 
     def __enter__(self) -> "FolderFiles":
@@ -72,11 +83,16 @@ def find_media(path: Path) -> list[Path]:
         return [path]
     if is_medium(path):
         return [path]
-    return sorted(
-        child
-        for child in path.iterdir()
-        if child.suffix.lower() == IMAGE_SUFFIX or (child.is_dir() and is_medium(child))
-    )
+    found = (child for child in path.iterdir() if not child.name.startswith("."))
+    return sorted(child for child in found if _is_image(child) or (child.is_dir() and is_medium(child)))
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() == IMAGE_SUFFIX and path.is_file()
+
+
+def _raise(err: OSError) -> NoReturn:
+    raise err
 
 
 def is_medium(folder: Path) -> bool:

@@ -98,7 +98,8 @@ def take_receipts(
         changed.append(journal.get(entry.source, entry.sequence))
     refused = [answer.refusal.message for answer in receipts.statements if answer.refusal is not None]
     refused += [answer.refusal.message for answer in receipts.bags if answer.refusal is not None]
-    missing = sum(len(answer.missing) for answer in receipts.bags)
+    # Of the bag that is answered: what bags before it lacked may have come since.
+    missing = len(receipts.bags[0].missing)
     return Brought(receipts.source, tuple(changed), missing, tuple(refused))
 
 

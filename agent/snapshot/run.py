@@ -283,7 +283,8 @@ class SourceRun:
         try:
             return self._deposited_keys(keys)
         except CenterDownError:
-            if not offline:
+            # A source that was begun offline goes on so; its secrets travel in its bags.
+            if not offline and (keys is None or journal.latest(self._name) is None):
                 raise
         return keys or journal.make_keys(self._name)
 

@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Offline media, from the agent's spool to the receipt that comes back: real discs' images, real damage, no line."""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import bagit
+import pytest
+
+from agent.app import Agent
+from agent.errors import MediumError
+from agent.journal import State
+from agent.media.desk import media_folder
+from agent.media.order import Choice, MediaOutcome, SetState, Wish
+from agent.media.sets import MediaSets, WrittenSet
+from agent.outcome import Stage
+from agent.snapshot.progress import Silent
+from center.app import Center
+from center.media.reading import Fate, Reading
+from evidence.medium.files import open_medium
+from evidence.medium.missing import parse_missing
+from tests.builders.world import World, check_kept, make_incompressible, run_sql, sqlite_source
+
+MIB = 1 << 20
+PLANTED = "绝密病历-7e1f-明文"
+
+
+@dataclass
+class Hospital:
+    """An agent with a source of some 30 MB, and where its media and what comes back lie."""
+
+    world: World
+    folder: Path
+    database: Path
+    media: Path
+    back: Path
+
+    def write(self, choice: Choice = Choice.NEW, **wish: object) -> MediaOutcome:
+        with Agent.open(self.folder) as agent:
+            return agent.write_media("his", self.wish(**wish), choice, Silent())
+
+    def wish(self, **changes: object) -> Wish:
+        facts: dict[str, object] = {"to": self.media, "volume_size": 14 * MIB, "image": True, **changes}
+        return Wish(**facts)  # type: ignore[arg-type]  # the test states what it changes
+
+    def waiting_packs(self) -> list[str]:
+        with Agent.open(self.folder) as agent:
+            return [pack.name for pack in agent.spool("his").unsent()]
+
+
+def make_hospital(world: World, size_bytes: int = 30 * MIB) -> Hospital:
+    database = make_incompressible(world.folder / "his.db", size_bytes)
+    run_sql(database, "UPDATE record SET body = ? WHERE id = 77", PLANTED * 300)
+    with world.serving() as center:
+        folder = world.add_agent(center, "X013", sqlite_source("his", database))
+    return Hospital(world, folder, database, world.folder / "media", world.folder / "back")
+
+
+@pytest.fixture
+def hospital(tmp_path: Path) -> Iterator[Hospital]:
+    with World.make(tmp_path / "world") as world:
+        yield make_hospital(world)
+
+
+def read(center: Center, *paths: Path, out: Path, no_more: bool = False) -> Reading:
+    return center.media_reader().read(paths, out, no_more=no_more)
+
+
+def open_center(world: World) -> Center:
+    return Center.open(world.center_folder)
+
+
+def damage(path: Path, offset: int, size: int) -> None:
+    """Spoil `size` bytes of a file."""
+    with path.open("r+b") as file:
+        file.seek(offset)
+        old = file.read(size)
+        file.seek(offset)
+        file.write(bytes(byte ^ 0x5A for byte in old))
+
+
+def packs_on(image: Path) -> dict[str, bytes]:
+    with open_medium(image) as medium:
+        found = {}
+        for name in medium.names():
+            if name.endswith(".pack"):
+                with medium.open(name) as file:
+                    found[name] = file.read()
+        return found
+
+
+def test_damaged_discs_are_mended_or_named_written_again_stored_and_receipted(hospital: Hospital) -> None:
+    written = hospital.write()
+    first, second, third = (medium.path for medium in written.media)
+    assert written.media[0].number.label == f"{written.batch.replace('-', '_')}_01OF03_A"
+    content = second.read_bytes()
+    spoiled = sorted(packs_on(second).items())[0]
+    damage(first, first.stat().st_size // 3, 300_000)
+    damage(second, content.index(spoiled[1][:4096]), len(spoiled[1]))
+
+    with open_center(hospital.world) as center:
+        early = read(center, third, out=hospital.back)
+        assert [medium.fate for medium in early.media] == [Fate.TAKEN]
+        assert early.sets[0].unread == (1, 2)
+        assert early.missing == ()
+        late = read(center, first, second, out=hospital.back)
+    assert [medium.fate for medium in late.media] == [Fate.TAKEN, Fate.LACKING]
+    assert late.media[0].mended
+    assert not late.sets[0].is_stored
+    (named,) = late.missing
+    missing = parse_missing(named.read_bytes())
+    assert named.name == f"missing-{written.batch}-02of03.txt"
+    assert len(missing.packs) == 1
+    with Agent.open(hospital.folder) as agent:
+        on_it = next(v for v in agent_sets(agent)[0].volumes if v.number == missing.volume)
+        assert missing.packs[0] in on_it.packs
+        again = agent.rewrite_media([named], hospital.wish(to=hospital.media / "again"), Silent())
+    assert [medium.packs for medium in again.media] == [1]
+
+    with open_center(hospital.world) as center:
+        last = read(center, hospital.media / "again", out=hospital.back)
+        assert all(report.is_stored for report in last.sets)
+        whole = read(center, second, out=hospital.back)
+        assert [medium.fate for medium in whole.media] == [Fate.KNOWN]
+        assert not named.exists(), "what is lacking no more is not named any longer"
+        (receipts,) = last.receipts
+        check_receipt_comes_back(center, hospital, receipts)
+
+
+def agent_sets(agent: Agent) -> list[WrittenSet]:
+    return MediaSets(media_folder(agent.folder)).all()
+
+
+def check_receipt_comes_back(center: Center, hospital: Hospital, receipts: Path) -> None:
+    assert hospital.waiting_packs()
+    with Agent.open(hospital.folder) as agent:
+        brought = agent.take_media_receipt(receipts)
+        assert (brought.stored, brought.missing_packs, brought.refused, brought.waiting) == ((1,), 0, (), 0)
+        assert {status.state for status in agent.media()} == {SetState.STORED}
+        outcome = agent.last_outcome("his")
+        assert outcome is not None and outcome.stage is Stage.STORED
+    assert hospital.waiting_packs() == []
+    kept = check_kept(center, hospital.folder, "X013", "his")
+    assert [(each.sequence, each.level) for each in kept] == [(1, "stored")]
+
+
+def test_bags_are_valid_for_other_tools_and_nothing_can_be_read_without_the_key(hospital: Hospital) -> None:
+    written = hospital.write(image=False, copies="A,B")
+    assert len(written.media) == 2 * written.volumes
+    for bag in hospital.media.rglob("bagit.txt"):
+        assert bagit.Bag(str(bag.parent)).validate()
+    with Agent.open(hospital.folder) as agent:
+        keys = agent.journal.keys("his")
+    assert keys is not None
+    secrets = [
+        PLANTED.encode(),
+        PLANTED.encode("gbk"),
+        keys.row_secret,
+        keys.storage_key,
+        keys.row_secret.hex().encode(),
+    ]
+    files = [path for path in hospital.media.rglob("*") if path.is_file()]
+    assert len(files) > 50
+    for path in files:
+        body = path.read_bytes()
+        assert not any(secret in body for secret in secrets), path
+
+
+def test_copies_of_a_volume_differ_only_where_the_number_stands(hospital: Hospital) -> None:
+    written = hospital.write(image=False, copies="A,B")
+    roots = [medium.path for medium in written.media if medium.number.volume == 1]
+    bodies = [
+        {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+        for root in roots
+    ]
+    assert bodies[0].keys() == bodies[1].keys()
+    differing = {name for name, body in bodies[0].items() if body != bodies[1][name]}
+    assert differing == {
+        "说明文件.TXT", "文件目录.XML", "其他/slip.html", "其他/slip.txt", "其他/medium.txt", "其他/medium-2.txt",
+    }  # fmt: skip
+    for name in ("说明文件.TXT", "文件目录.XML"):
+        assert str(written.media[0].number).encode() in bodies[0][name]
+
+
+def test_copy_b_makes_up_for_copy_a(hospital: Hospital) -> None:
+    written = hospital.write(copies="A,B")
+    a, b = [[m.path for m in written.media if m.number.copy == copy] for copy in "AB"]
+    damage(a[1], a[1].stat().st_size // 4, 4 * MIB)
+    with open_center(hospital.world) as center:
+        assert not read(center, *a, out=hospital.back).sets[0].is_stored
+        assert read(center, b[1], out=hospital.back).sets[0].is_stored
+
+
+def test_a_lost_disc_is_named_as_a_whole_and_written_again(hospital: Hospital) -> None:
+    written = hospital.write()
+    with open_center(hospital.world) as center:
+        reading = read(center, written.media[0].path, written.media[2].path, out=hospital.back, no_more=True)
+        (named,) = reading.missing
+        assert parse_missing(named.read_bytes()).packs == ()
+        with Agent.open(hospital.folder) as agent:
+            again = agent.rewrite_media([named], hospital.wish(to=hospital.media / "again"), Silent())
+        assert sum(medium.packs for medium in again.media) == written.media[1].packs
+        last = read(center, hospital.media / "again", out=hospital.back)
+        assert last.sets[0].is_stored
+        check_receipt_comes_back(center, hospital, last.receipts[0])
+
+
+def test_nights_in_between_are_registered_and_push_nothing_up_the_line(hospital: Hospital) -> None:
+    written = hospital.write(Choice.ALL)
+    with hospital.world.serving() as center:
+        before = hospital.world.line.sent
+        run_sql(hospital.database, "UPDATE record SET body = 'edited at night' WHERE id = 5")
+        with Agent.open(hospital.folder) as agent:
+            night = agent.snapshot("his", Silent())
+        assert night.stage is Stage.REGISTERED
+        assert hospital.world.line.sent - before < 200_000
+        reading = read(center, *(medium.path for medium in written.media), out=hospital.back)
+        assert reading.sets[0].is_stored
+        # The line tells, too, that the disc has come; then what is new goes by it.
+        with Agent.open(hospital.folder) as agent:
+            sent = agent.send(Silent())
+        assert [(outcome.sequence, outcome.stage) for outcome in sent] == [(1, Stage.STORED), (2, Stage.STORED)]
+        assert hospital.world.line.sent - before < 600_000
+        check_kept(center, hospital.folder, "X013", "his")
+    with Agent.open(hospital.folder) as agent:
+        statements = [entry.note for entry in agent.journal.all_of("his")]
+    assert b"channel media" in statements[0] and b"channel online" in statements[1]
+    assert hospital.waiting_packs() == []
+
+
+def test_after_the_time_limit_everything_goes_by_the_line(hospital: Hospital) -> None:
+    hospital.write()
+    (note,) = (hospital.folder / "media").glob("*.json")
+    with Agent.open(hospital.folder) as agent:
+        (written,) = agent_sets(agent)
+        agent._media_desk("his").abandon(written)
+        assert [status.state for status in agent.media()] == [SetState.LATE]
+    assert note.exists()
+    with hospital.world.serving():
+        hospital.world.snapshot("X013")
+    assert hospital.world.line.sent > 20 * MIB
+    with Agent.open(hospital.folder) as agent:
+        assert [entry.state for entry in agent.journal.all_of("his")] == [State.STORED, State.STORED]
+
+
+def test_a_medium_pulled_midway_is_gone_on_with_elsewhere(hospital: Hospital) -> None:
+    other = hospital.media.with_name("other-disk")
+
+    class Pulled(Silent):
+        def __init__(self) -> None:
+            self.sent_bytes = 0
+
+        def sent(self, size_bytes: int) -> None:
+            self.sent_bytes += size_bytes
+            if self.sent_bytes > 10 * MIB:
+                shutil.rmtree(hospital.media)
+                hospital.media.write_bytes(b"")
+
+    with Agent.open(hospital.folder) as agent, pytest.raises(MediumError) as caught:
+        agent.write_media("his", hospital.wish(image=False), Choice.NEW, Pulled())
+    assert "cannot be written" in str(caught.value)
+    with Agent.open(hospital.folder) as agent:
+        assert [status.state for status in agent.media()] == [SetState.UNFINISHED]
+    written = hospital.write(to=other, image=False)
+    assert (written.resumed, written.skipped, len(written.media)) == (True, 1, 2)
+    assert written.statements == (1,)
+
+
+def test_a_reading_that_was_cut_goes_on_and_takes_nothing_twice(hospital: Hospital) -> None:
+    written = hospital.write()
+    paths = [medium.path for medium in written.media]
+
+    class Cut(BaseException):
+        pass
+
+    with open_center(hospital.world) as center:
+        reader = center.media_reader()
+        opened = reader._open
+        count = 0
+
+        def cut(path: Path):  # type: ignore[no-untyped-def]  # as `open_medium`
+            nonlocal count
+            count += 1
+            if count == 2:
+                raise Cut
+            return opened(path)
+
+        reader._open = cut
+        with pytest.raises(Cut):
+            reader.read(paths, hospital.back)
+    with open_center(hospital.world) as center:
+        reading = read(center, *paths, out=hospital.back)
+        assert [medium.fate for medium in reading.media] == [Fate.KNOWN, Fate.TAKEN, Fate.TAKEN]
+        assert reading.sets[0].is_stored
+        assert not list((center.folder / "media" / "work").iterdir())
+        check_receipt_comes_back(center, hospital, reading.receipts[0])
+
+
+def test_media_of_another_center_are_refused_and_nothing_is_logged(hospital: Hospital, tmp_path: Path) -> None:
+    written = hospital.write()
+    with World.make(tmp_path / "elsewhere") as elsewhere, open_center(elsewhere) as center:
+        center.units.add("X013", "同名单位")
+        size = center.ledger.size
+        reading = read(center, written.media[0].path, out=hospital.back)
+        assert [medium.fate for medium in reading.media] == [Fate.REFUSED]
+        assert (center.ledger.size, reading.receipts, reading.missing) == (size, (), ())
+
+
+def test_several_nights_on_media_are_stored_whatever_volume_is_read_first(hospital: Hospital) -> None:
+    with Agent.open(hospital.folder) as agent:
+        for night in range(3):
+            run_sql(hospital.database, "UPDATE record SET body = ? WHERE id % 40 = ?", f"night {night} " * 300, night)
+            if night:
+                agent.snapshot("his", Silent(), send=False)
+            else:
+                agent.write_media("his", hospital.wish(to=hospital.media / "lost in the post"), Choice.NEW, Silent())
+        late = agent.write_media("his", hospital.wish(), Choice.WAITING, Silent())
+    assert late.statements == (1, 2, 3)
+    with open_center(hospital.world) as center:
+        reading = read(center, *reversed([medium.path for medium in late.media]), out=hospital.back)
+        assert reading.sets[0].is_stored
+        assert reading.sets[0].stored == (1, 2, 3)
+        fates = {medium.fate for medium in reading.media}
+        assert fates <= {Fate.TAKEN, Fate.WAITS}
+        assert not list((center.folder / "media" / "waiting").glob("*/*"))
+
+
+def test_the_verifier_on_the_medium_runs(hospital: Hospital) -> None:
+    written = hospital.write(image=False)
+    folder = written.media[0].path / "其他" / "verifier"
+    archive = folder / "jinsuo-verify.pyz"
+    assert hashlib.sha256(archive.read_bytes()).hexdigest() in (folder / "README.TXT").read_text("utf-8-sig")
+    done = subprocess.run([sys.executable, "-I", str(archive), "--help"], capture_output=True, text=True, check=True)
+    assert "--policy" in done.stdout

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, cast
 
 from evidence.digest import Sha256
 from evidence.errors import EvidenceError
@@ -49,7 +49,7 @@ def copy_medium(
     """Copy bags and recovery data into `root`, and read all other files too; give what is damaged.
 
     Without a list everything found is copied, and nothing is known to be damaged but what cannot be read. `done` is told
-    of bytes. Raises: OSError of the disk that is written to; `_TargetError` tells it from one of the medium.
+    of bytes. Raises: TargetError: the disk that is written to refuses.
     """
     if listing is not None:
         return [found for file in listing.files if (found := _copy_listed(medium, file, root, done)) is not None]
@@ -59,6 +59,24 @@ def copy_medium(
             reason = _copy(medium, path, root / path, None, done)
             damages += [] if reason is None else [FileDamage(path, reason)]
     return damages
+
+
+def copy_raw(image: Path, target: Path, done: Callable[[int], None]) -> None:
+    """Copy an image or a drive sector by sector, bad ones as zeros. Raises: OSError; TargetError."""
+    try:
+        copy = target.open("wb")
+    except OSError as err:
+        raise TargetError(err) from err
+    with copy, image.open("rb", buffering=0) as source:
+        raw = cast(BinaryIO, source)
+        end, place = raw.seek(0, os.SEEK_END), 0
+        while place < end:
+            part, _ = _read_part(raw, place, min(_PART_BYTES, end - place))
+            if not part:
+                return
+            place += len(part)
+            _write(copy, part)
+            done(len(part))
 
 
 def is_wanted(path: str) -> bool:

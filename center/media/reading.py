@@ -13,14 +13,14 @@ comes by the line meanwhile is the same packs and statements; each is taken once
 import errno
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 from center.errors import CenterError, FullError, MediumError, RefusedError
-from center.media.copying import FileDamage, TargetError, check_copy, copy_medium, is_wanted, read_listing
-from center.media.repairing import repair
+from center.media.copying import FileDamage, TargetError, check_copy, copy_medium, copy_raw, is_wanted, read_listing
+from center.media.repairing import RAW_NAME, repair, salvage
 from center.media.sets import SetMemory, SetReport
 from center.receive.answers import Answers
 from center.receive.bags import BagIntake, TakenBag
@@ -136,35 +136,55 @@ class MediaReader:
                 root = self._folder / _WORK / _work_name(path, listing)
                 damaged = self._copy(path, medium, listing, root, progress)
         except OSError as err:
-            return MediumReport(path, None, Fate.UNREADABLE, err.strerror or str(err))
+            # Its folders cannot be read; its bytes may be.
+            if path.is_dir():
+                return MediumReport(path, None, Fate.UNREADABLE, err.strerror or str(err))
+            return self._salvage(path, session, progress)
         mended, damaged, reason = _mend(root, listing, damaged)
         report = self._take_bags(path, root, listing, session)
         size = sum(file.size for file in listing.files) if listing else 0
         shutil.rmtree(root)
-        return MediumReport(
-            path, report.number, report.fate, report.reason or (reason if report.fate is Fate.LACKING else ""), size,
-            report.packs, report.lacking, tuple(damaged), tuple(mended),
-        )  # fmt: skip
+        why = report.reason or (reason if report.fate is Fate.LACKING else "")
+        return replace(report, reason=why, size=size, damaged=tuple(damaged), mended=tuple(mended))
+
+    def _salvage(self, path: Path, session: _Session, progress: Progress) -> MediumReport:
+        """Take in an image whose folders are damaged, from its bytes alone."""
+        root = self._folder / _WORK / _work_name(path, None)
+        shutil.rmtree(root, ignore_errors=True)
+        try:
+            size = path.stat().st_size
+            self._make_room(root, 2 * size)
+            with progress.progress(path.name, size, Measure.BYTES) as bar:
+                copy_raw(path, root / RAW_NAME, bar.advance)
+        except OSError as err:
+            return MediumReport(path, None, Fate.UNREADABLE, err.strerror or str(err))
+        except TargetError as err:
+            raise _cannot_copy(path, root, size, err) from err
+        reason = salvage(root)
+        if reason is not None:
+            shutil.rmtree(root)
+            return MediumReport(path, None, Fate.UNREADABLE, reason)
+        report = self._take_bags(path, root, None, session)
+        mended = tuple(found.relative_to(root).as_posix() for found in sorted(root.rglob("*")) if found.is_file())
+        shutil.rmtree(root)
+        return replace(report, size=size, mended=mended)
+
+    def _make_room(self, root: Path, size: int) -> None:
+        make_folder(root)
+        if shutil.disk_usage(root).free < size + self._reserve:
+            raise _full(root, size)
 
     def _copy(
         self, path: Path, medium: MediumFiles, listing: Listing | None, root: Path, progress: Progress
     ) -> list[FileDamage]:
         wanted = sum(file.size for file in listing.files if is_wanted(file.path)) if listing else 0
-        make_folder(root)
-        free = shutil.disk_usage(root).free
-        if free < wanted + self._reserve:
-            raise _full(root, wanted)
+        self._make_room(root, wanted)
         total = sum(file.size for file in listing.files) if listing else None
         try:
             with progress.progress(path.name, total, Measure.BYTES) as bar:
                 return copy_medium(medium, listing, root, bar.advance)
         except TargetError as err:
-            if err.error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise _full(root, wanted) from err
-            raise MediumError(
-                f"the copy of {path} in {root} cannot be written: {err}",
-                hint="look at the disk of the center's folder, then read the medium again",
-            ) from err
+            raise _cannot_copy(path, root, wanted, err) from err
 
     # Its bags
 
@@ -322,6 +342,15 @@ def _number_of(folder: Path, listing: Listing | None) -> MediumNumber | None:
 
 def _work_name(path: Path, listing: Listing | None) -> str:
     return path.name if listing is None else f"{listing.set_id}-{listing.number}"
+
+
+def _cannot_copy(path: Path, root: Path, size: int, err: TargetError) -> CenterError:
+    if err.error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return _full(root, size)
+    return MediumError(
+        f"the copy of {path} in {root} cannot be written: {err}",
+        hint="look at the disk of the center's folder, then read the medium again",
+    )
 
 
 def _full(root: Path, size: int) -> FullError:

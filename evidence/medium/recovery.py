@@ -10,9 +10,10 @@ in the index file and as often in the recovery file as its number of blocks has 
 
 import importlib.util
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
+from mmap import mmap
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +25,10 @@ _WANTED_BLOCKS = 4_000
 _ROUND = 4096
 _HEAD = 64
 _MEMORY_MIB = 512
+_MAGIC = b"PAR2\0PKT"
+_FILE_PACKET = b"PAR 2.0\0FileDesc"
+_UNICODE_PACKET = b"PAR 2.0\0UniFileN"
+_MOST_NAMED_BYTES = 1 << 20
 REPAIRED, DAMAGED, BEYOND = 0, 1, 2
 """Exit codes of the program: all is well (now); could be repaired; cannot be repaired."""
 
@@ -77,9 +82,29 @@ def create_command(program: Path, plan: RecoveryPlan, base: Path, below: str, ta
     ]  # fmt: skip
 
 
-def repair_command(program: Path, base: Path, target: Path) -> list[str]:
-    """Give the command that mends the files in `base` by the recovery data `target`."""
-    return [str(program), "repair", "-q", "-q", "-p", f"-m{_MEMORY_MIB}", "-B", str(base), str(target)]
+def repair_command(program: Path, base: Path, target: Path, more: Sequence[Path] = ()) -> list[str]:
+    """Give the command that mends the files in `base` by the recovery data `target`; `more`: where else blocks may lie."""
+    words = ["repair", "-q", "-q", "-p", f"-m{_MEMORY_MIB}", "-B", str(base), str(target)]
+    return [str(program), *words, *map(str, more)]
+
+
+def find_names(raw: bytes | mmap) -> Iterator[str]:
+    """Yield the paths of files that recovery data speak of, wherever its packets stand in `raw`.
+
+    The program writes to these paths: who repairs what a stranger has brought looks at them first. A path that is not
+    UTF-8 comes with the bytes that are not as escapes, which no check of paths lets pass.
+    """
+    place = raw.find(_MAGIC)
+    while place >= 0:
+        head = raw[place : place + _HEAD]
+        size = int.from_bytes(head[8:16], "little")
+        if len(head) == _HEAD and _HEAD <= size <= _MOST_NAMED_BYTES:
+            body = raw[place + _HEAD : place + size]
+            if head[48:] == _FILE_PACKET:
+                yield body[56:].rstrip(b"\0").decode("utf-8", "backslashreplace")
+            elif head[48:] == _UNICODE_PACKET:
+                yield body[16:].decode("utf-16-le", "backslashreplace").rstrip("\0")
+        place = raw.find(_MAGIC, place + 1)
 
 
 def _count(sizes: Sequence[int], block_size: int) -> int:

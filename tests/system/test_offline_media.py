@@ -196,6 +196,18 @@ def test_copy_b_makes_up_for_copy_a(hospital: Hospital) -> None:
         assert read(center, b[1], out=hospital.back).sets[0].is_stored
 
 
+def test_a_disc_whose_folders_are_gone_is_brought_forth_from_its_bytes(hospital: Hospital) -> None:
+    written = hospital.write()
+    for medium in written.media:
+        damage(medium.path, 16 * 2048, 380 * 2048)
+        with pytest.raises(OSError, match="ISO image"):
+            open_medium(medium.path)
+    with open_center(hospital.world) as center:
+        reading = read(center, *(medium.path for medium in written.media), out=hospital.back)
+        assert [medium.fate for medium in reading.media] == [Fate.TAKEN] * 3
+        assert reading.sets[0].is_stored
+
+
 def test_a_lost_disc_is_named_as_a_whole_and_written_again(hospital: Hospital) -> None:
     written = hospital.write()
     with open_center(hospital.world) as center:

@@ -103,8 +103,11 @@ def stage_volume(
     return Staged(root, bag, manifest, tuple(files))
 
 
-def dress(staged: Staged, root: Path, number: MediumNumber, load: Load) -> int:
-    """Make `root`, the staged folder or a copy of it, the medium `number`; give the bytes on it. Raises: OSError."""
+def dress(staged: Staged, root: Path, number: MediumNumber, load: Load) -> tuple[int, Sheet]:
+    """Make `root`, the staged folder or a copy of it, the medium `number`; give the bytes on it, and what its texts say.
+
+    Raises: OSError.
+    """
     written = load.written
     digests = f"SHA-256 {staged.manifest.hex()}（{staged.bag.path}/{manifest_name('sha256')}）"
     size = sum(file.size for file in staged.files)
@@ -125,7 +128,7 @@ def dress(staged: Staged, root: Path, number: MediumNumber, load: Load) -> int:
     listing = Listing(number, written.unit, written.source, written.set_id, written.written, tuple(files)).encode()
     for path in (LISTING, LISTING_AGAIN):
         (root / path).write_bytes(listing)
-    return size + sum(len(body) for body in bodies.values()) + 2 * len(listing)
+    return size + sum(len(body) for body in bodies.values()) + 2 * len(listing), sheet
 
 
 def settle(root: Path) -> None:

@@ -6,8 +6,8 @@
     3. dress it as a copy, make it durable
 
 A kill, a full target, a medium that was pulled: what is done stays done, and the same command goes on with the next one.
-What is half written lies under names that begin with a dot, and is removed when its turn comes again. Nothing leaves the
-spool here. Source: decision 0071.
+What is half written lies under names that begin with a dot, and is removed when its turn comes again. Slips to print lie
+beside the media. Nothing leaves the spool here. Source: decision 0071.
 """
 
 import errno
@@ -23,10 +23,11 @@ from agent.journal import JournalEntry
 from agent.media.order import Order, WrittenMedium
 from agent.media.readback import read_back
 from agent.media.sets import MediaSets, WrittenSet, WrittenVolume
+from agent.media.texts import Sheet, write_slip_html
 from agent.media.volume import Load, Sender, Staged, copy_volume, dress, settle, stage_volume
 from agent.media.volumes import Item, Room, needed_bytes, plan_volumes
 from evidence.bag.write import make_bag_id
-from evidence.disk import sync_folder
+from evidence.disk import sync_folder, write_over
 from evidence.errors import EvidenceError
 from evidence.medium.files import IMAGE_SUFFIX
 from evidence.medium.number import MediumNumber, fonds_of
@@ -85,13 +86,17 @@ def write_set(
     sets: MediaSets, load: Load, sender: Sender, order: Order, sealed: Callable[[int], None]
 ) -> tuple[WrittenSet, list[WrittenMedium]]:
     """Write what is not done yet of a writing; `sealed` is told of the bytes of each pack. Raises: MediumError."""
-    written, media = load.written, []
+    written = load.written
+    media: list[WrittenMedium] = []
+    sheets: list[Sheet] = []
     for volume in written.volumes:
         todo = written.todo(volume)
         if not todo:
             continue
         try:
-            made = _write_volume(volume, todo, load, sender, order, sealed)
+            made = _write_volume(volume, todo, load, sender, order, sealed, sheets)
+            # Beside the media, for the printer: the slips of all that this run has written so far.
+            write_over(order.to / f"{written.batch_name}-slips.html", write_slip_html(sheets))
         except OSError as err:
             raise _cannot_write(order.to, volume.number, err) from err
         except EvidenceError as err:
@@ -141,7 +146,7 @@ def check_target(order: Order, written: WrittenSet, items: Mapping[str, Item], e
 
 def _write_volume(
     volume: WrittenVolume, todo: Sequence[MediumNumber], load: Load, sender: Sender, order: Order,
-    sealed: Callable[[int], None],
+    sealed: Callable[[int], None], sheets: list[Sheet],
 ) -> list[WrittenMedium]:  # fmt: skip
     part = order.to / f".{volume.number.volume_name}.part"
     shutil.rmtree(part, ignore_errors=True)
@@ -150,42 +155,46 @@ def _write_volume(
         made = []
         for place, number in enumerate(todo, 1):
             is_last = place == len(todo)
-            path = (_make_image if order.image else _make_folder)(staged, number, load, order, is_last)
+            make = _make_image if order.image else _make_folder
+            path, sheet = make(staged, number, load, order, is_last)
             listing = read_back(path, number)
             size = path.stat().st_size if order.image else sum(file.size for file in listing.files)
             made.append(WrittenMedium(number, path, len(volume.packs), size))
+            sheets.append(sheet)
         return made
     finally:
         with suppress(OSError):
             shutil.rmtree(part)
 
 
-def _make_image(staged: Staged, number: MediumNumber, load: Load, order: Order, is_last: bool) -> Path:
+def _make_image(staged: Staged, number: MediumNumber, load: Load, order: Order, is_last: bool) -> tuple[Path, Sheet]:
     from agent.media.image import write_image  # only who makes images needs the library
 
-    _check_size(dress(staged, staged.root, number, load), load, number)
+    size, sheet = dress(staged, staged.root, number, load)
+    _check_size(size, load, number)
     image = order.to / f"{number}{IMAGE_SUFFIX}"
     write_image(staged.root, image, number, load.written.written)
     _check_size(image.stat().st_size, load, number)
     if is_last:
         shutil.rmtree(staged.root)
-    return image
+    return image, sheet
 
 
-def _make_folder(staged: Staged, number: MediumNumber, load: Load, order: Order, is_last: bool) -> Path:
+def _make_folder(staged: Staged, number: MediumNumber, load: Load, order: Order, is_last: bool) -> tuple[Path, Sheet]:
     folder = order.to / str(number)
     root = staged.root
     if not is_last:
         root = order.to / f".{number}.part"
         shutil.rmtree(root, ignore_errors=True)
         copy_volume(staged, root)
-    _check_size(dress(staged, root, number, load), load, number)
+    size, sheet = dress(staged, root, number, load)
+    _check_size(size, load, number)
     settle(root)
     # What stands there under this number was written and did not read back, or was never noted as done.
     shutil.rmtree(folder, ignore_errors=True)
     root.rename(folder)
     sync_folder(order.to)
-    return folder
+    return folder, sheet
 
 
 def _check_size(size: int, load: Load, number: MediumNumber) -> None:

@@ -2,11 +2,13 @@
 """Offline media, from the agent's spool to the receipt that comes back: real discs' images, real damage, no line."""
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 import bagit
@@ -19,20 +21,24 @@ from agent.media.desk import media_folder
 from agent.media.order import Choice, MediaOutcome, SetState, Wish
 from agent.media.sets import MediaSets, WrittenSet
 from agent.outcome import Stage
+from agent.settings.media import VOLUME_SIZES
 from agent.snapshot.progress import Silent
 from center.app import Center
 from center.media.reading import Fate, Reading
-from evidence.medium.files import open_medium
+from evidence.bag.envelope import read_envelope
+from evidence.medium.files import MediumFiles, open_medium
 from evidence.medium.missing import parse_missing
 from tests.builders.world import World, check_kept, make_incompressible, run_sql, sqlite_source
 
 MIB = 1 << 20
+EXPORT_BYTES = 6_000 * MIB
+EXPORT_FILE_BYTES = 750 * MIB
 PLANTED = "绝密病历-7e1f-明文"
 
 
 @dataclass
 class Hospital:
-    """An agent with a source of some 30 MB, and where its media and what comes back lie."""
+    """An agent with a source of some 13 MB, three packs, which fill three volumes, and where its media and what comes back lie."""
 
     world: World
     folder: Path
@@ -45,7 +51,7 @@ class Hospital:
             return agent.write_media("his", self.wish(**wish), choice, Silent())
 
     def wish(self, **changes: object) -> Wish:
-        facts: dict[str, object] = {"to": self.media, "volume_size": 14 * MIB, "image": True, **changes}
+        facts: dict[str, object] = {"to": self.media, "volume_size": 8 * MIB, "image": True, **changes}
         return Wish(**facts)  # type: ignore[arg-type]  # the test states what it changes
 
     def waiting_packs(self) -> list[str]:
@@ -53,7 +59,7 @@ class Hospital:
             return [pack.name for pack in agent.spool("his").unsent()]
 
 
-def make_hospital(world: World, size_bytes: int = 30 * MIB) -> Hospital:
+def make_hospital(world: World, size_bytes: int = 13 * MIB) -> Hospital:
     database = make_incompressible(world.folder / "his.db", size_bytes)
     run_sql(database, "UPDATE record SET body = ? WHERE id = 77", PLANTED * 300)
     with world.serving() as center:
@@ -84,43 +90,60 @@ def damage(path: Path, offset: int, size: int) -> None:
         file.write(bytes(byte ^ 0x5A for byte in old))
 
 
-def packs_on(image: Path) -> dict[str, bytes]:
-    with open_medium(image) as medium:
-        found = {}
-        for name in medium.names():
-            if name.endswith(".pack"):
-                with medium.open(name) as file:
-                    found[name] = file.read()
-        return found
+def test_damaged_discs_are_mended_or_named_written_again_stored_and_receipted(tmp_path: Path) -> None:
+    with World.make(tmp_path / "world") as world:
+        hospital = make_hospital(world, 30 * MIB)
+        written = hospital.write(volume_size=14 * MIB)
+        assert written.media[0].number.label == f"{written.batch.replace('-', '_')}_01OF03_A"
+        tell_the_story(hospital, written, within=300_000)
 
 
-def test_damaged_discs_are_mended_or_named_written_again_stored_and_receipted(hospital: Hospital) -> None:
-    written = hospital.write()
-    first, second, third = (medium.path for medium in written.media)
-    assert written.media[0].number.label == f"{written.batch.replace('-', '_')}_01OF03_A"
-    content = second.read_bytes()
-    spoiled = sorted(packs_on(second).items())[0]
-    damage(first, first.stat().st_size // 3, 300_000)
-    damage(second, content.index(spoiled[1][:4096]), len(spoiled[1]))
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_six_gigabytes_in_dvd_volumes_are_mended_or_named_written_again_stored_and_receipted(tmp_path: Path) -> None:
+    export = tmp_path / "export"
+    export.mkdir()
+    for number in range(EXPORT_BYTES // EXPORT_FILE_BYTES):
+        with (export / f"导出{number:02}.dmp").open("wb") as file:
+            for _ in range(EXPORT_FILE_BYTES // MIB):
+                file.write(os.urandom(MIB))
+    with World.make(tmp_path / "world") as world:
+        with world.serving() as center:
+            folder = world.add_agent(center, "X013", f"  - {{name: his, kind: files, path: {export}}}\n")
+        hospital = Hospital(world, folder, export, world.folder / "media", world.folder / "back")
+        written = hospital.write(volume_size=VOLUME_SIZES["dvd"])
+        shutil.rmtree(export)
+        assert written.volumes == 2
+        assert all(medium.path.stat().st_size <= VOLUME_SIZES["dvd"] for medium in written.media)
+        tell_the_story(hospital, written, within=written.media[0].size // 25)
+    shutil.rmtree(tmp_path)
+
+
+def tell_the_story(hospital: Hospital, written: MediaOutcome, within: int) -> None:
+    """Damage the first disc by `within` bytes, which PAR2 can mend, and a whole stretch of the second, which it cannot.
+
+    The discs are read in the order third, first, second.
+    """
+    first, second, *others = (medium.path for medium in written.media)
+    spoiled = spoil_packs(second)
+    damage(first, first.stat().st_size // 3, within)
 
     with open_center(hospital.world) as center:
-        early = read(center, third, out=hospital.back)
-        assert [medium.fate for medium in early.media] == [Fate.TAKEN]
-        assert early.sets[0].unread == (1, 2)
-        assert early.missing == ()
+        if others:
+            early = read(center, *others, out=hospital.back)
+            assert [medium.fate for medium in early.media] == [Fate.TAKEN] * len(others)
+            assert (early.sets[0].unread, early.missing) == ((1, 2), ())
         late = read(center, first, second, out=hospital.back)
     assert [medium.fate for medium in late.media] == [Fate.TAKEN, Fate.LACKING]
     assert late.media[0].mended
     assert not late.sets[0].is_stored
     (named,) = late.missing
     missing = parse_missing(named.read_bytes())
-    assert named.name == f"missing-{written.batch}-02of03.txt"
-    assert len(missing.packs) == 1
+    assert named.name == f"missing-{written.batch}-02of{written.volumes:02}.txt"
+    assert sorted(missing.packs) == sorted(spoiled), "exactly the packs that were spoiled are named"
     with Agent.open(hospital.folder) as agent:
-        on_it = next(v for v in agent_sets(agent)[0].volumes if v.number == missing.volume)
-        assert missing.packs[0] in on_it.packs
-        again = agent.rewrite_media([named], hospital.wish(to=hospital.media / "again"), Silent())
-    assert [medium.packs for medium in again.media] == [1]
+        again = agent.rewrite_media([named], hospital.wish(to=hospital.media / "again", volume_size=None), Silent())
+    assert sum(medium.packs for medium in again.media) == len(spoiled)
 
     with open_center(hospital.world) as center:
         last = read(center, hospital.media / "again", out=hospital.back)
@@ -130,6 +153,43 @@ def test_damaged_discs_are_mended_or_named_written_again_stored_and_receipted(ho
         assert not named.exists(), "what is lacking no more is not named any longer"
         (receipts,) = last.receipts
         check_receipt_comes_back(center, hospital, receipts)
+
+
+def spoil_packs(image: Path) -> list[str]:
+    """Spoil a byte in each sector of some packs, more than PAR2 can mend; give the names of these packs."""
+    with open_medium(image) as medium:
+        names = medium.names()
+        recovery = sum(_size(medium, name) for name in names if name.endswith(".par2"))
+        (note,) = (name for name in names if name.endswith("envelope.note"))
+        with medium.open(note) as file:
+            envelope = read_envelope(file.read())[1]
+        spoiled: list[str] = []
+        size = 0
+        for pack in envelope.packs:
+            if size > recovery:
+                break
+            (name,) = (name for name in names if name.endswith(f"{pack.sealed}.pack"))
+            with medium.open(name) as file:
+                start = find_in_image(image, file.read(4096))
+            with image.open("r+b") as raw:
+                for place in range(start, start + pack.size, 2048):
+                    raw.seek(place + 7)
+                    byte = raw.read(1)[0]
+                    raw.seek(place + 7)
+                    raw.write(bytes([byte ^ 1]))
+            spoiled.append(pack.name)
+            size += pack.size
+    return spoiled
+
+
+def find_in_image(image: Path, head: bytes) -> int:
+    with image.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as raw:
+        return raw.find(head)
+
+
+def _size(medium: MediumFiles, name: str) -> int:
+    with medium.open(name) as file:
+        return file.seek(0, os.SEEK_END)
 
 
 def agent_sets(agent: Agent) -> list[WrittenSet]:
@@ -149,14 +209,30 @@ def check_receipt_comes_back(center: Center, hospital: Hospital, receipts: Path)
     assert [(each.sequence, each.level) for each in kept] == [(1, "stored")]
 
 
-def test_bags_are_valid_for_other_tools_and_nothing_can_be_read_without_the_key(hospital: Hospital) -> None:
-    written = hospital.write(image=False, copies="A,B")
-    assert len(written.media) == 2 * written.volumes
-    for bag in hospital.media.rglob("bagit.txt"):
-        assert bagit.Bag(str(bag.parent)).validate()
+@pytest.fixture(scope="module")
+def two_copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Hospital, MediaOutcome]]:
+    """Give what was written once, in two copies, as folders; for tests that only look."""
+    with World.make(tmp_path_factory.mktemp("copies") / "world") as world:
+        hospital = make_hospital(world)
+        yield hospital, hospital.write(image=False, copies="A,B")
+
+
+def test_bags_are_valid_for_other_tools(two_copies: tuple[Hospital, MediaOutcome]) -> None:
+    hospital, written = two_copies
+    assert len(written.media) == 2 * written.volumes >= 4
+    bags = [path.parent for path in hospital.media.rglob("bagit.txt")]
+    assert len(bags) == len(written.media)
+    for bag in bags:
+        assert bagit.Bag(str(bag)).validate()
+
+
+def test_nothing_can_be_read_without_the_key(two_copies: tuple[Hospital, MediaOutcome]) -> None:
+    hospital, _ = two_copies
     with Agent.open(hospital.folder) as agent:
         keys = agent.journal.keys("his")
+        packs = [pack.path.read_bytes() for pack in agent.spool("his").packs()]
     assert keys is not None
+    frames = [pack[60:100] for pack in packs]
     secrets = [
         PLANTED.encode(),
         PLANTED.encode("gbk"),
@@ -168,29 +244,43 @@ def test_bags_are_valid_for_other_tools_and_nothing_can_be_read_without_the_key(
     assert len(files) > 50
     for path in files:
         body = path.read_bytes()
-        assert not any(secret in body for secret in secrets), path
+        assert not any(secret in body for secret in [*secrets, *frames]), path
 
 
-def test_copies_of_a_volume_differ_only_where_the_number_stands(hospital: Hospital) -> None:
-    written = hospital.write(image=False, copies="A,B")
-    roots = [medium.path for medium in written.media if medium.number.volume == 1]
-    bodies = [
-        {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-        for root in roots
-    ]
+def test_copies_of_a_volume_differ_only_where_the_number_stands(two_copies: tuple[Hospital, MediaOutcome]) -> None:
+    _, written = two_copies
+    first = [medium for medium in written.media if medium.number.volume == 1]
+    bodies = [_read_all(medium.path) for medium in first]
     assert bodies[0].keys() == bodies[1].keys()
-    differing = {name for name, body in bodies[0].items() if body != bodies[1][name]}
-    assert differing == {
+    assert {name for name, body in bodies[0].items() if body != bodies[1][name]} == {
         "说明文件.TXT", "文件目录.XML", "其他/slip.html", "其他/slip.txt", "其他/medium.txt", "其他/medium-2.txt",
     }  # fmt: skip
-    for name in ("说明文件.TXT", "文件目录.XML"):
-        assert str(written.media[0].number).encode() in bodies[0][name]
+    for name in ("说明文件.TXT", "文件目录.XML", "其他/slip.html"):
+        assert str(first[0].number).encode() in bodies[0][name]
+
+
+def test_digests_for_the_forms_are_those_of_other_programs(two_copies: tuple[Hospital, MediaOutcome]) -> None:
+    _, written = two_copies
+    root = written.media[0].path
+    for name, program in (("MD5.TXT", "md5sum"), ("SM3.TXT", "openssl")):
+        lines = [line.split("  ", 1) for line in (root / "其他" / name).read_text().splitlines()]
+        assert {path for _, path in lines} == {
+            path.relative_to(root).as_posix() for path in (root / "电子档案").rglob("*") if path.is_file()
+        }
+        for digest, path in lines:
+            words = [program, path] if program == "md5sum" else [program, "dgst", "-sm3", "-r", path]
+            done = subprocess.run(words, cwd=root, capture_output=True, text=True, check=True)
+            assert done.stdout.split()[0] == digest
+
+
+def _read_all(root: Path) -> dict[str, bytes]:
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 def test_copy_b_makes_up_for_copy_a(hospital: Hospital) -> None:
     written = hospital.write(copies="A,B")
     a, b = [[m.path for m in written.media if m.number.copy == copy] for copy in "AB"]
-    damage(a[1], a[1].stat().st_size // 4, 4 * MIB)
+    damage(a[1], a[1].stat().st_size // 4, 3 * MIB)
     with open_center(hospital.world) as center:
         assert not read(center, *a, out=hospital.back).sets[0].is_stored
         assert read(center, b[1], out=hospital.back).sets[0].is_stored
@@ -199,7 +289,7 @@ def test_copy_b_makes_up_for_copy_a(hospital: Hospital) -> None:
 def test_a_disc_whose_folders_are_gone_is_brought_forth_from_its_bytes(hospital: Hospital) -> None:
     written = hospital.write()
     for medium in written.media:
-        damage(medium.path, 16 * 2048, 380 * 2048)
+        damage(medium.path, 16 * 2048, 300 * 2048)
         with pytest.raises(OSError, match="ISO image"):
             open_medium(medium.path)
     with open_center(hospital.world) as center:
@@ -255,7 +345,7 @@ def test_after_the_time_limit_everything_goes_by_the_line(hospital: Hospital) ->
     assert note.exists()
     with hospital.world.serving():
         hospital.world.snapshot("X013")
-    assert hospital.world.line.sent > 20 * MIB
+    assert hospital.world.line.sent > 8 * MIB
     with Agent.open(hospital.folder) as agent:
         assert [entry.state for entry in agent.journal.all_of("his")] == [State.STORED, State.STORED]
 
@@ -269,7 +359,7 @@ def test_a_medium_pulled_midway_is_gone_on_with_elsewhere(hospital: Hospital) ->
 
         def sent(self, size_bytes: int) -> None:
             self.sent_bytes += size_bytes
-            if self.sent_bytes > 10 * MIB:
+            if self.sent_bytes > 5 * MIB:
                 shutil.rmtree(hospital.media)
                 hospital.media.write_bytes(b"")
 
@@ -338,12 +428,12 @@ def test_several_nights_on_media_are_stored_whatever_volume_is_read_first(hospit
         assert reading.sets[0].is_stored
         assert reading.sets[0].stored == (1, 2, 3)
         fates = {medium.fate for medium in reading.media}
-        assert fates <= {Fate.TAKEN, Fate.WAITS}
+        assert fates == {Fate.TAKEN, Fate.WAITS}, "what builds on a volume that is read later waits for it"
         assert not list((center.folder / "media" / "waiting").glob("*/*"))
 
 
-def test_the_verifier_on_the_medium_runs(hospital: Hospital) -> None:
-    written = hospital.write(image=False)
+def test_the_verifier_on_the_medium_runs(two_copies: tuple[Hospital, MediaOutcome]) -> None:
+    _, written = two_copies
     folder = written.media[0].path / "其他" / "verifier"
     archive = folder / "jinsuo-verify.pyz"
     assert hashlib.sha256(archive.read_bytes()).hexdigest() in (folder / "README.TXT").read_text("utf-8-sig")

@@ -12,14 +12,17 @@ remembered/      disposable cache: what files were when they were read
 
 import shutil
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 
+from agent.bagged import BagLog
 from agent.collectors.base import Collector, Placed
 from agent.collectors.watch import SourceWatch
 from agent.config import (
@@ -38,7 +41,15 @@ from agent.config import (
     login_of,
 )
 from agent.doctor import Circumstances, examine
-from agent.errors import AgentError, CenterDownError, EnrolmentError, PinError, ReceiptError, SourceError
+from agent.errors import (
+    AgentError,
+    CenterDownError,
+    DropBoxError,
+    EnrolmentError,
+    PinError,
+    ReceiptError,
+    SourceError,
+)
 from agent.finding import Finding, Severity
 from agent.holdings import Holdings
 from agent.host import SystemHost, lower_priority, own_cpu_s
@@ -49,7 +60,7 @@ from agent.lock import RunLock
 from agent.logins import LoginGuard
 from agent.media.desk import MediaDesk, media_folder
 from agent.media.order import Choice, MediaOutcome, ReceiptOutcome, SetStatus, Wish
-from agent.media.receipts import read_missing, read_receipts, take_receipts, tell_brought
+from agent.media.receipts import read_missing, read_receipts, tell_brought
 from agent.media.sets import MediaSets
 from agent.outcome import AgentStatus, Comparison, Enrolment, Left, MemberEnd, Outcome, SourceStatus, Stage
 from agent.pausing import PauseFile
@@ -61,6 +72,7 @@ from agent.snapshot.attended import GuardedCollector
 from agent.snapshot.carrying import ReadPlan
 from agent.snapshot.compare import compare_source
 from agent.snapshot.group import Member, Show, take_group
+from agent.snapshot.posting import PostSettings, Sender, SourcePost
 from agent.snapshot.progress import Progress
 from agent.snapshot.run import Desk, SourceRun, manifest_path, receipt_path
 from agent.snapshot.splitting import SplitCollector
@@ -68,8 +80,9 @@ from agent.snapshot.supervised import COMPARED, Machine, SupervisedRun, check_pa
 from agent.snapshot.take import Taken
 from agent.sources import SourceMaker
 from agent.spool import Spool
-from agent.transport.base import SendPace, Transport, unpaced
-from agent.transport.roads import make_way
+from agent.transport.base import DropBox, SendPace, Transport, unpaced
+from agent.transport.posted import Posted
+from agent.transport.roads import make_box, make_way
 from agent.transport.send import Parties
 from agent.transport.way import Way
 from evidence.manifest.statement import Channel, SnapshotStatement, parse_statement
@@ -79,6 +92,7 @@ from terminal.language import Text
 
 JOURNAL_NAME = "journal.sqlite"
 HOLDINGS_NAME = "holdings.sqlite"
+_CHANNELS = {"https": Channel.ONLINE, "ssh": Channel.SSH, "sftp": Channel.SFTP, "folder": Channel.FOLDER}
 _STAGES = {State.TAKEN: Stage.SPOOLED, State.REGISTERED: Stage.REGISTERED, State.STORED: Stage.STORED}
 
 
@@ -110,6 +124,9 @@ class Agent:
         self._closing.callback(self.journal.close)
         self._holdings = Holdings(folder / HOLDINGS_NAME)
         self._closing.callback(self._holdings.close)
+        self._bags = BagLog(folder / JOURNAL_NAME)
+        self._closing.callback(self._bags.close)
+        self._posted: defaultdict[str, Posted] = defaultdict(Posted)
 
     @classmethod
     def open(
@@ -154,7 +171,8 @@ class Agent:
             member = self._begin(name, closing, force=force, retry_login=retry_login)
             started = time.monotonic()
             pace = member.supervised.throttle.read
-            taken = member.run.take(member.collector, progress, send=send, remarks=remarks, pace=pace)
+            travels = send and not self.config.road.carries_files
+            taken = member.run.take(member.collector, progress, send=travels, remarks=remarks, pace=pace)
             outcome = self._deliver(member, taken, progress, send=send)
             return replace(outcome, took=timedelta(seconds=time.monotonic() - started))
 
@@ -182,7 +200,8 @@ class Agent:
                     raise
                 except AgentError as err:
                     failed[source] = err
-            takings = take_group(name, group.sources, list(members.values()), failed, self.clock, show, send=send)
+            travels = send and not self.config.road.carries_files
+            takings = take_group(name, group.sources, list(members.values()), failed, self.clock, show, send=travels)
             for source, taken in takings.items():
                 if isinstance(taken, AgentError):
                     ends[source] = taken
@@ -224,9 +243,10 @@ class Agent:
         """With `send`, wait for the receipt of a snapshot that is in the spool; give its outcome."""
         name = member.source
         trouble: AgentError | None = None
+        told: Sequence[str] = ()
         if send:
             try:
-                member.run.deliver(progress)
+                told = self._send_source(name, member.run, progress, member.supervised.throttle.send)
             except CenterDownError as err:
                 if all(entry.note != taken.note for entry in self.journal.all_of(name)):
                     raise  # given up: it does not wait, it must be taken anew
@@ -238,8 +258,32 @@ class Agent:
         return replace(
             outcome,
             omitted=tuple(Left(o.name, o.reason) for o in taken.omitted),
-            notes=taken.notes,
+            notes=(*taken.notes, *told),
             trouble=trouble,
+        )
+
+    def _send_source(self, name: str, run: SourceRun, progress: Progress, pace: SendPace) -> Sequence[str]:
+        """Send what a source's spool holds, over whatever road; give what a person should know of it."""
+        road = self.config.road
+        if not road.carries_files:
+            run.deliver(progress)
+            return ()
+        identity = Identity.open(self.folder)
+        address = identity.address
+        sender = Sender(
+            identity.unit, identity.statement, identity.cosigner, address.log.name, address.operator,
+            address.sealing_key, f"jinsuo {version('jinsuo')}",
+        )  # fmt: skip
+        settings = PostSettings(road.bags.size, timedelta(seconds=road.bags.resend_after))
+        post = SourcePost(
+            name, run, self._posted[name], sender, self.journal, self._bags, self.spool(name), self.folder, self.clock,
+            settings, pace,
+        )  # fmt: skip
+        bags = post.deliver(self._box, progress)
+        return (
+            (f"put into the drop box: {bags} bag{'s' if bags > 1 else ''}; the receipt comes back by it",)
+            if bags
+            else ()
         )
 
     def send(self, progress: Progress, *, force: bool = False) -> list[Outcome]:
@@ -250,12 +294,13 @@ class Agent:
         """
         check_pause(self.folder, self.clock, force)()
         outcomes: list[Outcome] = []
-        for name in dict.fromkeys(entry.source for entry in self.journal.unfinished()):
+        for name in dict.fromkeys([*(entry.source for entry in self.journal.unfinished()), *self._answered()]):
             waiting = [entry for entry in self.journal.unfinished() if entry.source == name]
             trouble: AgentError | None = None
             try:
                 with RunLock(self.folder / "locks" / name, name):
-                    self._run(name, self._supervised(name, force).throttle.send).deliver(progress)
+                    pace = self._supervised(name, force).throttle.send
+                    self._send_source(name, self._run(name, pace), progress, pace)
             except (PinError, ReceiptError):
                 raise
             except AgentError as err:
@@ -273,6 +318,8 @@ class Agent:
         Raises: CenterDownError (also where the center waits for another's word), CenterRefusedError, PinError.
         """
         names = self.source_names()
+        if self.config.road.carries_files:
+            return  # nobody is there; each bag shows it
         if names and is_enrolled(self.folder) and self.journal.checkpoint() is not None:
             with Identity.open(self.folder).connect(self._seen_checkpoint, way=self._way()) as road:
                 road.latest(names[0])
@@ -373,7 +420,7 @@ class Agent:
             entries=self.journal.all_of(name),
             last=self.last_outcome(name),
             connect=(lambda: Identity.open(self.folder).connect(self._seen_checkpoint, way=self._way()))
-            if is_enrolled(self.folder)
+            if is_enrolled(self.folder) and not self.config.road.carries_files
             else None,
             find_data=self._find_data,
             clock=time.monotonic,
@@ -459,19 +506,18 @@ class Agent:
     def take_media_receipt(self, path: Path) -> ReceiptOutcome:
         """Take in a file of receipts that came back; packs that have arrived leave the spool.
 
-        Raises: MediumUnknownError: not for this agent. ReceiptError; CenterDownError: the line is needed for a proof.
+        Raises: MediumUnknownError: not for this agent. ReceiptError; CenterRefusedError: content was refused, and is given
+        up in a `gap`; CenterDownError: no file has brought a proof that is needed; the line, or the next file, has it.
         """
-        identity = Identity.open(self.folder)
-        parties = Parties(identity.address.log, identity.address.operator, identity.cosigner)
-        receipts = read_receipts(path, identity.unit, parties)
+        address = Identity.open(self.folder).address
+        receipts = read_receipts(path, address.unit, address.operator)
         name = receipts.source
         with RunLock(self.folder / "locks" / name, name):
-            brought = take_receipts(
-                receipts, self.journal, parties, self.clock, lambda: self._connect(identity, unpaced)
-            )
-            self._run(name).let_go_of_arrived()
-        waiting = sum(1 for entry in self.journal.unfinished() if entry.source == name)
-        return tell_brought(brought, waiting)
+            before = self.journal.all_of(name)
+            posted = self._posted[name]
+            posted.take(receipts)
+            self._run(name, posted=posted).accept(lambda entry: posted.answers(entry.digest))
+            return tell_brought(receipts, before, self.journal.all_of(name))
 
     def media(self) -> Sequence[SetStatus]:
         """Tell what was written on media, and how it stands, source by source."""
@@ -521,7 +567,9 @@ class Agent:
         source = self.config.find_source(name)
         return ReadPlan(tuple(source.read.items())) if isinstance(source, TableSource) else ReadPlan()
 
-    def _run(self, name: str, pace: SendPace = unpaced, channel: Channel | None = None) -> SourceRun:
+    def _run(
+        self, name: str, pace: SendPace = unpaced, channel: Channel | None = None, posted: Posted | None = None
+    ) -> SourceRun:
         identity = Identity.open(self.folder)
         desk = Desk(
             folder=self.folder,
@@ -531,11 +579,11 @@ class Agent:
             unit=identity.unit,
             signer=identity.statement,
             parties=Parties(identity.address.log, identity.address.operator, identity.cosigner),
-            connect=lambda: self._connect(identity, pace),
+            connect=lambda: posted or self._connect(identity, pace, name),
             clock=self.clock,
             version=version("jinsuo"),
             plan=self._read_plan(name),
-            channel=channel or (Channel.SSH if self.config.road.kind == "ssh" else Channel.ONLINE),
+            channel=channel or _CHANNELS[self.config.road.kind],
             on_way=self._media_desk(name),
         )
         return SourceRun(name, desk)
@@ -544,7 +592,9 @@ class Agent:
         """Give the way that bytes take by the settings. Raises: RoadError, SecretError."""
         return make_way(self.config.road, Secrets(self.folder, self._environ))
 
-    def _connect(self, identity: Identity, pace: SendPace) -> Transport:
+    def _connect(self, identity: Identity, pace: SendPace, name: str) -> Transport:
+        if self.config.road.carries_files:
+            return self._posted[name]
         transport = identity.connect(self._seen_checkpoint, pace, self._way())
         self._closing.callback(transport.close)
         return transport
@@ -556,8 +606,34 @@ class Agent:
             return None  # the check of the source itself tells why
         return collector.data_folder() if isinstance(collector, Placed) else None
 
+    @cached_property
+    def _box(self) -> DropBox:
+        """The drop box of a road that carries files, until this agent is closed. Raises: RoadError, SecretError."""
+        box = make_box(self.config.road, Secrets(self.folder, self._environ))
+        self._closing.callback(box.close)
+        return box
+
+    def _answered(self) -> Sequence[str]:
+        """Give the sources for which receipts have come by a road that carries files, whether any are waited for or not."""
+        if not self.config.road.carries_files or not is_enrolled(self.folder):
+            return ()
+        try:
+            files = self._box.receipts()
+        except AgentError as err:
+            if isinstance(err, DropBoxError) or self.journal.unfinished():
+                return ()  # those that wait for some are told
+            raise
+        unit = Identity.open(self.folder).unit
+        return [name for name in self.source_names() if any(f.startswith(f"receipts-{unit}-{name}-") for f in files)]
+
     def _ask_center(self) -> datetime | None:
-        """Make a request with a token, which a center refuses to a disabled unit; give the center's own time."""
+        """Make a request with a token, which a center refuses to a disabled unit; give the center's own time.
+
+        Over a road that carries files nobody answers, so its drop box is looked at.
+        """
+        if self.config.road.carries_files:
+            self._box.check()
+            return None
         with Identity.open(self.folder).connect(self._seen_checkpoint, way=self._way()) as road:
             road.latest(next(iter(self.source_names()), "check"))
             return road.center_time

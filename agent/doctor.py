@@ -46,11 +46,19 @@ def _know_nothing(source: AnySource) -> Path | None:  # noqa: ARG001 - the form 
     return None
 
 
+_ANSWERS = Text(zh="已应答，密钥相符", en="answers, with the pinned key")
+_BOX = Text(
+    zh="收发目录可以读写；中心本身不在线上，不能检查",
+    en="the drop box can be read and written; nobody can be asked beyond it",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Circumstances:
     """What the doctor examines.
 
-    `ask_center` gives the center's time (None: it told none), or raises AgentError; itself None: not enrolled.
+    `ask_center` gives the center's time (None: it told none), or raises AgentError; itself None: not enrolled. Over a road
+    that carries files it looks at the drop box.
 
     `find_data` asks a database server on this machine for its folder.
 
@@ -322,7 +330,7 @@ def _examine_center(of: Circumstances) -> Iterator[Finding]:
         yield Finding(severity, "center", message, Text(zh=err.advice(Language.ZH), en=err.advice(Language.EN)))
         yield _no_time()
         return
-    yield Finding(Severity.OK, "center", Text(zh="已应答，密钥相符", en="answers, with the pinned key"))
+    yield Finding(Severity.OK, "center", _BOX if of.config.road.carries_files else _ANSWERS)
     yield _examine_clock(before, of.clock(), center_time) if center_time else _no_time()
 
 

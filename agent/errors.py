@@ -16,6 +16,7 @@ AgentError                   (terminal.OperatorError: message, hint, code, exit 
 ├── SpoolError               the agent's own folder is full or damaged: make room
 ├── CenterError…             see below: what the center's answers mean to the agent
 │   ├── CenterDownError      no line, or the center is busy: try again later; nothing is lost
+│   │   └── DropBoxError     the drop box cannot be read or written: mend its folder, or wait for its server
 │   ├── CenterRefusedError   the center refused for a reason that will not go away by itself
 │   └── PinError             the other end is not the center of the enrolment code: stop, call the archives
 ├── ReceiptError             a receipt or checkpoint does not verify: keep everything, call the archives
@@ -123,6 +124,12 @@ class CenterDownError(AgentError):
 
     code = "JS-2300"
     exit_code = EXIT_RETRY
+
+
+class DropBoxError(CenterDownError):
+    """A drop box cannot be read or written; what was to go there waits in the spool."""
+
+    code = "JS-2340"
 
 
 class CenterRefusedError(AgentError):

@@ -92,6 +92,38 @@ throttle:
   # When the source answers a trifle so many times more slowly than before (and over 50 ms), read at a fifth of the speed.
   max_latency: 8
 
+# 到中心的线路；哪个中心由登记决定。详见手册“Roads”。 The road to the center; which center is settled by enrolment. See "Roads".
+road:
+  # https；或 ssh：经档案馆的 SSH 服务器，其中仍是同样的 TLS；没有线路：folder 或 sftp。
+  # https, or ssh: by the archives' SSH server, with the same TLS inside; without a line: folder or sftp.
+  kind: https
+  # HTTP 代理（CONNECT），两种线路都可用；null 为不用。口令为 secret:名称 等。
+  # An HTTP proxy (CONNECT), for either kind; null: none. Its password is secret:NAME or the like.
+  # proxy: {url: "http://proxy.example:3128", user: clinic, password: secret:proxy}
+  proxy: null
+  # host_key：服务器的主机密钥（SHA256 指纹或 known_hosts 的一行），由档案馆告知；key：`jinsuo-agent ssh-key` 生成的私钥；
+  # forward：SSH 服务器那边的中心，null 为 127.0.0.1 和中心地址中的端口；keepalive：多久让线路说一句话。
+  # host_key: the server's key (its SHA256 fingerprint, or a line of known_hosts), told by the archives; key: the private key
+  # that `jinsuo-agent ssh-key` makes; forward: the center as that server reaches it, null: 127.0.0.1 and the port of the
+  # center's address; keepalive: how often an idle line says a word.
+  # ssh: {host: archives.example, port: 22, user: jinsuo-line, host_key: "SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8",
+  #       key: keys/ssh.key, forward: null, keepalive: 30 s}
+  ssh: null
+  # kind: folder：由网闸搬运的两个目录：包裹从 outbox 出，回执从 inbox 进。详见手册“Drop boxes”。
+  # kind: folder, two folders that a gateway empties and fills: bags go out, receipts come in. See "Drop boxes" in the handbook.
+  # folder: {outbox: /srv/gateway/out, inbox: /srv/gateway/in}
+  folder: null
+  # kind: sftp：任一 SFTP 服务器上的两个目录；host_key、key 同上。 kind: sftp, two folders of any SFTP server; host_key and key as above.
+  # sftp: {host: drop.example, port: 22, user: x013, host_key: "SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8",
+  #        key: keys/ssh.key, outbox: outbox, inbox: inbox}
+  sftp: null
+  # 用于 folder 与 sftp。 For the roads folder and sftp.
+  bags:
+    # 内容按约此大小分装成多个包裹。 What waits is split over bags of about this size.
+    size: 512 MiB
+    # 这么久没有回音的，重新打包。 What was not answered for so long is bagged anew.
+    resend_after: 7 d
+
 # 组：先同时打开、再逐个读取的来源，清单记同一组号：`jinsuo-agent snapshot --group nightly`。
 # Groups: sources opened at one moment, then read one by one, under one group id: `jinsuo-agent snapshot --group nightly`.
 # groups: [{name: nightly, sources: [his, lis, pacs]}]

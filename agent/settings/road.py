@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from agent.settings.reference import SecretReference
 from terminal.language import Text
-from terminal.settings import Seconds, Settings, mistake
+from terminal.settings import Seconds, Settings, SizeBytes, mistake
 
 _FINGERPRINT: Final = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 _KNOWN_HOST: Final = re.compile(r"(?:[^\s#@]\S* +)?(?:ssh-|ecdsa-)[a-z0-9-]+ +[A-Za-z0-9+/]+=*(?: +.*)?")
@@ -116,21 +116,73 @@ class SshSettings(Settings):
     keepalive: Annotated[Seconds, Field(ge=5, le=3600)] = 30
 
 
+def _check_folder(text: str) -> str:
+    if not text.isprintable() or any(part in (".", "..") for part in text.split("/")):
+        raise mistake(Text(zh="SFTP 服务器上的目录", en="a folder of the SFTP server"))
+    return text
+
+
+RemoteFolder = Annotated[str, Field(min_length=1), AfterValidator(_check_folder)]
+
+
+class FolderSettings(Settings):
+    """Two folders that a gateway moves files between here and the center: bags out, receipts in."""
+
+    outbox: Path
+    inbox: Path
+
+
+class SftpSettings(Settings):
+    """Two folders of an SFTP server from which the center takes bags, and where it leaves receipts."""
+
+    host: Annotated[str, AfterValidator(_check_host)]
+    port: Annotated[int, Field(ge=1, le=65535)] = 22
+    user: Annotated[str, AfterValidator(_check_user)]
+    host_key: Annotated[str, AfterValidator(_check_host_key)]
+    key: Path = Path("keys/ssh.key")
+    outbox: RemoteFolder
+    inbox: RemoteFolder
+
+
+class BagSettings(Settings):
+    """How bags are made for roads that carry files. `size`: packs are split over bags of about so much.
+
+    `resend_after`: what was not answered for so long is made into new bags.
+    """
+
+    size: Annotated[SizeBytes, Field(ge=1 << 20)] = 512 << 20
+    resend_after: Annotated[Seconds, Field(ge=3600)] = 7 * 86400
+
+
 class RoadSettings(Settings):
     """Which way this agent's bytes take."""
 
-    kind: Literal["https", "ssh"] = "https"
+    kind: Literal["https", "ssh", "folder", "sftp"] = "https"
     proxy: ProxySettings | None = None
     ssh: SshSettings | None = None
+    folder: FolderSettings | None = None
+    sftp: SftpSettings | None = None
+    bags: BagSettings = BagSettings()
 
     @model_validator(mode="after")
     def _check_kind(self) -> Self:
-        if self.kind == "ssh" and self.ssh is None:
-            raise mistake(Text(zh="kind: ssh 需要 ssh", en="`ssh`, for `kind: ssh`"))
+        if self.kind != "https" and getattr(self, self.kind) is None:
+            raise mistake(Text(zh=f"kind: {self.kind} 需要 {self.kind}", en=f"`{self.kind}`, for `kind: {self.kind}`"))
         return self
+
+    @property
+    def carries_files(self) -> bool:
+        """Tell whether nobody answers at the other end: bags go out, and receipts come back some time."""
+        return self.kind in ("folder", "sftp")
 
     def within(self, base: Path) -> Self:
         """Give the same with every relative path taken from `base`."""
-        if self.ssh is None:
-            return self
-        return self.model_copy(update={"ssh": self.ssh.model_copy(update={"key": base / self.ssh.key})})
+        update: dict[str, Settings] = {}
+        if self.ssh is not None:
+            update["ssh"] = self.ssh.model_copy(update={"key": base / self.ssh.key})
+        if self.sftp is not None:
+            update["sftp"] = self.sftp.model_copy(update={"key": base / self.sftp.key})
+        if self.folder is not None:
+            paths = {"outbox": base / self.folder.outbox, "inbox": base / self.folder.inbox}
+            update["folder"] = self.folder.model_copy(update=paths)
+        return self.model_copy(update=update)

@@ -240,13 +240,38 @@ class SourceRun:
             self._keep_receipt(entry.sequence)
         self._retire()
 
-    def let_go_of_arrived(self) -> None:
-        """Let the packs leave the spool that came to the center on media; asks nobody."""
-        for entry in self._desk.journal.all_of(self._name):
-            if not receipt_path(self._desk.folder, self._name, entry.sequence).exists():
-                self._keep_receipt(entry.sequence)
+    def accept(self, is_answered: Callable[[JournalEntry], bool]) -> None:
+        """Take in what a road without a line has brought for the statements that wait, in their order.
+
+        Raises: as `deliver`; what was taken in stays so.
+        """
+        for entry in self._waiting():
+            if not is_answered(entry):
+                continue
+            try:
+                self._submit(entry)
+            except CenterRefusedError as err:
+                self._rejoin(err)
+                self._yield_to(err, entry)
+                continue
+            self._keep_receipt(entry.sequence)
         self._mark_arrived()
         self._retire()
+
+    def refill(self, *, again: bool) -> None:
+        """Send once more what the center lacks although it had acknowledged it: all of the spool, and what was kept.
+
+        `again`: that was done before and did not help; then the next snapshot sends what the source still has.
+        """
+        if again:
+            self._desk.holdings.forget(self._name)
+            return
+        self._desk.spool.forget_sent()
+        self._restock()
+
+    def give_up_on_pack(self, err: CenterRefusedError) -> NoReturn:
+        """Let go of what needs a pack that the center refuses again and again. Raises: CenterRefusedError."""
+        self._refused(err)
 
     def _register_alone(self) -> None:
         """Have the statements logged ahead of their content, which comes on media; those whose content has come are stored."""

@@ -41,17 +41,7 @@ class SubmitAnswer:
     missing: tuple[ObjectId, ...] = ()
 
 
-class LogRoad(Protocol):
-    """What is asked of a road when a checkpoint is to be kept: the proof, and a place for the cosignature."""
-
-    def consistency(self, old_size: int, new_size: int) -> list[Sha256]:
-        """Give the proof that the log of `new_size` continues that of `old_size`."""
-
-    def cosign(self, size: int, line: SignatureLine) -> None:
-        """Hand over this agent's cosignature on the checkpoint of `size`."""
-
-
-class Transport(LogRoad, Protocol):
+class Transport(Protocol):
     """One road to the center. Close it, or use it as a context manager."""
 
     def missing(self, source: str, ids: Iterable[ObjectId]) -> set[ObjectId]:
@@ -97,3 +87,39 @@ class Transport(LogRoad, Protocol):
         self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the road."""
+
+
+class DropBox(Protocol):
+    """A road with nobody at the other end: bags are left in an outbox, files of receipts come into an inbox some time.
+
+    Promises: a bag is in the outbox under its name whole and durable, or not at all; putting it again does no harm, and goes on
+    where it was cut. Nothing of an inbox is removed but what `remove` names. Nothing that is read is verified here. A
+    call raises DropBoxError (nothing is lost, try again later); over SFTP also HostKeyError, SshLoginError, RoadError.
+    Not thread-safe. Close it, or use it as a context manager.
+    """
+
+    def put(self, name: str, folder: Path, pace: SendPace = unpaced) -> None:
+        """Put the bag that lies in `folder` into the outbox, under `name`; `pace`: of the bytes that go."""
+
+    def check(self) -> None:
+        """Raises: unless bags can be put and receipts read now."""
+
+    def receipts(self) -> list[str]:
+        """Give the names of the files of receipts in the inbox."""
+
+    def read(self, name: str, most: int) -> bytes:
+        """Give a file of receipts; what is over `most` bytes is cut off there."""
+
+    def remove(self, name: str) -> None:
+        """Remove a file of receipts; one that is gone is no error."""
+
+    def close(self) -> None:
+        """Let go of the drop box."""
+
+    def __enter__(self) -> "DropBox":
+        """Give the drop box itself."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the drop box."""

@@ -3,7 +3,7 @@
 
 A channel has no file descriptor, so TLS runs over bytes in memory (`ssl.MemoryBIO`): what it wants to send goes into the
 channel, what the channel brings goes into it. No port is opened on this machine, and no thread stands between.
-Invariant: an error of SSH or of the system becomes httpcore's; nothing else comes out. One thread at a time uses a stream.
+Invariant: what goes wrong comes out as httpcore's errors, or as ours. One thread at a time uses a stream.
 Source: RFC 4254 section 7.2 (direct-tcpip); Python's ssl, "Memory BIO Support".
 """
 
@@ -16,6 +16,8 @@ from typing import Any, Final, TypeVar
 import httpcore
 from paramiko import Channel, SSHException
 
+from agent.errors import AgentError
+
 _T = TypeVar("_T")
 _READ_BYTES: Final = 64 << 10
 _PACKET_BYTES: Final = 32 << 10
@@ -26,13 +28,19 @@ _PACKET_BYTES: Final = 32 << 10
 def translated(
     timeout: type[httpcore.TimeoutException], broken: type[httpcore.NetworkError], doubt: Callable[[], None]
 ) -> Iterator[None]:
-    """Raise httpcore's errors in place of SSH's and the system's; `doubt` is called when nobody answered in time."""
+    """Raise httpcore's errors in place of all but our own; `doubt` is called when nobody answered in time.
+
+    paramiko's thread dies of whatever damaged bytes make it stumble over (a tag that does not fit, a number that is no
+    such message), and hands that over to everybody who waits for it.
+    """
     try:
         yield
+    except AgentError:
+        raise
     except TimeoutError as err:
         doubt()
         raise timeout(str(err) or "no answer in time") from err
-    except (SSHException, EOFError, OSError) as err:
+    except Exception as err:
         raise broken(str(err) or type(err).__name__) from err
 
 

@@ -17,7 +17,7 @@ from datetime import datetime
 from agent.errors import AgentError, CenterDownError, CenterRefusedError, ReceiptError
 from agent.journal import Journal, JournalEntry, State
 from agent.spool import Spool, SpooledPack
-from agent.transport.base import LogRoad, Transport
+from agent.transport.base import Transport
 from evidence.digest import ObjectId, Sha256
 from evidence.errors import EvidenceError
 from evidence.keys.key import VerificationKey
@@ -173,7 +173,9 @@ def check_receipt(raw: bytes, entry: JournalEntry, parties: Parties) -> Verified
     return verified
 
 
-def advance(raw: bytes, transport: LogRoad, journal: Journal, parties: Parties, clock: Callable[[], datetime]) -> None:
+def advance(
+    raw: bytes, transport: Transport, journal: Journal, parties: Parties, clock: Callable[[], datetime]
+) -> None:
     """Verify that a checkpoint continues the last one seen; keep it durably, then cosign it.
 
     Runs of other sources may be at this at the same time, in other processes too: a checkpoint is kept only in the
@@ -200,7 +202,7 @@ def advance(raw: bytes, transport: LogRoad, journal: Journal, parties: Parties, 
         log.warning("the cosignature was not taken", extra={"size": new.size, "reason": str(err)})
 
 
-def _continues(new: Checkpoint, known: bytes, transport: LogRoad, parties: Parties) -> bool:
+def _continues(new: Checkpoint, known: bytes, transport: Transport, parties: Parties) -> bool:
     """Tell whether `new` goes on from the checkpoint that is kept; False: it is of the same history, and not newer.
 
     Raises: EvidenceError if they are of two histories.

@@ -31,6 +31,8 @@ MACS: Final = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com",
 _SILENCE_MS: Final = 120_000
 """So long may what we have sent stay without an acknowledgement until the system gives the connection up."""
 _PROHIBITED: Final = 1
+_TIMEOUT: Final = "timeout"
+"""What paramiko says of a login without an answer, which it raises as if it were a refusal."""
 _WAIT = Text(zh="数据不会丢失，稍后自动重试", en="nothing is lost; it is tried again later")
 
 # What paramiko logs of broken lines are traces; our errors say the same with what to do.
@@ -68,6 +70,10 @@ class SshWay:
     def open(self) -> Backend:
         """Give a backend; the session is opened with the first stream."""
         return _SshBackend(self)
+
+    def session(self, timeout_s: float) -> paramiko.Transport:
+        """Give a session of one's own with the server, both ends proven. Raises: as a stream's opening."""
+        return _SshBackend(self)._open(timeout_s)
 
 
 class _SshBackend(Backend):
@@ -157,13 +163,17 @@ class _SshBackend(Backend):
         options.ciphers, options.digests = CIPHERS, MACS
         if way.host_key.algorithms:
             options.key_types = way.host_key.algorithms
-        _negotiate(session, timeout_s)
+        session.start_client(timeout=timeout_s)
+        if not session.initial_kex_done:
+            raise TimeoutError("the SSH server did not agree on keys in time")
         found = session.get_remote_server_key()
         if not way.host_key.fits(found):
             raise _foreign(way, found)
         try:
             left = session.auth_publickey(way.user, way.load_key())
         except paramiko.AuthenticationException as err:
+            if not session.is_active() or _TIMEOUT in str(err):
+                raise httpcore.ConnectError(str(err)) from err  # the line's end, not an answer
             raise _not_let_in(way) from err
         if left:
             raise _not_let_in(way)
@@ -191,18 +201,6 @@ class _SshBackend(Backend):
                 en="ask the archives which address `jinsuo-center ssh-key list` names; `road.ssh.forward` must be the same",
             ),
         )
-
-
-def _negotiate(session: paramiko.Transport, timeout_s: float) -> None:
-    """Agree on keys. Raises: SSHException, OSError, EOFError."""
-    try:
-        session.start_client(timeout=timeout_s)
-    except (paramiko.SSHException, OSError, EOFError):
-        raise
-    except Exception as err:  # paramiko hands over whatever its thread died of when bytes made no sense
-        raise paramiko.SSHException(f"what the server sent makes no sense: {err}") from err
-    if not session.initial_kex_done:
-        raise TimeoutError("the SSH server did not agree on keys in time")
 
 
 def _end(session: paramiko.Transport) -> None:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What goes back for a bag: a file of receipts, and the memory by which one file stands for those before it.
 
-    inboxes/UNIT/SOURCE.json   JCS {"bags":[{"answer":{…},"size":n}],"format":"jinsuo/bags@v1"}, newest first
+    inboxes/UNIT/SOURCE.json   JCS {"bags":[{…}],"format":"jinsuo/bags@v1"}: the answers, newest first
+    inboxes/UNIT/sizes         a decimal and LF each, newest first: of the checkpoints that the unit was given, by any source
 
 An agent without a line cannot ask. So each file tells what became of the last bags too, gives every receipt that the
 checkpoint shown does not cover, and proves that the newest checkpoint continues each one that a file before it has
@@ -10,7 +11,6 @@ prove from. Reads and writes files; the time is an argument. Source: format.md 1
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,7 @@ from center.ledger.ledger import Ledger
 from center.receive.bags import TakenBag
 from center.registry.catalog import StatementRow
 from evidence.bag.receipts import (
+    MAX_PROOFS,
     MAX_RECEIPTS,
     BagAnswer,
     Proof,
@@ -28,7 +29,7 @@ from evidence.bag.receipts import (
     sign_receipts,
 )
 from evidence.disk import write_over
-from evidence.encode import Json, encode_json, expect_integer, expect_list, parse_json, parse_members
+from evidence.encode import Json, encode_json, expect_list, parse_decimal, parse_json, parse_members
 from evidence.errors import EvidenceError
 from evidence.keys.signer import Signer
 from evidence.log.checkpoint import parse_checkpoint
@@ -40,14 +41,6 @@ _MOST_BAGS: Final = 64
 _MOST_NAMES: Final = 8_192
 """Packs that are named for bags before the one that is answered."""
 _MOST_RECEIPT_BYTES: Final = 8 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """A bag that was answered, under a checkpoint of `size` entries."""
-
-    answer: BagAnswer
-    size: int
 
 
 class Answers:
@@ -68,20 +61,23 @@ class Answers:
         self._ledger.check_confirmed()
         checkpoint = self._ledger.checkpoint()
         size = parse_checkpoint(parse_note(checkpoint).text).size
-        before = [known for known in self._read(taken) if known.answer.bag != taken.envelope.bag]
+        before = [known for known in self._read(taken) if known.bag != taken.envelope.bag]
+        given = self._given(taken.envelope.unit)
         receipts = Receipts(
             origin=self._ledger.log_key.name,
             unit=taken.envelope.unit,
             source=taken.envelope.source,
             created=self._clock(),
             checkpoint=checkpoint,
-            bags=(taken.answer, *(known.answer for known in before)),
+            bags=(taken.answer, *before),
             receipts=tuple(self._receipts(taken, logged, checkpoint)),
             statements=tuple(taken.statements.values()),
-            proofs=tuple(self._proofs({taken.shown, *(known.size for known in before)}, size)),
+            proofs=tuple(self._proofs({taken.shown, *given}, size)),
             latest=None if not logged else (logged[-1].note, self._receipt(logged[-1], checkpoint)),
         )
-        self._keep(taken, [Answered(taken.answer, size), *before])
+        self._keep(taken, [taken.answer, *before])
+        sizes = list(dict.fromkeys([size, *given]))[: MAX_PROOFS - 1]
+        write_over(self._sizes(taken.envelope.unit), "".join(f"{known}\n" for known in sizes).encode())
         path = target / receipts.name
         try:
             write_over(path, sign_receipts(receipts, self._operator))
@@ -115,16 +111,26 @@ class Answers:
             Proof(known, tuple(self._ledger.consistency(known, size))) for known in sorted(sizes) if 0 < known < size
         ]
 
-    def _read(self, taken: TakenBag) -> list[Answered]:
+    def _given(self, unit: str) -> list[int]:
+        """Give the sizes of checkpoints that the unit was given, newest first. Raises: StoreError."""
+        path = self._sizes(unit)
+        try:
+            lines = path.read_bytes().decode("ascii", "replace").split("\n")
+            return [parse_decimal(line, "a size") for line in lines[:-1]]
+        except FileNotFoundError:
+            return []
+        except EvidenceError as err:
+            raise StoreError(
+                f"{path} is damaged: {err}", hint="move it away; what cannot be proven waits for a bag more"
+            ) from err
+
+    def _read(self, taken: TakenBag) -> list[BagAnswer]:
         """Give what was answered before, newest first. Raises: StoreError if the file is damaged."""
         path = self._path(taken)
         what = "the memory of a drop box"
         try:
             members = parse_members(parse_json(path.read_bytes(), what), what, {"bags", "format"})
-            known: list[Answered] = []
-            for item in expect_list(members["bags"], "bags", _MOST_BAGS):
-                one = parse_members(item, "a bag", {"answer", "size"})
-                known.append(Answered(read_bag_answer(one["answer"]), expect_integer(one["size"], "size")))
+            return [read_bag_answer(item) for item in expect_list(members["bags"], "bags", _MOST_BAGS)]
         except FileNotFoundError:
             return []
         except EvidenceError as err:
@@ -132,18 +138,20 @@ class Answers:
                 f"{path} is damaged: {err}",
                 hint="move it away: agents are answered about new bags, and send others again",
             ) from err
-        return known
 
-    def _keep(self, taken: TakenBag, answered: Sequence[Answered]) -> None:
-        kept: list[Answered] = []
+    def _keep(self, taken: TakenBag, answered: Sequence[BagAnswer]) -> None:
+        kept: list[BagAnswer] = []
         names = 0
         for known in answered[:_MOST_BAGS]:
-            names += len(known.answer.missing) + len(known.answer.refused)
+            names += len(known.missing) + len(known.refused)
             if kept and names > _MOST_NAMES:
                 break
             kept.append(known)
-        bags: list[Json] = [{"answer": known.answer.to_json(), "size": known.size} for known in kept]
+        bags: list[Json] = [known.to_json() for known in kept]
         write_over(self._path(taken), encode_json({"bags": bags, "format": FORMAT}))
+
+    def _sizes(self, unit: str) -> Path:
+        return self._folder / unit / "sizes"
 
     def _path(self, taken: TakenBag) -> Path:
         return self._folder / taken.envelope.unit / f"{taken.envelope.source}.json"

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agent.identity import Identity, enroll
+from agent.transport.way import DIRECT, Way
 from center.ledger.ledger import Ledger
 from center.receive.api import Api, Limits, make_api
 from center.receive.server import Receiver
@@ -65,9 +66,9 @@ class Running:
         """Give the same application anew, for another receiver (an application ends with its receiver)."""
         return make_api(self.info, self.admission, self.ledger, self.units, self.sealing_key, self.clock)
 
-    def enroll(self, folder: Path, unit: str = "X013") -> Identity:
+    def enroll(self, folder: Path, unit: str = "X013", way: Way = DIRECT) -> Identity:
         """Add a unit and enrol an agent in `folder` as it."""
-        identity, _ = enroll(folder, self.url, self.units.add(unit, f"单位 {unit}").encode())
+        identity, _ = enroll(folder, self.url, self.units.add(unit, f"单位 {unit}").encode(), way)
         return identity
 
 
@@ -83,12 +84,15 @@ def make_units(
 
 
 @contextmanager
-def run_receiver(folder: Path, port: int = 0, idle_timeout_s: float = 60.0) -> Iterator[Running]:
+def run_receiver(
+    folder: Path, port: int = 0, idle_timeout_s: float = 60.0, host: str = "127.0.0.1",
+    admission: type[FakeAdmission] = FakeAdmission,
+) -> Iterator[Running]:  # fmt: skip
     """Run a receiver in a thread; keys and ledger in `folder` are made, or opened if they are there."""
     clock = MovableClock()
     tls = TlsFiles.within(folder / "tls")
     if not tls.key.exists():
-        create_tls(folder / "tls", "127.0.0.1", NOW)
+        create_tls(folder / "tls", host, NOW)
         Ledger.create(folder / "ledger", LOG)
     master = MasterKey(bytes(32))
     if (folder / "keys" / "sealing.key").exists():
@@ -103,9 +107,9 @@ def run_receiver(folder: Path, port: int = 0, idle_timeout_s: float = 60.0) -> I
 
         units = make_units(folder / "units", clock, record, read_spki_sha256(tls.certificate), master)
         info = CenterInfo(LOG.key, OPERATOR.key, sealing.public, "jinsuo test")
-        admission = FakeAdmission(ledger, units)
-        api = make_api(info, admission, ledger, units, sealing, clock, Limits(idle_s=idle_timeout_s))
-        receiver = Receiver(api, "127.0.0.1", port, tls)
+        admitted = admission(ledger, units)
+        api = make_api(info, admitted, ledger, units, sealing, clock, Limits(idle_s=idle_timeout_s))
+        receiver = Receiver(api, host, port, tls)
         addresses: list[str] = []
         is_ready = threading.Event()
 
@@ -118,7 +122,7 @@ def run_receiver(folder: Path, port: int = 0, idle_timeout_s: float = 60.0) -> I
         try:
             assert is_ready.wait(20), "the receiver did not start"
             yield Running(
-                addresses[0], folder, clock, units, ledger, admission, api, info, sealing, receiver, thread, acts
+                addresses[0], folder, clock, units, ledger, admitted, api, info, sealing, receiver, thread, acts
             )
         finally:
             receiver.stop()

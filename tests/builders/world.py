@@ -67,6 +67,13 @@ class Line:
         for end in ends:
             _shut(end)
 
+    def carry(self, data: bytes, is_sent: bool) -> Iterator[bytes]:
+        """Give what becomes of bytes on the line, part by part; `is_sent`: from the agent. Raises: OSError to cut it."""
+        if is_sent:
+            with self._lock:
+                self.sent += len(data)
+        yield data
+
     def _listen(self) -> None:
         while True:
             try:
@@ -87,10 +94,8 @@ class Line:
     def _relay(self, source: socket.socket, sink: socket.socket, counts: bool) -> None:
         with suppress(OSError):
             while data := source.recv(_READ_SIZE):
-                if counts:
-                    with self._lock:
-                        self.sent += len(data)
-                sink.sendall(data)
+                for part in self.carry(data, counts):
+                    sink.sendall(part)
         # Either direction's end is the end of both: HTTP/1.1 does not close halfway.
         for end in (source, sink):
             _shut(end)
@@ -117,9 +122,9 @@ class World:
 
     @classmethod
     @contextmanager
-    def make(cls, folder: Path) -> Iterator["World"]:
-        """Make a world with a new center, which does not serve yet."""
-        world = cls(folder)
+    def make(cls, folder: Path, line: Line | None = None) -> Iterator["World"]:
+        """Make a world with a new center, which does not serve yet; `line` is closed with it."""
+        world = cls(folder, line or Line())
         Center.create(world.center_folder, ORIGIN, f"127.0.0.1:{world.line.target or free_port()}")
         try:
             yield world
@@ -158,16 +163,22 @@ class World:
         self.line.target = process.port
         return process
 
-    def add_agent(self, center: Center, unit: str, sources: str) -> Path:
-        """Add a unit and enrol an agent with `sources` (YAML, indented by two); give its folder."""
-        return self.enroll(center.units.add(unit, f"单位 {unit}").encode(), self.agent_folder(unit), sources)
+    def add_agent(self, center: Center, unit: str, sources: str, road: str = "{}", port: int | None = None) -> Path:
+        """Add a unit and enrol an agent with `sources` (YAML, indented by two); give its folder.
 
-    def enroll(self, code: str, folder: Path, sources: str) -> Path:
+        `road`: YAML, in one line; `port`: of the center's address as this road knows it, else the line's.
+        """
+        return self.enroll(
+            center.units.add(unit, f"单位 {unit}").encode(), self.agent_folder(unit), sources, road, port
+        )
+
+    def enroll(self, code: str, folder: Path, sources: str, road: str = "{}", port: int | None = None) -> Path:
         """Make an agent's folder and enrol it by `code`; the center is being served."""
-        folder.mkdir(parents=True)
-        (folder / "agent.yaml").write_text(f"spool: {{min_free: 0 MiB}}\nsources:\n{sources}", encoding="utf-8")
+        folder.mkdir(parents=True, exist_ok=True)
+        settings = f"spool: {{min_free: 0 MiB}}\nroad: {road}\nsources:\n{sources}"
+        (folder / "agent.yaml").write_text(settings, encoding="utf-8")
         with Agent.open(folder) as agent:
-            enrolment: Enrolment = agent.enroll(f"https://127.0.0.1:{self.line.port}", code)
+            enrolment: Enrolment = agent.enroll(f"https://127.0.0.1:{port or self.line.port}", code)
         assert enrolment.origin == ORIGIN
         return folder
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The road over HTTPS, against the real receiver on loopback, and what only this road has."""
+"""Every interactive road against the real receiver on loopback: straight, by a proxy, by a real OpenSSH server."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,10 @@ import pytest
 from agent.errors import CenterDownError, SpoolError
 from center.receive.tls import renew_tls
 from tests.builders.receivers import NOW, run_receiver, statement_note
+from tests.builders.roads import admit, proxy_way, ssh_settings, ssh_way
 from tests.contract.transports import SECRETS, Road, TransportContract
+from tests.fakes.proxy import ConnectProxy
+from tests.servers.sshd import SshServer
 
 
 @pytest.fixture
@@ -29,6 +33,39 @@ class TestHttps(TransportContract):
         path.unlink()
         with pytest.raises(SpoolError, match=name):
             road.transport.put_pack("his", name, path)
+
+
+@pytest.mark.long
+class TestHttpsByProxy(TransportContract):
+    """The same through a proxy by CONNECT."""
+
+    @pytest.fixture
+    def road(self, tmp_path: Path) -> Iterator[Road]:
+        with run_receiver(tmp_path / "center") as center, ConnectProxy() as proxy:
+            way = proxy_way(proxy.port, tmp_path)
+            identity = center.enroll(tmp_path / "agent", way=way)
+            center.units.register_source("X013", "his", SECRETS)
+            connect = partial(identity.connect, way=way)
+            with connect(lambda: None) as transport:
+                yield Road(center, identity, connect, transport, tmp_path / "agent")
+            assert set(proxy.targets) == {f"127.0.0.1:{center.port}"}
+            assert b"/v1/" not in proxy.carried
+
+
+class TestSsh(TransportContract):
+    """The same through an SSH server, by the line that the center writes."""
+
+    @pytest.fixture
+    def road(self, tmp_path: Path, ssh_server: SshServer) -> Iterator[Road]:
+        with run_receiver(tmp_path / "center") as center:
+            key = tmp_path / "agent" / "keys" / "ssh.key"
+            admit(ssh_server, key, f"127.0.0.1:{center.port}")
+            way = ssh_way(ssh_settings(ssh_server, key), tmp_path)
+            identity = center.enroll(tmp_path / "agent", way=way)
+            center.units.register_source("X013", "his", SECRETS)
+            connect = partial(identity.connect, way=way)
+            with connect(lambda: None) as transport:
+                yield Road(center, identity, connect, transport, tmp_path / "agent")
 
 
 def test_the_road_goes_on_when_the_center_was_started_anew(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.servers.mariadb import MariadbServer
 from tests.servers.postgresql import PostgresServer
+from tests.servers.sshd import SshServer
 
 _numbers = itertools.count(1)
 
@@ -52,3 +53,13 @@ def mariadb_database(mariadb_server: MariadbServer) -> Iterator[str]:
         yield name
     finally:
         mariadb_server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def ssh_server() -> Iterator[SshServer]:
+    """Give one OpenSSH server for the whole run; let a key in with `tests.builders.roads.admit`."""
+    server = SshServer.create()
+    try:
+        yield server
+    finally:
+        server.remove()

@@ -31,6 +31,7 @@ LogLevel VERBOSE
 Subsystem sftp internal-sftp
 {more}
 """
+"""`more` may have a block of `Match`, which goes before what stands above it."""
 
 
 class SshServer:
@@ -43,7 +44,7 @@ class SshServer:
         self.port = port
         self.user = getpass.getuser()
         self.log: list[str] = []
-        self._more = more
+        self.more = more
         self._process: subprocess.Popen[str] | None = None
         self._drain: threading.Thread | None = None
 
@@ -74,7 +75,7 @@ class SshServer:
         listen = f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
         settings = self.folder / "sshd_config"
         settings.write_text(
-            _SETTINGS.format(listen=listen, folder=self.folder, keys=self.keys, more="\n".join(self._more))
+            _SETTINGS.format(listen=listen, folder=self.folder, keys=self.keys, more="\n".join(self.more))
         )
         if os.getuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)

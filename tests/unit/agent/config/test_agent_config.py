@@ -28,6 +28,15 @@ from agent.config import (
     load_config,
 )
 from agent.example import EXAMPLE, first_settings, make_folder
+from agent.settings.road import (
+    BagSettings,
+    FolderSettings,
+    ProxySettings,
+    RoadSettings,
+    SftpSettings,
+    SshSettings,
+    parse_address,
+)
 from agent.snapshot.supervised import limits_of
 from agent.throttle import Limits, parse_quiet_hours
 from terminal.errors import SettingsError, UsageError
@@ -113,6 +122,83 @@ def test_example_shows_in_a_comment_how_a_source_is_watched() -> None:
     ).sources
     assert isinstance(source, FilesSource)
     assert source.watch == WatchSettings()
+
+
+def _commented(key: str) -> str:
+    """Give the commented line of the example that shows `key`, over as many lines as its braces take."""
+    match = re.search(rf"(?m)^  # {key}: \{{[^}}]*\}}", EXAMPLE)
+    assert match is not None
+    return re.sub(r"\n *# *", " ", match[0].removeprefix("  # "))
+
+
+def test_example_shows_every_key_of_the_road() -> None:
+    assert set(yaml.safe_load(EXAMPLE)["road"]) == _keys_of(RoadSettings)
+    assert _parse(EXAMPLE).road == RoadSettings()
+    shown = {"kind": "ssh"}
+    assert set(yaml.safe_load(EXAMPLE)["road"]["bags"]) == _keys_of(BagSettings)
+    for key, model in (
+        ("proxy", ProxySettings), ("ssh", SshSettings), ("folder", FolderSettings), ("sftp", SftpSettings),
+    ):  # fmt: skip
+        shown |= yaml.safe_load(_commented(key))
+        assert set(shown[key]) == _keys_of(model)  # type: ignore[call-overload]
+    road = _parse(yaml.safe_dump({"road": shown})).road
+    assert road.ssh is not None
+    for name, field in SshSettings.model_fields.items():
+        if not field.is_required():
+            assert getattr(road.ssh, name) == field.default, name
+
+
+@pytest.mark.parametrize(
+    ("road", "fact"),
+    [
+        ("{kind: ssh}", "`ssh`, for `kind: ssh`"),
+        ("{kind: ftp}", "https"),
+        ("{kind: folder}", "`folder`, for `kind: folder`"),
+        ("{kind: sftp, folder: {outbox: a, inbox: b}}", "`sftp`, for `kind: sftp`"),
+        ("{kind: folder, folder: {outbox: a}}", "inbox"),
+        ("{kind: sftp, sftp: {host: h, user: u, host_key: X, outbox: ../a, inbox: b}}", "a folder of the SFTP server"),
+        ("{kind: sftp, sftp: {host: h, user: u, host_key: X, outbox: '', inbox: b}}", "outbox"),
+        ("{bags: {size: 1 KiB}}", "at least"),
+        ("{proxy: {url: 'https://proxy:1'}}", "HTTP proxy"),
+        ("{proxy: {url: 'http://proxy:1/x'}}", "HTTP proxy"),
+        ("{proxy: {url: 'http://clinic:hunter2@proxy:1'}}", "HTTP proxy"),
+        ("{proxy: {url: 'http://proxy', user: a, password: hunter2}}", "secret:NAME"),
+        ("{proxy: {url: 'http://proxy', password: 'secret:a'}}", "`user`"),
+        ("{proxy: {url: 'http://proxy', user: 'a:b'}}", "user"),
+        ("{kind: ssh, ssh: {host: h, user: u}}", "host_key"),
+        ("{kind: ssh, ssh: {host: h, user: u, host_key: 'MD5:aa'}}", "fingerprint SHA256"),
+        ("{kind: ssh, ssh: {host: 'h h', user: u, host_key: X}}", "host"),
+        ("{kind: ssh, ssh: {host: h, user: u u, host_key: X}}", "account"),
+        ("{kind: ssh, ssh: {host: h, user: u, host_key: X, forward: '8443'}}", "host:port"),
+        ("{kind: ssh, ssh: {host: h, user: u, host_key: X, forward: '::1:8443'}}", "host:port"),
+    ],
+)
+def test_a_road_that_leads_nowhere_is_refused_with_what_was_meant(road: str, fact: str) -> None:
+    text = road.replace("host_key: X", f"host_key: 'SHA256:{'A' * 43}'")
+    with pytest.raises(SettingsError) as caught:
+        _parse(f"road: {text}")
+    told = f"{caught.value} {caught.value.hint}"
+    assert fact in told
+    assert "hunter2" not in told + str(caught.value.__cause__)
+
+
+def test_paths_and_addresses_of_a_road_are_taken_as_one_writes_them(tmp_path: Path) -> None:
+    ssh = f"{{host: '[2001:db8::1]', user: line, host_key: 'SHA256:{'A' * 43}', forward: '[::1]:8443'}}"
+    (tmp_path / "agent.yaml").write_text(f"road: {{kind: ssh, ssh: {ssh}, proxy: {{url: 'http://[::1]'}}}}")
+    road = load_config(tmp_path).road
+    assert road.ssh is not None and road.proxy is not None
+    assert (road.ssh.host, road.ssh.key) == ("2001:db8::1", tmp_path / "keys" / "ssh.key")
+    assert parse_address(road.ssh.forward or "") == ("::1", 8443)
+    assert road.proxy.address == ("::1", 80)
+
+
+def test_folders_of_drop_boxes_are_absolute_here_and_as_written_there(tmp_path: Path) -> None:
+    sftp = f"{{host: h, user: u, host_key: 'SHA256:{'A' * 43}', outbox: out, inbox: /in}}"
+    (tmp_path / "agent.yaml").write_text(f"road: {{kind: folder, folder: {{outbox: o, inbox: /i}}, sftp: {sftp}}}")
+    road = load_config(tmp_path).road
+    assert road.carries_files and road.folder is not None and road.sftp is not None
+    assert (road.folder.outbox, road.folder.inbox) == (tmp_path / "o", Path("/i"))
+    assert (road.sftp.outbox, road.sftp.inbox, road.sftp.key) == ("out", "/in", tmp_path / "keys" / "ssh.key")
 
 
 def test_examples_of_the_handbook_are_settings() -> None:

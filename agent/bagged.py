@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What travels in bags: which packs and statements, since when, until an answer comes or the time is up.
+
+Tables of their own in the journal's file, `synchronous=FULL`: what a call has written survives kill -9 and power loss. A
+bag is here before it is put into the outbox, so a kill leaves none there that nobody remembers. Forgetting too much is
+harmless: what is in no bag is made into a new one. Clock: times come in as arguments. Thread-safe.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agent.errors import SpoolError
+from evidence.digest import Sha256
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS bag (
+    id TEXT PRIMARY KEY, source TEXT NOT NULL, name TEXT NOT NULL, is_put INTEGER NOT NULL, made_at INTEGER NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS bag_pack (
+    bag TEXT NOT NULL REFERENCES bag ON DELETE CASCADE, pack TEXT NOT NULL, PRIMARY KEY (bag, pack)
+) STRICT;
+CREATE TABLE IF NOT EXISTS bag_statement (
+    bag TEXT NOT NULL REFERENCES bag ON DELETE CASCADE, digest BLOB NOT NULL, PRIMARY KEY (bag, digest)
+) STRICT;
+CREATE TABLE IF NOT EXISTS bag_mark (source TEXT NOT NULL, what TEXT NOT NULL, PRIMARY KEY (source, what)) STRICT;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Bagged:
+    """A bag that was made. `is_put`: it was seen whole in the outbox."""
+
+    bag: str
+    source: str
+    name: str
+    is_put: bool
+    made_at: datetime
+    packs: tuple[str, ...]
+    statements: tuple[Sha256, ...]
+
+
+class BagLog:
+    """The bags of one agent that are not answered yet."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the tables in the journal's file, which is there."""
+        self._lock = threading.Lock()
+        try:
+            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+                self._db.execute(f"PRAGMA {pragma}")
+            self._db.executescript(_SCHEMA)
+        except sqlite3.DatabaseError as err:
+            raise _unwritten(err) from err
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    def add(self, bagged: Bagged) -> None:
+        """Note a bag that is whole and durable, before it is put."""
+        with self._change() as db:
+            values = (bagged.bag, bagged.source, bagged.name, int(bagged.is_put), _micros(bagged.made_at))
+            db.execute("INSERT INTO bag VALUES (?, ?, ?, ?, ?)", values)
+            db.executemany("INSERT INTO bag_pack VALUES (?, ?)", [(bagged.bag, pack) for pack in bagged.packs])
+            db.executemany("INSERT INTO bag_statement VALUES (?, ?)", [(bagged.bag, s) for s in bagged.statements])
+
+    def mark_put(self, bag: str) -> None:
+        """Note that a bag is in the outbox."""
+        with self._change() as db:
+            db.execute("UPDATE bag SET is_put = 1 WHERE id = ?", (bag,))
+
+    def forget(self, bags: Iterable[str]) -> None:
+        """Forget bags: answered, or lost."""
+        with self._change() as db:
+            db.executemany("DELETE FROM bag WHERE id = ?", [(bag,) for bag in bags])
+
+    def of(self, source: str) -> list[Bagged]:
+        """Give the bags of a source that are not answered, oldest first."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT id, source, name, is_put, made_at FROM bag WHERE source = ? ORDER BY made_at, id", (source,)
+            ).fetchall()
+            packs = [self._db.execute("SELECT pack FROM bag_pack WHERE bag = ?", row[:1]).fetchall() for row in rows]
+            notes = [
+                self._db.execute("SELECT digest FROM bag_statement WHERE bag = ?", row[:1]).fetchall() for row in rows
+            ]
+        return [
+            Bagged(
+                row[0], row[1], row[2], bool(row[3]), _from_micros(row[4]),
+                tuple(pack[0] for pack in packed), tuple(Sha256(note[0]) for note in noted),
+            )
+            for row, packed, noted in zip(rows, packs, notes, strict=True)
+        ]  # fmt: skip
+
+    def mark(self, source: str, what: str) -> bool:
+        """Note that something was done once about a source; tell whether this is the first time."""
+        with self._change() as db:
+            return db.execute("INSERT INTO bag_mark VALUES (?, ?) ON CONFLICT DO NOTHING", (source, what)).rowcount == 1
+
+    @contextmanager
+    def _change(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException as err:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                if not isinstance(err, sqlite3.OperationalError):
+                    raise
+                raise _unwritten(err) from err
+
+
+def _unwritten(err: sqlite3.Error) -> SpoolError:
+    return SpoolError(
+        f"the agent's journal could not be written: {err}",
+        hint="make room on the volume of the agent's folder, then run `jinsuo-agent send`; nothing is lost",
+    )
+
+
+def _micros(moment: datetime) -> int:
+    return int(moment.timestamp()) * 1_000_000 + moment.microsecond
+
+
+def _from_micros(micros: int) -> datetime:
+    return datetime.fromtimestamp(micros // 1_000_000, UTC).replace(microsecond=micros % 1_000_000)

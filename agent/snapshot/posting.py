@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Deliver a source over a road that carries files: read the receipts that came, bag what waits, put the bags.
+
+    bags/<source>/<bag>   a bag between its making and its being put; removed then
+
+Order: a bag is made whole and durable here, noted (`agent.bagged`), put into the outbox, noted as put, removed here. Killed
+between any two: put again, which is harmless, or made anew. A pack or statement that is in a bag waits there for an
+answer, until the time is up. A file of receipts is removed once all that it says has been taken in; one that cannot be
+read stays where it is, and does not stop the others. Nothing counts as done but by a verified receipt (`SourceRun`).
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from agent.bagged import Bagged, BagLog
+from agent.errors import CenterDownError, CenterRefusedError, SpoolError
+from agent.journal import Journal, JournalEntry, State
+from agent.snapshot.progress import Progress
+from agent.snapshot.run import SourceRun
+from agent.spool import Spool, SpooledPack
+from agent.transport.base import DropBox, SendPace, unpaced
+from agent.transport.posted import Posted, refused
+from agent.transport.send import PACK_REFUSED
+from evidence.bag.envelope import MAX_PACKS, MAX_STATEMENTS, Envelope
+from evidence.bag.receipts import MAX_FILE_BYTES, BagAnswer, Receipts, Refusal, parse_receipts
+from evidence.bag.seal import BagPlace
+from evidence.bag.write import BagWriter, make_bag_id, remove_bag
+from evidence.errors import EvidenceError
+from evidence.keys.key import VerificationKey
+from evidence.keys.signer import Ed25519Signer
+from evidence.note.cosign import cosign
+from evidence.note.signed import parse_note
+from evidence.wire.secrets import Direction, SealedFor, SourceSecrets, seal_secrets
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who makes bags, and for whom: the unit's keys, the center's origin, operator's key and sealing key."""
+
+    unit: str
+    statement: Ed25519Signer
+    cosigner: Ed25519Signer
+    origin: str
+    operator: VerificationKey
+    sealing_key: bytes
+    software: str
+
+
+@dataclass(frozen=True, slots=True)
+class PostSettings:
+    """Packs are split over bags of about `bag_bytes`; what was not answered for `resend_after` is bagged anew."""
+
+    bag_bytes: int
+    resend_after: timedelta
+
+
+class SourcePost:
+    """The delivery of one source, whose `RunLock` the caller holds."""
+
+    def __init__(
+        self, name: str, run: SourceRun, posted: Posted, sender: Sender, journal: Journal, bags: BagLog, spool: Spool,
+        folder: Path, clock: Callable[[], datetime], settings: PostSettings, pace: SendPace = unpaced,
+    ) -> None:  # fmt: skip
+        """`posted` is the transport of `run`; `folder` the agent's; `pace`: of bags on their way."""
+        self._name = name
+        self._run = run
+        self._posted = posted
+        self._sender = sender
+        self._journal = journal
+        self._bags = bags
+        self._spool = spool
+        self._staging = folder / "bags" / name
+        self._clock = clock
+        self._settings = settings
+        self._pace = pace
+
+    def deliver(self, box: DropBox, progress: Progress) -> int:
+        """Read what came, put what waits; give the number of bags that were put.
+
+        Raises: DropBoxError (everything stays for the next time), SpoolError, ReceiptError; CenterRefusedError: the center
+        refused something, and what was to be done about it is done.
+        """
+        trouble = self._receive(box)
+        put = self._put_rest(box, progress)
+        put += self._put_new(box, progress)
+        if trouble is not None:
+            raise trouble
+        return put
+
+    def _receive(self, box: DropBox) -> CenterRefusedError | None:
+        """Take in the files of receipts of this source; give the first refusal, once all were read."""
+        files = [found for name in box.receipts() if (found := self._read(box, name)) is not None]
+        trouble: CenterRefusedError | None = None
+        for name, receipts in sorted(files, key=lambda file: (file[1].size, file[1].created)):
+            try:
+                self._take(receipts)
+            except CenterRefusedError as err:
+                trouble = trouble or err
+            except CenterDownError as err:
+                log.warning("receipts wait", extra={"file": name, "reason": str(err)})
+                continue
+            box.remove(name)
+        return trouble
+
+    def _read(self, box: DropBox, name: str) -> tuple[str, Receipts] | None:
+        """Give a file of receipts of this source."""
+        if not name.startswith(f"receipts-{self._sender.unit}-{self._name}-"):
+            return None
+        try:
+            receipts = parse_receipts(box.read(name, MAX_FILE_BYTES + 1), self._sender.operator)
+        except EvidenceError as err:
+            # Maybe it is not whole yet; or it is forged, and then nothing comes of it.
+            log.warning("receipts cannot be read", extra={"file": name, "reason": str(err)})
+            return None
+        is_ours = (receipts.unit, receipts.source) == (self._sender.unit, self._name)
+        return (name, receipts) if is_ours else None
+
+    def _take(self, receipts: Receipts) -> None:
+        """Take in one file. Raises: CenterRefusedError, CenterDownError (a proof is lacking yet), ReceiptError."""
+        self._posted.take(receipts)
+        known = {bagged.bag: bagged for bagged in self._bags.of(self._name)}
+        refusals: list[Refusal] = []
+        for answer in receipts.bags:
+            if answer.bag in known:
+                refusals += self._settle(known[answer.bag], answer)
+        self._run.accept(lambda entry: self._posted.answers(entry.digest))
+        self._refill()
+        if refusals:
+            raise refused(refusals[0])
+
+    def _settle(self, bagged: Bagged, answer: BagAnswer) -> list[Refusal]:
+        """Take note of what became of a bag; give why all of it was refused, if so: it is made anew when its time is up."""
+        if answer.refusal is not None:
+            return [answer.refusal]
+        lost = {*answer.missing, *(name for name, _ in answer.refused)}
+        for pack in bagged.packs:
+            if pack not in lost:
+                self._spool.mark_sent(pack)
+        self._bags.forget([bagged.bag])
+        for name, refusal in answer.refused:
+            if not self._bags.mark(self._name, f"refused {name}") and refusal.code == PACK_REFUSED:
+                self._run.give_up_on_pack(refused(refusal))
+        return []
+
+    def _refill(self) -> None:
+        """Where the center lacks content, though it has every pack of this spool, send again what there is."""
+        lacking = [e for e in self._waiting() if e.state is State.REGISTERED and self._posted.lacks(e.digest)]
+        if not lacking or self._spool.unsent() or self._bags.of(self._name):
+            return
+        is_first = self._bags.mark(self._name, f"refilled {lacking[0].digest.hex()}")
+        self._run.refill(again=not is_first)
+
+    def _put_rest(self, box: DropBox, progress: Progress) -> int:
+        """Put the bags that a kill or the line has left here; forget those that are gone, or whose time is up."""
+        put = 0
+        now = self._clock()
+        noted = self._bags.of(self._name)
+        for bagged in noted:
+            staged = self._staging / bagged.bag
+            if not bagged.is_put and staged.is_dir():
+                self._put(box, bagged, staged, progress)
+                put += 1
+            elif not bagged.is_put or now - bagged.made_at >= self._settings.resend_after:
+                log.warning("a bag was not answered", extra={"source": self._name, "bag": bagged.bag})
+                self._bags.forget([bagged.bag])
+        if self._staging.is_dir():
+            for left in self._staging.iterdir():
+                remove_bag(left)
+        return put
+
+    def _put_new(self, box: DropBox, progress: Progress) -> int:
+        """Bag what is in no bag and put it, if there is anything that waits for it."""
+        under_way = self._bags.of(self._name)
+        bagged_packs = {pack for bagged in under_way for pack in bagged.packs}
+        bagged_notes = {digest for bagged in under_way for digest in bagged.statements}
+        waiting = self._waiting()
+        packs = [pack for pack in self._spool.unsent() if pack.name not in bagged_packs]
+        notes = [e for e in waiting if e.state is State.TAKEN and e.digest not in bagged_notes][:MAX_STATEMENTS]
+        if not notes and not (packs and waiting):
+            return 0
+        volumes = _split(packs, self._settings.bag_bytes)
+        set_ = make_bag_id()
+        for number, volume in enumerate(volumes, 1):
+            is_last = number == len(volumes)
+            bagged = self._make(volume, notes if is_last else [], set_, number, len(volumes))
+            self._put(box, bagged, self._staging / bagged.bag, progress)
+        return len(volumes)
+
+    def _waiting(self) -> list[JournalEntry]:
+        return [entry for entry in self._journal.unfinished() if entry.source == self._name]
+
+    def _make(
+        self, packs: Sequence[SpooledPack], notes: Sequence[JournalEntry], set_: str, volume: int, volumes: int
+    ) -> Bagged:
+        """Make a bag here, whole, durable and noted. Raises: SpoolError."""
+        sender = self._sender
+        self._spool.check_room()
+        place = BagPlace(sender.origin, sender.unit, self._name, make_bag_id())
+        try:
+            writer = BagWriter(self._staging / place.bag, place, sender.sealing_key)
+            for pack in packs:
+                writer.add_pack(pack.name, pack.path)
+            for entry in notes:
+                writer.add_statement(entry.sequence, entry.digest, entry.note)
+            envelope = self._finish(writer, set_, volume, volumes)
+        except OSError as err:
+            raise SpoolError(
+                f"the bag for {self._name} cannot be made in {self._staging}: {err.strerror or err}",
+                hint="make room on the volume of the agent's folder, then run `jinsuo-agent send`; nothing is lost",
+            ) from err
+        bagged = Bagged(
+            place.bag, self._name, envelope.folder_name, False, self._clock(), tuple(pack.name for pack in packs),
+            tuple(entry.digest for entry in notes),
+        )  # fmt: skip
+        self._bags.add(bagged)
+        return bagged
+
+    def _finish(self, writer: BagWriter, set_: str, volume: int, volumes: int) -> Envelope:
+        """Sign the envelope, with the secrets of the source and our word on the newest checkpoint."""
+        sender, now = self._sender, self._clock()
+        keys = self._journal.keys(self._name)
+        assert keys is not None  # made or found before anything was read
+        secrets = seal_secrets(
+            SourceSecrets(keys.row_secret, keys.storage_key),
+            SealedFor(Direction.DEPOSIT, sender.origin, sender.unit, self._name),
+            sender.sealing_key,
+        )
+        known = self._journal.checkpoint()
+        checkpoint = line = None
+        if known is not None:
+            # It was kept durably before this: `advance`. The bag carries what a request's header and a cosigning would.
+            checkpoint = known[1]
+            line = cosign(parse_note(checkpoint).text, sender.cosigner, int(now.timestamp())).encode().encode()
+        return writer.finish(
+            sender.statement, now, sender.software, secrets=secrets, checkpoint=checkpoint, cosignature=line,
+            set_=set_, volume=volume, volumes=volumes,
+        )  # fmt: skip
+
+    def _put(self, box: DropBox, bagged: Bagged, staged: Path, progress: Progress) -> None:
+        box.put(bagged.name, staged, self._pace)
+        self._bags.mark_put(bagged.bag)
+        remove_bag(staged)
+        sizes = {pack.name: pack.size for pack in self._spool.packs()}
+        size = sum(sizes.get(pack, 0) for pack in bagged.packs)
+        self._run.sent_bytes += size
+        progress.sent(size)
+        log.info("a bag is put", extra={"source": self._name, "bag": bagged.bag, "bytes": size})
+
+
+def _split(packs: Sequence[SpooledPack], most: int) -> list[list[SpooledPack]]:
+    """Split packs, in their order, into volumes of about `most` bytes; at least one, which may be empty."""
+    volumes: list[list[SpooledPack]] = [[]]
+    size = 0
+    for pack in packs:
+        if volumes[-1] and (size + pack.size > most or len(volumes[-1]) == MAX_PACKS):
+            volumes.append([])
+            size = 0
+        volumes[-1].append(pack)
+        size += pack.size
+    return volumes

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A center and an agent with no line between them: a drop box, and a gateway that a test moves by hand.
+
+The agent puts bags into its outbox; `carry` takes them to the folder that the center looks at, and `carry_back` the
+receipts. What a gateway may lose, swap, damage or bring twice, a test does in between. Center and agent are the real
+ones, enrolled without a line; the clock is the test's.
+"""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from agent.app import Agent
+from agent.identity import CenterAddress, Identity
+from agent.outcome import Outcome, Stage
+from agent.snapshot.progress import Silent
+from center.app import Center
+from center.receive.inbox import BagOutcome, Fate, Inbox
+from evidence.bag.layout import ENVELOPE_PATH
+from evidence.bag.read import BagReader
+from evidence.digest import sha256
+from evidence.disk import write_new
+from evidence.keys.key import KeyType
+from evidence.keys.signer import create_key_file, open_signer
+from tests.builders.receivers import NOW, MovableClock
+from tests.builders.world import check_kept, sqlite_source
+
+ORIGIN = "archives.example/drops"
+SETTLE = timedelta(minutes=10)
+_LISTEN = "127.0.0.1:8443"
+
+
+@dataclass
+class Drop:
+    """A world without a line. `road`: the YAML of the agent's road; `outbox`, `inbox`: its two folders as they lie on disk."""
+
+    folder: Path
+    road: str
+    outbox: Path
+    inbox: Path
+    unit: str = "X013"
+    source: str = "his"
+    clock: MovableClock = field(default_factory=lambda: MovableClock(NOW))
+
+    @classmethod
+    def in_folders(cls, folder: Path) -> "Drop":
+        """Make one whose drop box is two folders."""
+        outbox, inbox = folder / "outbox", folder / "inbox"
+        for each in (outbox, inbox):
+            each.mkdir()
+        return cls(folder, f"{{kind: folder, folder: {{outbox: {outbox}, inbox: {inbox}}}}}", outbox, inbox)
+
+    @property
+    def arrivals(self) -> Path:
+        """Where bags arrive at the center."""
+        return self.folder / "arrivals"
+
+    @property
+    def departures(self) -> Path:
+        """Where the center puts receipts."""
+        return self.folder / "departures"
+
+    @property
+    def agent_folder(self) -> Path:
+        return self.folder / f"agent-{self.unit}"
+
+    def make_center(self) -> None:
+        """Make the center, with one drop box."""
+        Center.create(self.folder / "center", ORIGIN, _LISTEN, self.clock)
+        for each in (self.arrivals, self.departures):
+            each.mkdir()
+        path = self.folder / "center" / "center.yaml"
+        box = f"  boxes: [{{folder: {self.arrivals}, receipts: {self.departures}}}]"
+        path.write_text(path.read_text(encoding="utf-8").replace("  boxes: []", box), encoding="utf-8")
+
+    @contextmanager
+    def center(self) -> Iterator[tuple[Center, Inbox]]:
+        """Open the center and its drop boxes."""
+        with Center.open(self.folder / "center", self.clock) as center:
+            yield center, center.inbox()
+
+    def enroll(self, center: Center, database: Path, road: str | None = None) -> None:
+        """Enrol an agent by hand, with one SQLite source."""
+        folder = self.agent_folder
+        folder.mkdir()
+        settings = (
+            f"spool: {{min_free: 0 MiB}}\nroad: {road or self.road}\nsources:\n{sqlite_source(self.source, database)}"
+        )
+        (folder / "agent.yaml").write_text(settings, encoding="utf-8")
+        enroll_by_hand(center, folder, self.unit)
+
+    @contextmanager
+    def agent(self) -> Iterator[Agent]:
+        """Open the agent."""
+        with Agent.open(self.agent_folder, self.clock) as agent:
+            yield agent
+
+    def snapshot(self, *, send: bool = True) -> Outcome:
+        """Take a snapshot a minute later; with `send`, it is put into the outbox."""
+        self.clock.now += timedelta(minutes=1)
+        with self.agent() as agent:
+            outcome = agent.snapshot(self.source, Silent(), send=send)
+        assert outcome.trouble is None, outcome.trouble
+        return outcome
+
+    def send(self) -> list[Outcome]:
+        """Read what came and put what waits, a minute later."""
+        self.clock.now += timedelta(minutes=1)
+        with self.agent() as agent:
+            return agent.send(Silent())
+
+    def stages(self) -> list[Stage]:
+        """Give how far each statement of the agent has come, in order."""
+        with self.agent() as agent:
+            return [agent._outcome(entry).stage for entry in agent.journal.all_of(self.source)]
+
+    def bags(self) -> list[Path]:
+        """Give the bags in the outbox, in the order in which they were made."""
+        found = [path for path in self.outbox.iterdir() if (path / ENVELOPE_PATH).exists() and path.name[0] != "."]
+        envelopes = {path: BagReader(path).envelope for path in found}
+        return sorted(found, key=lambda path: (envelopes[path].created, envelopes[path].volume))
+
+    def carry(self, bags: Sequence[Path] | None = None) -> list[Path]:
+        """Move bags to where the center looks; give where they are."""
+        return [Path(shutil.move(path, self.arrivals / path.name)) for path in (self.bags() if bags is None else bags)]
+
+    def carry_back(self) -> list[Path]:
+        """Move receipts to where the agent looks; give where they are."""
+        return [Path(shutil.move(path, self.inbox / path.name)) for path in sorted(self.departures.glob("receipts-*"))]
+
+    def exchange(self, inbox: Inbox) -> list[BagOutcome]:
+        """Carry everything there and back once, and let both sides look."""
+        self.carry()
+        outcomes = inbox.scan()
+        self.carry_back()
+        self.send()
+        return outcomes
+
+
+def enroll_by_hand(center: Center, folder: Path, unit: str) -> Identity:
+    """Enrol an agent without a line, as an answer of the center would."""
+    for name in ("statement", "cosigner"):
+        create_key_file(folder / "keys" / f"{name}.pem")
+    statement = open_signer(f"file:{folder / 'keys' / 'statement.pem'}", unit, KeyType.ED25519)
+    cosigner = open_signer(f"file:{folder / 'keys' / 'cosigner.pem'}", unit, KeyType.COSIGNATURE)
+    code = center.units.add(unit, f"单位 {unit}")
+    center.units.enroll(code.secret, statement.key.public, cosigner.key.public)
+    address = CenterAddress(
+        f"https://{_LISTEN}",
+        sha256(b"no line is opened"),
+        center.ledger.log_key,
+        center.operator.key,
+        center.sealing.public,
+        unit,
+        unit,
+    )
+    write_new(folder / "center.json", address.encode())
+    return Identity.open(folder)
+
+
+def fates(outcomes: Sequence[BagOutcome]) -> list[Fate]:
+    """Give what became of bags."""
+    return [outcome.fate for outcome in outcomes]
+
+
+def flip(path: Path, at: float = 0.5) -> None:
+    """Flip a bit of a file, in the middle unless told otherwise."""
+    raw = bytearray(path.read_bytes())
+    raw[min(int(len(raw) * at), len(raw) - 1)] ^= 4
+    path.write_bytes(raw)
+
+
+def packs_of(bag: Path) -> list[Path]:
+    """Give the sealed packs in a bag, in the order of its envelope."""
+    return [bag / "data" / "packs" / f"{pack.sealed}.pack" for pack in BagReader(bag).envelope.packs]
+
+
+def check_stored(drop: Drop, center: Center, count: int) -> None:
+    """Check that the center holds `count` snapshots to the last row, and the agent their receipts."""
+    kept = check_kept(center, drop.agent_folder, drop.unit, drop.source)
+    assert [entry.level for entry in kept] == ["stored"] * count

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes wrong between two who never talk: an old copy of the agent, content lost at the center, refused packs."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from agent.errors import CenterRefusedError
+from agent.outcome import Stage
+from center.app import Center
+from center.receive.inbox import Fate, Inbox
+from tests.builders.drops import Drop, check_stored, fates
+from tests.builders.world import CENTER_COMMAND, ROOT, check_chain, check_kept, make_hospital, read_back, run_sql
+
+Opened = tuple[Center, Inbox]
+
+
+@pytest.fixture
+def drop(tmp_path: Path) -> Drop:
+    drop = Drop.in_folders(tmp_path)
+    drop.make_center()
+    with drop.center() as (center, _):
+        drop.enroll(center, make_hospital(tmp_path / "his.db", 300))
+    return drop
+
+
+@pytest.fixture
+def center(drop: Drop) -> Iterator[Opened]:
+    with drop.center() as opened:
+        yield opened
+
+
+def test_an_agent_restored_from_an_old_copy_finds_its_chain_and_states_a_gap(drop: Drop, center: Opened) -> None:
+    drop.snapshot()
+    drop.exchange(center[1])
+    old = drop.folder / "old"
+    shutil.copytree(drop.agent_folder, old)
+    run_sql(drop.folder / "his.db", "UPDATE ward SET beds = 1")
+    drop.snapshot()
+    drop.exchange(center[1])
+    shutil.rmtree(drop.agent_folder)
+    shutil.copytree(old, drop.agent_folder)
+    run_sql(drop.folder / "his.db", "UPDATE ward SET beds = 2")
+    drop.snapshot()
+    # The center refuses the second #2, the answer says where its chain stands, and the gap goes on from there.
+    drop.exchange(center[1])
+    drop.exchange(center[1])
+    run_sql(drop.folder / "his.db", "UPDATE ward SET beds = 3")
+    drop.snapshot()
+    drop.exchange(center[1])
+    assert check_chain(center[0], "X013", "his") == ["snapshot", "snapshot", "gap", "snapshot"]
+    kept = check_kept(center[0], drop.agent_folder, "X013", "his")
+    assert [(entry.kind, entry.level) for entry in kept][-2:] == [("gap", "-"), ("snapshot", "stored")]
+
+
+def test_content_that_the_center_has_lost_is_put_again_out_of_what_was_kept(drop: Drop, center: Opened) -> None:
+    drop.snapshot()
+    drop.exchange(center[1])
+    center[0].close()
+    _lose_packs(drop)
+    with drop.center() as (again, inbox):
+        run_sql(drop.folder / "his.db", "UPDATE ward SET beds = 5")
+        drop.snapshot()
+        drop.exchange(inbox)
+        assert drop.stages()[-1] is Stage.REGISTERED
+        assert len(drop.bags()) == 1, "what the center lacks is on its way again"
+        drop.exchange(inbox)
+        assert drop.stages()[-1] is Stage.STORED
+        assert read_back(again, "X013", "his", 2) > 600
+
+
+def test_a_pack_that_is_refused_twice_is_given_up_and_the_next_snapshot_goes_on(drop: Drop, center: Opened) -> None:
+    drop.snapshot()
+    drop.exchange(center[1])
+    with drop.agent() as agent:
+        kept = {path.name for path in (drop.agent_folder / "spool" / "his" / "kept").iterdir()}
+        assert kept and agent.spool("his").packs() == []
+    # What the next pack is coded against is gone at the center, and here nobody has kept it.
+    center[0].close()
+    _lose_packs(drop)
+    run_sql(drop.folder / "his.db", "UPDATE 病程记录 SET 内容 = 内容 || '。' WHERE 编号 = 17")
+    drop.snapshot(send=False)
+    shutil.rmtree(drop.agent_folder / "spool" / "his" / "kept")
+    with drop.center() as (again, inbox):
+        drop.send()
+        drop.carry()
+        drop.clock.now += timedelta(minutes=1)
+        inbox.scan()
+        drop.clock.now += timedelta(minutes=11)
+        (outcome,) = inbox.scan()
+        assert outcome.fate is Fate.TAKEN
+        assert any("coded against object" in damage.reason for damage in outcome.damages)
+        drop.carry_back()
+        drop.send()
+        drop.carry()
+        inbox.scan(is_settled=True)
+        drop.carry_back()
+        troubles = [outcome.trouble for outcome in drop.send() if outcome.trouble is not None]
+        assert troubles and isinstance(troubles[0], CenterRefusedError)
+        drop.snapshot()
+        for _ in range(2):
+            drop.exchange(inbox)
+        assert drop.stages()[-1] is Stage.STORED
+        assert read_back(again, "X013", "his", None) > 600
+
+
+def test_two_sources_of_one_name_and_more_do_not_take_each_others_receipts(drop: Drop, center: Opened) -> None:
+    # `his` and `his-x`: the names of their files begin alike.
+    path = drop.agent_folder / "agent.yaml"
+    path.write_text(path.read_text() + f"  - {{name: his-x, kind: sqlite, path: {drop.folder / 'his.db'}}}\n")
+    drop.snapshot()
+    other = Drop(drop.folder, drop.road, drop.outbox, drop.inbox, source="his-x", clock=drop.clock)
+    other.snapshot()
+    assert fates(drop.exchange(center[1])) == [Fate.TAKEN] * 2
+    assert list(drop.inbox.iterdir()) == []
+    check_stored(drop, center[0], 1)
+    check_stored(other, center[0], 1)
+
+
+def _lose_packs(drop: Drop) -> None:
+    """Lose all packs at the center, as a store does that is put back from an older copy, and make the catalog anew."""
+    lost = list((drop.folder / "center" / "store" / "packs" / "X013" / "his").rglob("*.pack"))
+    assert lost
+    for path in lost:
+        path.unlink()
+    (drop.folder / "center" / "catalog.sqlite").unlink()
+    command = [*CENTER_COMMAND, "-C", str(drop.folder / "center"), "rebuild"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
+    assert done.returncode == 1, done.stderr

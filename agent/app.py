@@ -126,7 +126,7 @@ class Agent:
         self._closing.callback(self._holdings.close)
         self._bags = BagLog(folder / JOURNAL_NAME)
         self._closing.callback(self._bags.close)
-        self._posted: defaultdict[str, Posted] = defaultdict(Posted)
+        self._posted: defaultdict[str, Posted] = defaultdict(lambda: Posted(self._bags.find_proof))
 
     @classmethod
     def open(

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What travels in bags: which packs and statements, since when, until an answer comes or the time is up.
 
+Beside that the proofs that answers brought, for all sources: the agent keeps one checkpoint.
+
 Tables of their own in the journal's file, `synchronous=FULL`: what a call has written survives kill -9 and power loss. A
 bag is here before it is put into the outbox, so a kill leaves none there that nobody remembers. Forgetting too much is
 harmless: what is in no bag is made into a new one. Clock: times come in as arguments. Thread-safe.
@@ -17,6 +19,7 @@ from pathlib import Path
 from agent.errors import SpoolError
 from evidence.digest import Sha256
 
+_MOST_PROOFS = 2_000
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS bag (
     id TEXT PRIMARY KEY, source TEXT NOT NULL, name TEXT NOT NULL, is_put INTEGER NOT NULL, made_at INTEGER NOT NULL
@@ -27,6 +30,7 @@ CREATE TABLE IF NOT EXISTS bag_pack (
 CREATE TABLE IF NOT EXISTS bag_statement (
     bag TEXT NOT NULL REFERENCES bag ON DELETE CASCADE, digest BLOB NOT NULL, PRIMARY KEY (bag, digest)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS bag_proof (old INTEGER, new INTEGER, hashes BLOB NOT NULL, PRIMARY KEY (old, new)) STRICT;
 CREATE TABLE IF NOT EXISTS bag_mark (source TEXT NOT NULL, what TEXT NOT NULL, PRIMARY KEY (source, what)) STRICT;
 """
 
@@ -103,6 +107,25 @@ class BagLog:
         """Note that something was done once about a source; tell whether this is the first time."""
         with self._change() as db:
             return db.execute("INSERT INTO bag_mark VALUES (?, ?) ON CONFLICT DO NOTHING", (source, what)).rowcount == 1
+
+    def keep_proofs(self, new: int, proofs: Iterable[tuple[int, bytes]]) -> None:
+        """Keep the proofs that the log of `new` entries continues smaller ones: another source's receipts may need them.
+
+        They are verified when they are used. The newest are kept, within bounds.
+        """
+        with self._change() as db:
+            rows = [(old, new, hashes) for old, hashes in proofs]
+            db.executemany("INSERT OR REPLACE INTO bag_proof VALUES (?, ?, ?)", rows)
+            db.execute(
+                "DELETE FROM bag_proof WHERE rowid NOT IN (SELECT rowid FROM bag_proof ORDER BY new DESC, old DESC LIMIT ?)",
+                (_MOST_PROOFS,),
+            )
+
+    def find_proof(self, old: int, new: int) -> list[Sha256] | None:
+        """Give a proof that was kept."""
+        with self._lock:
+            row = self._db.execute("SELECT hashes FROM bag_proof WHERE old = ? AND new = ?", (old, new)).fetchone()
+        return None if row is None else [Sha256(row[0][i : i + 32]) for i in range(0, len(row[0]), 32)]
 
     @contextmanager
     def _change(self) -> Iterator[sqlite3.Connection]:

@@ -122,6 +122,7 @@ class SourcePost:
 
     def _take(self, receipts: Receipts) -> None:
         """Take in one file. Raises: CenterRefusedError, CenterDownError (a proof is lacking yet), ReceiptError."""
+        self._bags.keep_proofs(receipts.size, [(proof.size, b"".join(proof.hashes)) for proof in receipts.proofs])
         self._posted.take(receipts)
         known = {bagged.bag: bagged for bagged in self._bags.of(self._name)}
         refusals: list[Refusal] = []

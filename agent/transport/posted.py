@@ -6,7 +6,7 @@ answered is on its way: that is CenterDownError, "later". Asked about objects, i
 sent again, which is safe. A proof of consistency comes with the files, from any that was given.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 
@@ -31,16 +31,16 @@ _LATER = Text(
 class Posted:
     """Answers that came by post, for one source. A `Transport`. One thread."""
 
-    def __init__(self) -> None:
-        self._proofs: dict[tuple[int, int], tuple[Sha256, ...]] = {}
+    def __init__(self, find_proof: Callable[[int, int], list[Sha256] | None]) -> None:
+        """`find_proof` gives a proof of consistency between two sizes, if one has come with any file."""
+        self._find_proof = find_proof
         self._receipts: dict[Sha256, Receipt] = {}
         self._statements: dict[Sha256, StatementAnswer] = {}
         self._latest: tuple[bytes, bytes] | None = None
         self._checkpoint: bytes | None = None
 
     def take(self, receipts: Receipts) -> None:
-        """Answer from this file from now on, and by the proofs of those before it."""
-        self._proofs |= {(proof.size, receipts.size): proof.hashes for proof in receipts.proofs}
+        """Answer from this file from now on."""
         self._receipts = {}
         for receipt in receipts.receipts:
             about = _find_subject(receipt)
@@ -116,13 +116,13 @@ class Posted:
 
     def consistency(self, old_size: int, new_size: int) -> list[Sha256]:
         """Give a proof that came. Raises: CenterDownError: none did; the next file has one from what we show."""
-        proof = self._proofs.get((old_size, new_size))
+        proof = self._find_proof(old_size, new_size)
         if proof is None:
             raise _on_its_way(
                 f"a proof that the log of {new_size} entries continues that of {old_size}",
                 f"日志由 {old_size} 条续到 {new_size} 条的证明",
             )
-        return list(proof)
+        return proof
 
     def deposit(self, source: str, secrets: SourceSecrets) -> None:
         """Do nothing: every bag brings the secrets of its source, sealed."""

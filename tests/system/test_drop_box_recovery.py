@@ -108,14 +108,22 @@ def test_a_pack_that_is_refused_twice_is_given_up_and_the_next_snapshot_goes_on(
         assert read_back(again, "X013", "his", None) > 600
 
 
-def test_two_sources_of_one_name_and_more_do_not_take_each_others_receipts(drop: Drop, center: Opened) -> None:
-    # `his` and `his-x`: the names of their files begin alike.
+@pytest.mark.parametrize("first", ["his", "his-x"])
+def test_two_sources_of_one_name_and_more_do_not_take_each_others_receipts(
+    drop: Drop, center: Opened, first: str
+) -> None:
+    # `his` and `his-x`: the names of their files begin alike; and the receipts of either may come first.
     path = drop.agent_folder / "agent.yaml"
     path.write_text(path.read_text() + f"  - {{name: his-x, kind: sqlite, path: {drop.folder / 'his.db'}}}\n")
     drop.snapshot()
     other = Drop(drop.folder, drop.road, drop.outbox, drop.inbox, source="his-x", clock=drop.clock)
     other.snapshot()
-    assert fates(drop.exchange(center[1])) == [Fate.TAKEN] * 2
+    drop.carry()
+    assert fates(center[1].scan()) == [Fate.TAKEN] * 2
+    files = sorted(drop.departures.iterdir(), key=lambda path: path.name.startswith(f"receipts-X013-{first}-") is False)
+    for path in files:
+        path.rename(drop.inbox / path.name)
+        drop.send()
     assert list(drop.inbox.iterdir()) == []
     check_stored(drop, center[0], 1)
     check_stored(other, center[0], 1)

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drop boxes at the center: when a bag is taken, where it goes, and that nothing in one stops the others."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from center.app import Center
+from center.errors import InboxError, ServedError
+from center.receive.inbox import Fate, Inbox, InboxPoller
+from evidence.bag.layout import ENVELOPE_PATH
+from evidence.bag.receipts import parse_receipts
+from tests.builders.drops import SETTLE, Drop, check_stored, fates, packs_of
+from tests.builders.world import CENTER_COMMAND, ROOT, make_hospital, run_sql
+
+Opened = tuple[Center, Inbox]
+
+
+@pytest.fixture
+def drop(tmp_path: Path) -> Drop:
+    return Drop.in_folders(tmp_path)
+
+
+@pytest.fixture
+def center(drop: Drop) -> Iterator[Opened]:
+    drop.make_center()
+    with drop.center() as opened:
+        drop.enroll(opened[0], make_hospital(drop.folder / "his.db", 20))
+        drop.snapshot()
+        yield opened
+
+
+def test_a_bag_that_comes_file_by_file_in_any_order_is_taken_when_it_is_whole(drop: Drop, center: Opened) -> None:
+    (bag,) = drop.bags()
+    target = drop.arrivals / bag.name
+    files = sorted((path for path in bag.rglob("*") if path.is_file()), reverse=True)
+    needed = {ENVELOPE_PATH, *(str(p.relative_to(bag)) for p in packs_of(bag)), "data/statements/his/1.note"}
+    come: set[str] = set()
+    for path in files:
+        name = str(path.relative_to(bag))
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target / name)
+        come.add(name)
+        expected = Fate.TAKEN if needed <= come else Fate.WAITS
+        assert fates(center[1].scan()) == [expected], name
+        if expected is Fate.TAKEN:
+            break
+    drop.carry_back()
+    drop.send()
+    check_stored(drop, center[0], 1)
+
+
+def test_a_bag_that_is_never_whole_is_taken_in_part_once_it_stands_still(drop: Drop, center: Opened) -> None:
+    (bag,) = drop.carry()
+    packs_of(bag)[0].unlink()
+    for _ in range(3):
+        assert fates(center[1].scan()) == [Fate.WAITS]
+        drop.clock.now += SETTLE / 2
+        (bag / "bag-info.txt").write_text(f"still changing at {drop.clock.now}")
+    assert fates(center[1].scan()) == [Fate.WAITS]
+    drop.clock.now += SETTLE
+    assert fates(center[1].scan()) == [Fate.TAKEN]
+
+
+def test_who_knows_that_nothing_more_will_come_need_not_wait(drop: Drop, center: Opened) -> None:
+    (bag,) = drop.carry()
+    packs_of(bag)[0].unlink()
+    (outcome,) = center[1].scan(is_settled=True)
+    assert (outcome.fate, outcome.packs, outcome.statements) == (Fate.TAKEN, 0, 1)
+
+
+def test_taken_bags_stay_for_a_while_and_refused_ones_until_a_person_looks(drop: Drop, center: Opened) -> None:
+    (bag,) = drop.carry()
+    shutil.copytree(bag, drop.arrivals / "another")
+    (drop.arrivals / "another" / "link").symlink_to("/etc")
+    assert sorted(fates(center[1].scan())) == [Fate.REFUSED, Fate.TAKEN]
+    done, refused = drop.arrivals / "done" / bag.name, drop.arrivals / "refused" / "another"
+    drop.clock.now += timedelta(days=6, hours=23)
+    center[1].scan()
+    assert done.is_dir()
+    drop.clock.now += timedelta(hours=2)
+    center[1].scan()
+    assert not done.exists()
+    assert refused.is_dir()
+
+
+def test_a_bag_of_a_name_that_was_there_before_is_kept_beside_it(drop: Drop, center: Opened) -> None:
+    (bag,) = drop.carry()
+    for _ in range(3):
+        shutil.copytree(bag, drop.folder / "again", dirs_exist_ok=True)
+        center[1].scan()
+        shutil.move(drop.folder / "again", bag)
+    names = sorted(path.name for path in (drop.arrivals / "done").iterdir())
+    assert names == [bag.name, f"{bag.name}.2", f"{bag.name}.3"]
+
+
+def test_names_that_are_no_text_do_no_harm(drop: Drop, center: Opened) -> None:
+    (bag,) = drop.carry()
+    odd = os.fsencode(drop.arrivals) + b"/\xff\xfe\n"
+    os.mkdir(odd)  # noqa: PTH102 - a name that is no text
+    with open(odd + b"/\xff", "wb") as file:
+        file.write(b"x")
+    with open(os.fsencode(bag) + b"/data/\xff.txt", "wb") as file:
+        file.write(b"x")
+    assert sorted(fates(center[1].scan())) == [Fate.TAKEN, Fate.WAITS]
+    drop.clock.now += SETTLE
+    assert fates(center[1].scan()) == [Fate.REFUSED]
+    assert fates(center[1].scan()) == []
+
+
+def test_a_drop_box_that_cannot_be_read_is_told_after_the_others_were_looked_at(drop: Drop, center: Opened) -> None:
+    center[0].close()
+    path = drop.folder / "center" / "center.yaml"
+    gone = f"{{folder: {drop.folder / 'gone'}, receipts: {drop.departures}}}"
+    path.write_text(path.read_text(encoding="utf-8").replace("boxes: [", f"boxes: [{gone}, "), encoding="utf-8")
+    with drop.center() as (again, inbox):
+        drop.carry()
+        with pytest.raises(InboxError, match="gone"):
+            inbox.scan()
+        drop.carry_back()
+        drop.send()
+        check_stored(drop, again, 1)
+
+
+def test_receipts_that_cannot_be_written_leave_the_bag_where_it_is(drop: Drop, center: Opened) -> None:
+    drop.carry()
+    drop.departures.rmdir()
+    drop.departures.write_text("a file in its way")
+    assert fates(center[1].scan()) == [Fate.WAITS]
+    drop.departures.unlink()
+    drop.departures.mkdir()
+    drop.clock.now += SETTLE
+    assert fates(center[1].scan()) == [Fate.TAKEN]
+    drop.carry_back()
+    drop.send()
+    check_stored(drop, center[0], 1)
+
+
+def test_one_process_looks_at_the_drop_boxes(drop: Drop, center: Opened) -> None:
+    with Center.open(drop.folder / "center", drop.clock) as other, pytest.raises(ServedError):
+        other.inbox()
+
+
+def test_the_daemon_looks_by_itself(drop: Drop, center: Opened) -> None:
+    drop.carry()
+    poller = InboxPoller(center[1], 0.01)
+    poller.start()
+    poller.stop()  # the look that was begun is finished
+    drop.carry_back()
+    drop.send()
+    check_stored(drop, center[0], 1)
+
+
+def test_each_answer_stands_for_those_before_it(drop: Drop, center: Opened) -> None:
+    for night in range(3):
+        run_sql(drop.folder / "his.db", "UPDATE ward SET beds = ?", 70 + night)
+        drop.snapshot()
+        drop.carry()
+        center[1].scan()
+    files = [parse_receipts(p.read_bytes(), center[0].operator.key) for p in drop.departures.iterdir()]
+    newest = max(files, key=lambda receipts: receipts.size)
+    assert len(newest.bags) == 4
+    assert len(newest.receipts) == 4
+    assert newest.latest is not None
+    assert [proof.size for proof in newest.proofs] == sorted({r.size for r in files if r.size < newest.size})
+
+
+def test_the_command_takes_them_once_and_says_what_became_of_each(drop: Drop, center: Opened) -> None:
+    center[0].close()
+    (bag,) = drop.carry()
+    (drop.arrivals / "odd").mkdir()
+    command = [*CENTER_COMMAND, "-C", str(drop.folder / "center"), "--lang", "en", "--json", "inbox"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    told = {each["bag"]: each for each in json.loads(done.stdout)["bags"]}
+    assert (told[bag.name]["fate"], told[bag.name]["packs"], told[bag.name]["statements"]) == ("taken", 1, 1)
+    assert told["odd"]["fate"] == "waits"
+    assert ENVELOPE_PATH in told["odd"]["reason"]

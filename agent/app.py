@@ -514,6 +514,7 @@ class Agent:
         name = receipts.source
         with RunLock(self.folder / "locks" / name, name):
             before = self.journal.all_of(name)
+            self._bags.keep_proofs(receipts.size, [(proof.size, b"".join(proof.hashes)) for proof in receipts.proofs])
             posted = self._posted[name]
             posted.take(receipts)
             self._run(name, posted=posted).accept(lambda entry: posted.answers(entry.digest))

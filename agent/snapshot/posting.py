@@ -180,7 +180,9 @@ class SourcePost:
         bagged_packs = {pack for bagged in under_way for pack in bagged.packs}
         bagged_notes = {digest for bagged in under_way for digest in bagged.statements}
         waiting = self._waiting()
-        packs = [pack for pack in self._spool.unsent() if pack.name not in bagged_packs]
+        # What is on media that are awaited is on its way: statements go ahead without it.
+        unsent = [] if self._run.holds_packs() else self._spool.unsent()
+        packs = [pack for pack in unsent if pack.name not in bagged_packs]
         notes = [e for e in waiting if e.state is State.TAKEN and e.digest not in bagged_notes][:MAX_STATEMENTS]
         if not notes and not (packs and waiting):
             return 0

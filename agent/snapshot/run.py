@@ -150,7 +150,7 @@ class SourceRun:
         ask = None
         if latest is not None and not whole and not desk.holdings.is_complete(self._name):
             ask = lambda ids: self._find_missing(ids, offline=offline)  # noqa: E731
-        travels = send and not desk.on_way.holds()
+        travels = send and not self.holds_packs()
         sender = BackgroundSender(self._name, desk.spool, self._transport, progress.sent) if travels else None
         temporary = desk.folder / "reading" / self._name
         shutil.rmtree(temporary, ignore_errors=True)
@@ -213,10 +213,10 @@ class SourceRun:
         latest = desk.journal.latest(self._name, State.STORED)
         if latest is not None and not receipt_path(desk.folder, self._name, latest.sequence).exists():
             self._keep_receipt(latest.sequence)  # the disk was full, or the run was cut, after the journal had it
-        if desk.on_way.holds():
+        if self.holds_packs():
             self._register_alone()
         self._mark_arrived()
-        if desk.on_way.holds():
+        if self.holds_packs():
             self._retire()
             return
         self._send_packs(progress)
@@ -239,6 +239,10 @@ class SourceRun:
             self.sent_bytes = 0
             self._keep_receipt(entry.sequence)
         self._retire()
+
+    def holds_packs(self) -> bool:
+        """Tell whether the packs of the source are to stay here, because media that bring them are awaited."""
+        return self._desk.on_way.holds()
 
     def accept(self, is_answered: Callable[[JournalEntry], bool]) -> None:
         """Take in what a road without a line has brought for the statements that wait, in their order.

@@ -473,16 +473,22 @@ class Agent:
     ) -> MediaOutcome:  # fmt: skip
         """Write what the center lacks of a source on media, after a new snapshot unless `choice` says otherwise.
 
-        A writing that was cut goes on, and no snapshot is taken; `anew`: it is given up first. The line is not needed.
+        A writing that was cut goes on, and no snapshot is taken; `anew`: it is given up first. For `Choice.ALL` the source is
+        read only if the packs that are here do not hold all of the newest snapshot. The line is not needed.
         Raises: MediumError; as `snapshot`.
         """
         order, identity = wish.settle(self.config.media), Identity.open(self.folder)
+        desk, whole = self._media_desk(name), None
         with ExitStack() as closing:
             if choice is not Choice.WAITING:
                 self._find(name)
-            desk = self._media_desk(name)
             cut = desk.unfinished()
-            if (cut is not None and not anew) or choice is Choice.WAITING:
+            if cut is not None and anew:
+                desk.abandon(cut)
+                cut = None
+            if cut is None and choice is Choice.ALL:
+                whole = desk.find_whole(self.folder)
+            if cut is not None or whole is not None or choice is Choice.WAITING:
                 closing.enter_context(RunLock(self.folder / "locks" / name, name))
             else:
                 member = self._begin(name, closing, force=force, retry_login=retry_login, channel=Channel.MEDIA)
@@ -491,9 +497,7 @@ class Agent:
                     whole=choice is Choice.ALL, offline=True,
                 )  # fmt: skip
                 self._deliver(member, taken, progress, send=False)
-            if cut is not None and anew:
-                desk.abandon(cut)
-            return desk.write(order, identity, version("jinsuo"), progress.sent)
+            return desk.write(order, identity, version("jinsuo"), progress.sent, whole or ())
 
     def rewrite_media(self, files: Sequence[Path], wish: Wish, progress: Progress) -> MediaOutcome:
         """Write again what files of the center name as lacking. Raises: MediumError, MediumUnknownError."""

@@ -18,13 +18,20 @@ from agent.media.sets import MediaSets, WrittenSet, states_of
 from agent.media.texts import Custody
 from agent.media.volume import Load, Sender
 from agent.media.volumes import Item
+from agent.media.whole import find_whole
 from agent.media.write import Numbering, check_target, plan_set, write_set
 from agent.settings.media import MediaSettings
+from agent.snapshot.run import manifest_path
 from agent.spool import Spool, SpooledPack
+from evidence.digest import sha256
+from evidence.errors import EvidenceError
 from evidence.keys.signer import Ed25519Signer
+from evidence.manifest.manifest import parse_manifest
+from evidence.manifest.statement import SnapshotStatement, parse_statement
 from evidence.medium.missing import Missing
 from evidence.note.cosign import cosign
 from evidence.note.signed import parse_note
+from evidence.objects.object import ObjectKind, name_object
 from evidence.wire.secrets import Direction, SealedFor, SourceSecrets, seal_secrets
 from terminal.language import Text
 
@@ -75,12 +82,41 @@ class MediaDesk:
 
     # Writing
 
-    def write(self, order: Order, identity: Identity, software: str, sealed: Callable[[int], None]) -> MediaOutcome:
-        """Write what waits in the spool, or go on with a writing that was cut. Raises: MediumError, SpoolError."""
+    def find_whole(self, folder: Path) -> list[SpooledPack] | None:
+        """Give the packs that hold every object of the newest snapshot, if they are here; `folder` is the agent's."""
+        keys, entry = self.journal.keys(self.source), self._newest()
+        if keys is None or entry is None:
+            return None
+        statement = parse_statement(parse_note(entry.note).text)
+        assert isinstance(statement, SnapshotStatement)
+        try:
+            body = manifest_path(folder, self.source, entry.sequence).read_bytes()
+            if sha256(body) != statement.manifest_sha256:
+                return None
+            manifest = parse_manifest(body)
+        except (OSError, EvidenceError):
+            return None
+        packs = [*self.spool.acknowledged(), *self.spool.unsent()]
+        top = name_object(keys.storage_key, ObjectKind.MANIFEST, body)
+        scratch = folder / "reading" / f"{self.source}.whole"
+        return find_whole(packs, keys.storage_key, top, manifest, scratch)
+
+    def write(
+        self, order: Order, identity: Identity, software: str, sealed: Callable[[int], None],
+        whole: Sequence[SpooledPack] = (),
+    ) -> MediaOutcome:  # fmt: skip
+        """Write what waits in the spool, or go on with a writing that was cut.
+
+        `whole`: packs that are written as well, with the newest snapshot, whatever the center holds.
+        Raises: MediumError, SpoolError.
+        """
         written = self.unfinished()
         resumed = written is not None
         if written is None:
             entries = self._waiting()
+            newest = self._newest() if whole else None
+            if newest is not None and all(entry.digest != newest.digest for entry in entries):
+                entries.append(newest)
             if not entries:
                 raise MediumError(
                     Text(zh=f"来源 {self.source} 没有待送的内容", en=f"nothing of source {self.source} waits"),
@@ -89,8 +125,8 @@ class MediaDesk:
                         en="the center has everything; without --waiting a new snapshot is taken first",
                     ),
                 )
-            packs = self.spool.unsent()
-            written = self._plan(self._items(packs), entries, order, identity.unit)
+            packs = {pack.name: pack for pack in [*whole, *self.spool.unsent()]}
+            written = self._plan(self._items(list(packs.values())), entries, order, identity.unit)
         return self._write(written, order, identity, software, sealed, resumed=resumed)
 
     def rewrite(
@@ -173,6 +209,10 @@ class MediaDesk:
 
     def _waiting(self) -> list[JournalEntry]:
         return [entry for entry in self.journal.unfinished() if entry.source == self.source]
+
+    def _newest(self) -> JournalEntry | None:
+        kind = SnapshotStatement.kind
+        return next((e for e in reversed(self.journal.all_of(self.source)) if e.kind == kind), None)
 
     def _items(self, packs: Sequence[SpooledPack]) -> list[Item]:
         """Give the packs with their size once they are sealed: so many bytes more for each frame."""

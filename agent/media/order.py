@@ -48,7 +48,7 @@ class Choice(StrEnum):
     NEW = "new"
     """A new snapshot, and all that waits."""
     ALL = "all"
-    """A new snapshot with every object of it, whatever the center holds."""
+    """Every object of the newest snapshot, whatever the center holds; of a new one, if they are not all here."""
     WAITING = "waiting"
     """What waits in the spool; nothing is read."""
 

@@ -335,6 +335,51 @@ def test_nights_in_between_are_registered_and_push_nothing_up_the_line(hospital:
     assert hospital.waiting_packs() == []
 
 
+def test_all_of_a_snapshot_that_is_here_is_written_without_reading_the_source(hospital: Hospital) -> None:
+    with hospital.world.serving() as center:
+        hospital.world.snapshot("X013")
+        run_sql(hospital.database, "UPDATE record SET body = 'changed' WHERE id % 50 = 0")
+        with Agent.open(hospital.folder) as agent:
+            agent.snapshot("his", Silent(), send=False)
+        away = hospital.database.rename(hospital.database.with_suffix(".away"))
+        written = hospital.write(Choice.ALL)
+        assert written.statements == (2,)
+        with Agent.open(hospital.folder) as agent:
+            check_whole(agent, agent_sets(agent)[0])
+        reading = read(center, *(medium.path for medium in written.media), out=hospital.back)
+        assert reading.sets[0].is_stored
+        check_kept_after(hospital, reading.receipts[0], center)
+    assert away.exists()
+
+
+def check_whole(agent: Agent, written: WrittenSet) -> None:
+    """The packs on the media hold every object of the newest snapshot; without any one of them they do not."""
+    desk = agent._media_desk("his")
+    on_media = {name for volume in written.volumes for name in volume.packs}
+    found = desk.find_whole(agent.folder)
+    assert found is not None and {pack.name for pack in found} <= on_media
+    for pack in found:
+        hidden = pack.path.rename(pack.path.with_suffix(".hidden"))
+        assert desk.find_whole(agent.folder) is None
+        hidden.rename(pack.path)
+
+
+def check_kept_after(hospital: Hospital, receipts: Path, center: Center) -> None:
+    with Agent.open(hospital.folder) as agent:
+        assert agent.take_media_receipt(receipts).stored == (2,)
+    assert [each.level for each in check_kept(center, hospital.folder, "X013", "his")] == ["stored", "stored"]
+
+
+def test_all_of_a_snapshot_that_is_not_here_any_more_is_read_anew(hospital: Hospital) -> None:
+    with hospital.world.serving():
+        hospital.world.snapshot("X013")
+    kept = sorted((hospital.folder / "spool" / "his" / "kept").glob("*.pack"))
+    kept[0].unlink()
+    written = hospital.write(Choice.ALL)
+    assert written.statements == (2,)
+    assert sum(medium.packs for medium in written.media) == len(kept)
+
+
 def test_after_the_time_limit_everything_goes_by_the_line(hospital: Hospital) -> None:
     hospital.write()
     (note,) = (hospital.folder / "media").glob("*.json")

@@ -85,6 +85,7 @@ from agent.transport.posted import Posted
 from agent.transport.roads import make_box, make_way
 from agent.transport.send import Parties
 from agent.transport.way import Way
+from evidence.digest import Sha256
 from evidence.manifest.statement import Channel, SnapshotStatement, parse_statement
 from evidence.note.signed import parse_note
 from terminal.errors import UsageError
@@ -511,7 +512,7 @@ class Agent:
         """Take in a file of receipts that came back; packs that have arrived leave the spool.
 
         Raises: MediumUnknownError: not for this agent. ReceiptError; CenterRefusedError: content was refused, and is given
-        up in a `gap`; CenterDownError: no file has brought a proof that is needed; the line, or the next file, has it.
+        up in a `gap`; CenterDownError: no file has brought a proof that is needed, and the line that has it is down.
         """
         address = Identity.open(self.folder).address
         receipts = read_receipts(path, address.unit, address.operator)
@@ -519,10 +520,25 @@ class Agent:
         with RunLock(self.folder / "locks" / name, name):
             before = self.journal.all_of(name)
             self._bags.keep_proofs(receipts.size, [(proof.size, b"".join(proof.hashes)) for proof in receipts.proofs])
-            posted = self._posted[name]
+            posted = self._posted_or_asked(name)
             posted.take(receipts)
             self._run(name, posted=posted).accept(lambda entry: posted.answers(entry.digest))
             return tell_brought(receipts, before, self.journal.all_of(name))
+
+    def _posted_or_asked(self, name: str) -> Posted:
+        """Give the answers of files; proofs that none has brought, because the line has brought more, are asked for there."""
+        if self.config.road.carries_files:
+            return self._posted[name]
+
+        def find_proof(old: int, new: int) -> list[Sha256]:
+            found = self._bags.find_proof(old, new)
+            return (
+                self._connect(Identity.open(self.folder), unpaced, name).consistency(old, new)
+                if found is None
+                else found
+            )
+
+        return Posted(find_proof)
 
     def media(self) -> Sequence[SetStatus]:
         """Tell what was written on media, and how it stands, source by source."""

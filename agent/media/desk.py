@@ -52,8 +52,8 @@ class MediaDesk:
     # What is on its way (`agent.snapshot.onway.OnWay`)
 
     def holds(self) -> bool:
-        """Tell whether media of the source are awaited."""
-        now, written = self.clock(), self.sets.of(self.source)
+        """Tell whether media of the source are awaited; a writing of which no medium is done yet is not on its way."""
+        now, written = self.clock(), [each for each in self.sets.of(self.source) if each.done]
         states = states_of(self.journal.all_of(self.source)) if written else {}
         return any(each.is_awaited(states, now) for each in written)
 

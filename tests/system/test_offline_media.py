@@ -370,6 +370,24 @@ def check_kept_after(hospital: Hospital, receipts: Path, center: Center) -> None
     assert [each.level for each in check_kept(center, hospital.folder, "X013", "his")] == ["stored", "stored"]
 
 
+def test_all_of_a_folder_is_written_without_opening_a_file_again(tmp_path: Path) -> None:
+    folder = tmp_path / "pacs"
+    folder.mkdir()
+    for number, size in enumerate((0, 70_000, 3 * MIB)):
+        (folder / f"影像{number}.dcm").write_bytes(os.urandom(size))
+    with World.make(tmp_path / "world") as world, world.serving() as center:
+        agent_folder = world.add_agent(center, "X013", f"  - {{name: his, kind: files, path: {folder}}}\n")
+        hospital = Hospital(world, agent_folder, folder, world.folder / "media", world.folder / "back")
+        with Agent.open(agent_folder) as agent:
+            agent.snapshot("his", Silent(), send=False)
+        shutil.rmtree(folder)
+        written = hospital.write(Choice.ALL)
+        assert written.statements == (1,)
+        with Agent.open(agent_folder) as agent:
+            check_whole(agent, agent_sets(agent)[0])
+        assert read(center, *(medium.path for medium in written.media), out=hospital.back).sets[0].is_stored
+
+
 def test_all_of_a_snapshot_that_is_not_here_any_more_is_read_anew(hospital: Hospital) -> None:
     with hospital.world.serving():
         hospital.world.snapshot("X013")

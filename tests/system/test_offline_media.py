@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from agent.app import Agent
 from agent.errors import MediumError
 from agent.journal import State
 from agent.media.desk import media_folder
+from agent.media.image import write_image
 from agent.media.order import Choice, MediaOutcome, SetState, Wish
 from agent.media.sets import MediaSets, WrittenSet
 from agent.outcome import Stage
@@ -271,6 +273,24 @@ def test_digests_for_the_forms_are_those_of_other_programs(two_copies: tuple[Hos
             words = [program, path] if program == "md5sum" else [program, "dgst", "-sm3", "-r", path]
             done = subprocess.run(words, cwd=root, capture_output=True, text=True, check=True)
             assert done.stdout.split()[0] == digest
+
+
+@pytest.mark.parametrize("program", ["7z", "xorriso"])
+def test_images_are_read_by_other_programs(
+    program: str, two_copies: tuple[Hospital, MediaOutcome], tmp_path: Path
+) -> None:
+    """7z reads UDF, as Windows does; xorriso Rock Ridge, as Linux may."""
+    medium = two_copies[1].media[0]
+    image, there = tmp_path / "disc.iso", tmp_path / "there"
+    write_image(medium.path, image, medium.number, datetime(2026, 11, 26, tzinfo=UTC))
+    words = {
+        "7z": ["7z", "x", "-y", f"-o{there}", str(image)],
+        "xorriso": ["xorriso", "-osirrox", "on", "-indev", str(image), "-extract", "/", str(there)],
+    }[program]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert _read_all(there) == _read_all(medium.path)
+    assert medium.number.label in image.read_bytes()[16 * 2048 : 17 * 2048].decode("latin-1")
 
 
 def _read_all(root: Path) -> dict[str, bytes]:

@@ -54,7 +54,7 @@ from agent.finding import Finding, Severity
 from agent.holdings import Holdings
 from agent.host import SystemHost, lower_priority, own_cpu_s
 from agent.identity import Identity, enroll, is_enrolled
-from agent.journal import Journal, JournalEntry, State
+from agent.journal import Journal, JournalEntry, SourceKeys, State
 from agent.load import LoadLog, LoadReport
 from agent.lock import RunLock
 from agent.logins import LoginGuard
@@ -62,6 +62,7 @@ from agent.media.desk import MediaDesk, media_folder
 from agent.media.order import Choice, MediaOutcome, ReceiptOutcome, SetStatus, Wish
 from agent.media.receipts import read_missing, read_receipts, tell_brought
 from agent.media.sets import MediaSets
+from agent.offline import Known, accept_enrolment, request_enrolment
 from agent.outcome import AgentStatus, Comparison, Enrolment, Left, MemberEnd, Outcome, SourceStatus, Stage
 from agent.pausing import PauseFile
 from agent.plan.figures import Plan, Question
@@ -225,7 +226,7 @@ class Agent:
         if self._is_split(name):
             # Outside: each view that takes another's place is attended, too.
             collector = SplitCollector(collector)
-        return Member(name, self._run(name, supervised.throttle.send, channel), collector, supervised)
+        return Member(name, self._run(name, supervised.throttle.send, channel=channel), collector, supervised)
 
     def _end_member(
         self, member: Member, taken: Taken, progress: Progress, started: float, *, send: bool
@@ -379,8 +380,36 @@ class Agent:
     def enroll(self, url: str, code: str) -> Enrolment:
         """Make this agent one of the center's. Raises: EnrolmentError, PinError, CenterDownError, CenterRefusedError."""
         identity, sources = enroll(self.folder, url, code, self._way())
+        if self.config.road.carries_files and sources:
+            # There will be nobody to ask: the secrets and the chains of older sources come now, over this line.
+            with identity.connect(self._seen_checkpoint, way=self._way()) as line:
+                for source in sources:
+                    self._run(source, line=line).settle()
         address = identity.address
         return Enrolment(address.unit, address.name, address.url, address.log.name, address.log.vkey, sources)
+
+    def request_enrolment(self, code: str) -> bytes:
+        """Give a request for enrolment, for the center to answer in a file. Raises: EnrolmentError."""
+        return request_enrolment(self.folder, code)
+
+    def accept_enrolment(self, code: str, answer: bytes) -> Enrolment:
+        """Make this agent one of the center's, by its answer to the request. Raises: EnrolmentError, PinError, ReceiptError."""
+
+        def keep(known: Sequence[Known]) -> None:
+            for each in known:
+                secrets = each.secrets
+                self.journal.put_keys(each.source, SourceKeys(secrets.row_secret, secrets.storage_key, True))
+
+        identity, known = accept_enrolment(self.folder, code, answer, keep)
+        for each in known:
+            if each.latest is not None:
+                # The chain goes on from there, as with a line; a kill before this is mended by the first bag's answer.
+                self._posted[each.source].tell_latest(*each.latest)
+                if self.config.road.carries_files:
+                    self._run(each.source).settle()
+        address = identity.address
+        names = tuple(each.source for each in known)
+        return Enrolment(address.unit, address.name, address.url, address.log.name, address.log.vkey, names)
 
     def check(self, *, as_service: bool = False, retry_login: bool = False) -> Sequence[Finding]:
         """Examine settings, folder, line and every source."""
@@ -522,7 +551,7 @@ class Agent:
             self._bags.keep_proofs(receipts.size, [(proof.size, b"".join(proof.hashes)) for proof in receipts.proofs])
             posted = self._posted_or_asked(name)
             posted.take(receipts)
-            self._run(name, posted=posted).accept(lambda entry: posted.answers(entry.digest))
+            self._run(name, line=posted).accept(lambda entry: posted.answers(entry.digest))
             return tell_brought(receipts, before, self.journal.all_of(name))
 
     def _posted_or_asked(self, name: str) -> Posted:
@@ -589,7 +618,7 @@ class Agent:
         return ReadPlan(tuple(source.read.items())) if isinstance(source, TableSource) else ReadPlan()
 
     def _run(
-        self, name: str, pace: SendPace = unpaced, channel: Channel | None = None, posted: Posted | None = None
+        self, name: str, pace: SendPace = unpaced, line: Transport | None = None, channel: Channel | None = None
     ) -> SourceRun:
         identity = Identity.open(self.folder)
         desk = Desk(
@@ -600,7 +629,7 @@ class Agent:
             unit=identity.unit,
             signer=identity.statement,
             parties=Parties(identity.address.log, identity.address.operator, identity.cosigner),
-            connect=lambda: posted or self._connect(identity, pace, name),
+            connect=lambda: line or self._connect(identity, pace, name),
             clock=self.clock,
             version=version("jinsuo"),
             plan=self._read_plan(name),

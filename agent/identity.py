@@ -155,20 +155,10 @@ def enroll(folder: Path, url: str, code_text: str, way: Way = DIRECT) -> tuple[I
         CenterRefusedError: the code is used, late or unknown there.
         CenterDownError: nobody answers; the same code may be tried again.
     """
-    if is_enrolled(folder):
-        raise EnrolmentError(
-            Text(
-                zh=f"{folder} 中的采集端已登记为 {Identity.open(folder).unit}",
-                en=f"the agent in {folder} is enrolled already, as unit {Identity.open(folder).unit}",
-            ),
-            hint=Text(
-                zh="另一个单位或中心请用 `jinsuo-agent init` 另建目录",
-                en="for another unit or center make another folder with `jinsuo-agent init`",
-            ),
-        )
-    code = _read_code(code_text)
+    check_not_enrolled(folder)
+    code = read_code(code_text)
     url = _check_url(url)
-    statement, cosigner = _open_keys(folder)
+    statement, cosigner = open_keys(folder)
     client = Client(url, code.spki_pin, "", lambda: None, way)
     try:
         info = client.parsed(messages.parse_center_info, client.get_public(messages.PATH_CENTER))
@@ -181,6 +171,21 @@ def enroll(folder: Path, url: str, code_text: str, way: Way = DIRECT) -> tuple[I
     address = CenterAddress(url, pin, info.log_key, info.operator_key, info.sealing_key, answer.unit, answer.name)
     write_new(folder / FILE_NAME, address.encode())
     return Identity.open(folder), answer.sources
+
+
+def check_not_enrolled(folder: Path) -> None:
+    """Raises: EnrolmentError if the agent in `folder` is enrolled."""
+    if is_enrolled(folder):
+        raise EnrolmentError(
+            Text(
+                zh=f"{folder} 中的采集端已登记为 {Identity.open(folder).unit}",
+                en=f"the agent in {folder} is enrolled already, as unit {Identity.open(folder).unit}",
+            ),
+            hint=Text(
+                zh="另一个单位或中心请用 `jinsuo-agent init` 另建目录",
+                en="for another unit or center make another folder with `jinsuo-agent init`",
+            ),
+        )
 
 
 def _introduce(
@@ -209,7 +214,8 @@ def _check_log(info: messages.CenterInfo, code: EnrolmentCode) -> None:
         )
 
 
-def _open_keys(folder: Path) -> tuple[Ed25519Signer, Ed25519Signer]:
+def open_keys(folder: Path) -> tuple[Ed25519Signer, Ed25519Signer]:
+    """Give the statement key and the cosigner of the agent in `folder`, made if need be. Raises: EnrolmentError."""
     signers: list[Ed25519Signer] = []
     for name, kind in ((_STATEMENT_KEY, KeyType.ED25519), (_COSIGNER_KEY, KeyType.COSIGNATURE)):
         path = folder / name
@@ -224,7 +230,8 @@ def _open_keys(folder: Path) -> tuple[Ed25519Signer, Ed25519Signer]:
     return signers[0], signers[1]
 
 
-def _read_code(text: str) -> EnrolmentCode:
+def read_code(text: str) -> EnrolmentCode:
+    """Read an enrolment code as typed. Raises: EnrolmentError."""
     try:
         return parse_code(text)
     except EvidenceError as err:

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 
 from center.config import CONFIG_NAME, DEFAULT_LISTEN, CenterConfig, load_config, parse_listen, write_config
-from center.errors import ConflictError, NotFoundError, ServedError
+from center.errors import ConflictError, NotFoundError, RefusedError, ServedError
 from center.ledger.ledger import Ledger
 from center.ledger.sequence import Sealed
 from center.media.reading import MediaReader
@@ -38,17 +38,21 @@ from center.registry.objects import SourceObjects
 from center.registry.replay import Replay
 from center.registry.seal import SealingKey, create_master_key, create_sealing_key, open_master_key, open_sealing_key
 from center.registry.snapshots import Snapshot
-from center.registry.units import Units
+from center.registry.units import Unit, Units
 from center.store.base import Store
 from center.store.folder import FolderStore
 from center.store.reserve import ReservedStore
 from evidence.disk import write_new
+from evidence.errors import EvidenceError
 from evidence.keys.key import KeyType
 from evidence.keys.signer import Ed25519Signer, create_key_file, open_signer
 from evidence.manifest.entry import Act, Level
 from evidence.manifest.statement import SnapshotStatement, parse_statement
 from evidence.note.signed import parse_note, sign_note
+from evidence.wire.enrolment import pin_of_vkey
 from evidence.wire.messages import CenterInfo
+from evidence.wire.offline import EnrolledFile, KnownSource, parse_request
+from evidence.wire.secrets import Direction, SealedFor, seal_secrets
 from terminal.language import Text
 
 CATALOG_NAME = "catalog.sqlite"
@@ -264,6 +268,33 @@ class Center:
             )
         FolderStore(self.config.find_store(self.folder)).remove_leftovers()
         self._serving.append(True)
+
+    def enroll_by_file(self, raw: bytes) -> tuple[Unit, bytes]:
+        """Enrol the agent that made a request in a file; give its unit, and the answer's file.
+
+        The same request again gives such an answer again. Raises: RefusedError, ForbiddenError, ConflictError, HeldError.
+        """
+        try:
+            request = parse_request(raw)
+        except EvidenceError as err:
+            raise RefusedError(
+                f"this is no request for enrolment: {err}", hint="make it with `jinsuo-agent enroll --request FILE`"
+            ) from err
+        if request.vkey_pin != pin_of_vkey(self.ledger.log_key.vkey):
+            raise RefusedError("the request is for another center", hint="bring it to the one that gave the code")
+        code = self.units.find_code(request.fits)
+        unit = self.units.enroll_by(code, request.statement_key, request.cosigner_key)
+        answer = EnrolledFile(
+            f"https://{self.config.listen}", read_spki_sha256(TlsFiles.within(self.folder / "tls").certificate),
+            self.ledger.log_key, self.operator.key, self.sealing.public, unit.unit, unit.name,
+            tuple(self._known_source(unit.unit, source, request.recovery_key) for source in unit.sources),
+        )  # fmt: skip
+        return unit, answer.encode(request, code)
+
+    def _known_source(self, unit: str, source: str, recovery: bytes) -> KnownSource:
+        place = SealedFor(Direction.RECOVER, self.config.origin, unit, source)
+        sealed = seal_secrets(self.units.secrets(unit, source), place, recovery)
+        return KnownSource(source, sealed, self.admission.latest(unit, source))
 
     def objects(self, unit: str, source: str) -> SourceObjects:
         """Give a reader of a source's objects. Raises: NotFoundError."""

@@ -7,10 +7,12 @@ from pathlib import Path
 from agent.cli.asking import read_line
 from agent.cli.facade import OpenAgent
 from agent.errors import EnrolmentError
+from evidence.disk import write_over
 from evidence.errors import EvidenceError
 from evidence.wire.enrolment import parse_code_file
+from evidence.wire.offline import MAX_ANSWER_BYTES
 from terminal.command import Examples, Parser
-from terminal.errors import EXIT_OK
+from terminal.errors import EXIT_OK, UsageError
 from terminal.language import Text
 from terminal.printer import Printer
 
@@ -29,15 +31,30 @@ class Enroll:
     )
     examples = Examples(
         sh="jinsuo-agent enroll --center https://archives.example:8443 --code X013.code",
-        powershell="jinsuo-agent enroll --center https://archives.example:8443 --code JS1-…",
+        powershell="jinsuo-agent enroll --request X013.request --code JS1-…",
     )
 
     def __init__(self, open_agent: OpenAgent) -> None:
         self._open = open_agent
 
     def add_arguments(self, parser: Parser) -> None:
-        """Add --center and --code."""
-        parser.add("--center", metavar="URL", required=True, help=Text(zh="中心的地址", en="the center's address"))
+        """Add --center, --request, --answer and --code."""
+        parser.add("--center", metavar="URL", help=Text(zh="中心的地址", en="the center's address"))
+        parser.add(
+            "--request",
+            metavar="FILE",
+            help=Text(
+                zh="没有线路：把登记申请写入文件，带到中心",
+                en="without a line: write a request, to be brought to the center",
+            ),
+        )
+        parser.add(
+            "--answer",
+            metavar="FILE",
+            help=Text(
+                zh="没有线路：读入中心的答复文件", en="without a line: read the answer that the center gave to it"
+            ),
+        )
         parser.add(
             "--code",
             metavar="CODE",
@@ -47,9 +64,26 @@ class Enroll:
 
     def run(self, args: argparse.Namespace, out: Printer) -> int:
         """Enrol and tell as what."""
+        if [args.center, args.request, args.answer].count(None) != 2:
+            raise UsageError(
+                Text(
+                    zh="请给出 --center、--request、--answer 三者之一",
+                    en="give one of --center, --request and --answer",
+                ),
+                hint=Text(
+                    zh="有线路用 --center；没有线路先 --request，再 --answer",
+                    en="--center where there is a line; else --request first, and then --answer",
+                ),
+            )
         code = _read_code(args.code, out)
         with self._open(args.folder) as agent:
-            done = agent.enroll(args.center, code)
+            if args.request is not None:
+                return _write_request(args.request, agent.request_enrolment(code), out)
+            if args.answer is not None:
+                with Path(args.answer).open("rb") as file:
+                    done = agent.accept_enrolment(code, file.read(MAX_ANSWER_BYTES + 1))
+            else:
+                done = agent.enroll(args.center, code)
         out.say(
             Text(
                 zh=f"已登记为 {done.unit}（{done.name}），中心 {done.center}，日志 {done.origin}",
@@ -75,6 +109,20 @@ class Enroll:
             }
         )
         return EXIT_OK
+
+
+def _write_request(name: str, request: bytes, out: Printer) -> int:
+    path = Path(name)
+    write_over(path, request)
+    out.say(
+        Text(
+            zh=f"申请已写入 {path}：带到中心，运行 jinsuo-center unit enroll-file，再把答复文件带回",
+            en=f"the request is in {path}: bring it to the center, which runs `jinsuo-center unit enroll-file`, and bring"
+            " its answer back",
+        )
+    )
+    out.result({"request": str(path)})
+    return EXIT_OK
 
 
 def _read_code(text: str, out: Printer) -> str:

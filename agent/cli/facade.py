@@ -50,6 +50,12 @@ class Facade(Protocol):
     def enroll(self, url: str, code: str) -> Enrolment:
         """Make this agent one of the center's. Raises: EnrolmentError, PinError, CenterDownError."""
 
+    def request_enrolment(self, code: str) -> bytes:
+        """Give a request for enrolment, for the center to answer in a file. Raises: EnrolmentError."""
+
+    def accept_enrolment(self, code: str, answer: bytes) -> Enrolment:
+        """Make this agent one of the center's, by its answer to the request. Raises: EnrolmentError, PinError."""
+
     def snapshot(
         self, source: str, progress: Progress, *, send: bool = True, remarks: Sequence[str] = (), force: bool = False,
         retry_login: bool = False,

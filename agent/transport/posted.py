@@ -51,6 +51,10 @@ class Posted:
             self._latest = receipts.latest[0], receipts.latest[1].encode()
         self._checkpoint = receipts.checkpoint
 
+    def tell_latest(self, note: bytes, receipt: bytes) -> None:
+        """Say which statement is the newest at the center, as an enrolment by files has it."""
+        self._latest = note, receipt
+
     def answers(self, digest: Sha256) -> bool:
         """Tell whether the newest file has a receipt or a refusal of the statement with this digest."""
         answer = self._statements.get(digest)

@@ -21,7 +21,7 @@ from center.cli.restore import Restore
 from center.cli.serve import Serve
 from center.cli.snapshots import Snapshots
 from center.cli.ssh_key import SshKeyAdd, SshKeyList, SshKeyRemove
-from center.cli.unit import UnitAdd, UnitDisable, UnitEnable, UnitList, UnitRekey, UnitShow
+from center.cli.unit import UnitAdd, UnitDisable, UnitEnable, UnitEnrollFile, UnitList, UnitRekey, UnitShow
 from evidence.errors import EvidenceError
 from terminal.command import Advice, Home, Program
 from terminal.language import Language, Text
@@ -49,6 +49,7 @@ def make_program() -> Program:
             InboxOnce(),
             MediaRead(),
             UnitAdd(),
+            UnitEnrollFile(),
             UnitList(),
             UnitShow(),
             UnitDisable(),

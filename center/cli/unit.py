@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from center.cli.opening import open_center
-from evidence.disk import write_new
+from evidence.disk import write_new, write_over
 from evidence.wire.enrolment import EnrolmentCode, encode_code_file
+from evidence.wire.offline import MAX_REQUEST_BYTES
 from terminal.command import Examples, Parser
 from terminal.errors import EXIT_OK, UsageError
 from terminal.language import Text
@@ -75,6 +76,45 @@ class UnitRekey:
         with open_center(args, out) as center:
             code = center.units.rekey(args.unit, by=account(), lifetime=timedelta(days=args.days))
         _give_code(args, code, out)
+        return EXIT_OK
+
+
+class UnitEnrollFile:
+    """Enrol an agent that no line leads to."""
+
+    name = "unit enroll-file"
+    help = Text(zh="为没有线路的采集端办理登记", en="enrol an agent that no line leads to, by two files")
+    description = Text(
+        zh="读入采集端用 jinsuo-agent enroll --request 写出的文件，核对登记码后办理登记，写出答复文件；\n"
+        "答复带回采集端，用 jinsuo-agent enroll --answer 读入。两个文件中都没有登记码本身。",
+        en="Reads the file that `jinsuo-agent enroll --request` wrote, checks it against the code, enrols the agent and writes\n"
+        "an answer, which goes back to it: `jinsuo-agent enroll --answer`. Neither file holds the code itself.",
+    )
+    examples = Examples(
+        sh="jinsuo-center unit enroll-file X013.request --out X013.answer",
+        powershell="jinsuo-center unit enroll-file X013.request --out X013.answer",
+    )
+
+    def add_arguments(self, parser: Parser) -> None:
+        """Add FILE and --out."""
+        parser.add("file", metavar="FILE", help=Text(zh="采集端的申请文件", en="the agent's request"))
+        parser.add("--out", required=True, metavar="FILE", help=Text(zh="答复写到哪里", en="where the answer goes"))
+
+    def run(self, args: argparse.Namespace, out: Printer) -> int:
+        """Enrol it."""
+        target = Path(args.out)
+        with Path(args.file).open("rb") as file:
+            raw = file.read(MAX_REQUEST_BYTES + 1)
+        with open_center(args, out) as center:
+            unit, answer = center.enroll_by_file(raw)
+        write_over(target, answer)
+        out.say(
+            Text(
+                zh=f"{unit.unit}（{unit.name}）已登记；把 {target} 带回采集端",
+                en=f"{unit.unit} ({unit.name}) is enrolled; bring {target} back to the agent",
+            )
+        )
+        out.result({"unit": unit.unit, "name": unit.name, "answer": str(target), "sources": list(unit.sources)})
         return EXIT_OK
 
 

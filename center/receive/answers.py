@@ -10,6 +10,7 @@ brought. Order: the memory is durable before the file is there, so no file bring
 prove from. Reads and writes files; the time is an argument. Source: format.md 12.8.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -81,6 +82,8 @@ class Answers:
         path = target / receipts.name
         try:
             write_over(path, sign_receipts(receipts, self._operator))
+            if os.name == "posix":  # who may read the folder may read what is put into it, whatever our umask is
+                path.chmod(0o600 | target.stat().st_mode & 0o044)
         except OSError as err:
             raise InboxError(
                 f"the receipts {path} cannot be written: {err.strerror or err}",

@@ -149,7 +149,9 @@ class BagIntake:
 
         Raises: HeldError, FullError, StoreError: try again later; nothing is lost.
         """
-        taken = TakenBag(bag.envelope, self.show(bag), damages=bag.reader.find_damaged_lists())
+        shown = self.show(bag)
+        self._ledger.finish()  # a ledger that signs nothing now would let all that follows be done in vain
+        taken = TakenBag(bag.envelope, shown, damages=bag.reader.find_damaged_lists())
         try:
             data_key = self._open_key(bag)
             self._register(bag)

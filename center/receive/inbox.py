@@ -2,7 +2,7 @@
 """Drop boxes: folders where bags arrive, by a gateway, SFTP or hand, and where receipts for them are put.
 
     FOLDER/<bag>                   a bag that waits; names that begin with a dot are not whole yet
-    FOLDER/done/<bag>              taken in; stays for a while
+    FOLDER/done/<day>/<bag>        taken in on that day (UTC); stays for a while
     FOLDER/refused/<bag>           refused, with <bag>.reason.txt beside it; stays until a person removes it
     RECEIPTS/receipts-….note       for the way back (`answers.py`)
 
@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,7 @@ from center.receive.bags import BagIntake, OpenedBag, TakenBag
 from center.settings.inbox import InboxSettings
 from evidence.bag.read import Damage, DamagedError
 from evidence.bag.write import remove_bag
-from evidence.disk import sync_folder, write_over
+from evidence.disk import make_folder, sync_folder, write_over
 
 DONE: Final = "done"
 REFUSED: Final = "refused"
@@ -113,11 +113,11 @@ class Inbox:
         self._clock = clock
         self._looks: dict[Path, _Look] = {}
 
-    def scan(self, *, is_settled: bool = False) -> list[BagOutcome]:
+    def scan(self, *, is_settled: bool = False, is_stopping: Callable[[], bool] = lambda: False) -> list[BagOutcome]:
         """Look at all drop boxes once, and take what can be taken; give what became of each bag.
 
-        `is_settled`: a person says that no more will come of what is there. Raises: nothing but for a drop box that
-        cannot be read: InboxError, after the others were looked at.
+        `is_settled`: a person says that no more will come of what is there. `is_stopping`: asked before each bag. Raises:
+        nothing but for a drop box that cannot be read: InboxError, after the others were looked at.
         """
         outcomes: list[BagOutcome] = []
         waiting: list[_Waiting] = []
@@ -138,6 +138,8 @@ class Inbox:
                 else:
                     waiting.append(found)
         for each in sorted(waiting, key=lambda w: w.order):
+            if is_stopping():
+                break
             outcomes.append(self._guarded(each.path, partial(self._take, each, is_settled)))
         self._looks = {path: look for path, look in self._looks.items() if path in seen and path.exists()}
         if trouble is not None:
@@ -235,16 +237,19 @@ class Inbox:
         return look
 
     def _move(self, path: Path, to: str) -> Path:
-        """Move a bag below `done` or `refused`, whatever lies there already; mark it with our time. Raises: OSError."""
+        """Move a bag below `done` or `refused`, whatever lies there already. Raises: OSError.
+
+        Its own times are the sender's, and may not be ours to set: the day is a folder's name.
+        """
         folder = path.parent / to
-        folder.mkdir(exist_ok=True)
+        if to == DONE:
+            folder /= self._clock().date().isoformat()
+        make_folder(folder)
         target, number = folder / path.name, 1
         while target.exists() or target.is_symlink():
             number += 1
             target = folder / f"{path.name}.{number}"
         path.rename(target)
-        now = self._clock().timestamp()
-        os.utime(target, (now, now))
         for changed in (folder, path.parent):
             sync_folder(changed)
         self._looks.pop(path, None)
@@ -253,10 +258,11 @@ class Inbox:
     def _sweep(self, box: Box) -> None:
         """Remove bags that were taken in long ago. Raises: OSError."""
         until = self._clock() - box.keep
-        for path in _find_bags(box, DONE):
-            with suppress(FileNotFoundError):
-                if datetime.fromtimestamp(path.stat(follow_symlinks=False).st_mtime, UTC) < until:
-                    remove_bag(path)
+        for folder in _find_bags(box, DONE):
+            with suppress(ValueError):
+                day = datetime.combine(date.fromisoformat(folder.name), time(), UTC)
+                if day + timedelta(days=1) <= until:
+                    remove_bag(folder)
 
 
 class InboxPoller:
@@ -281,7 +287,7 @@ class InboxPoller:
     def _run(self) -> None:
         while True:
             try:
-                self._inbox.scan()
+                self._inbox.scan(is_stopping=self._is_stopping.is_set)
             except Exception:
                 log.exception("the drop boxes could not be looked at")
             if self._is_stopping.wait(self._poll_s):

@@ -153,8 +153,20 @@ class Units:
             ForbiddenError: no unit has this code, it was used, it is late, or the unit is disabled.
             ConflictError: another unit has one of the keys.
         """
+        return self.enroll_by(sha256(secret), statement, cosigner)
+
+    def find_code(self, fits: Callable[[bytes], bool]) -> bytes:
+        """Give the SHA-256 of the secret of the one code of which `fits` says that it is meant. Raises: ForbiddenError."""
+        for unit in self._names():
+            for code in self._load(unit).codes:
+                if fits(code.secret_sha256):
+                    return code.secret_sha256
+        raise _no_code()
+
+    def enroll_by(self, secret_sha256: bytes, statement: bytes, cosigner: bytes) -> Unit:
+        """Enrol as `enroll` does, by the SHA-256 of a code's secret: a newcomer has shown otherwise that it knows it."""
         with self._changing():
-            record, issued = self._find_code(secret)
+            record, issued = self._find_code(secret_sha256)
             pair = KeyPair(
                 VerificationKey(record.unit, KeyType.ED25519, statement),
                 VerificationKey(record.unit, KeyType.COSIGNATURE, cosigner),
@@ -283,14 +295,13 @@ class Units:
         secret = self._random(SECRET_BYTES)
         return secret, IssuedCode(sha256(secret), now + lifetime)
 
-    def _find_code(self, secret: bytes) -> tuple[UnitRecord, IssuedCode]:
-        digest = sha256(secret)
+    def _find_code(self, digest: bytes) -> tuple[UnitRecord, IssuedCode]:
         for unit in self._names():
             record = self._load(unit)
             for code in record.codes:
                 if code.secret_sha256 == digest:
                     return record, code
-        raise ForbiddenError("no unit of this center has this enrolment code, or a newer one replaced it", hint=_ASK)
+        raise _no_code()
 
     def _is_repeated(self, record: UnitRecord, issued: IssuedCode, pair: KeyPair) -> bool:
         """Tell whether these keys were enrolled by this very code before (the time of enrolment marks both)."""
@@ -411,6 +422,10 @@ def _is_name(name: str) -> bool:
     except EvidenceError:
         return False
     return name[0].isalnum() and name.isascii()
+
+
+def _no_code() -> ForbiddenError:
+    return ForbiddenError("no unit of this center has this enrolment code, or a newer one replaced it", hint=_ASK)
 
 
 def _purpose(unit: str, source: str) -> str:

@@ -28,7 +28,7 @@ from evidence.keys.signer import Ed25519Signer
 from evidence.log.checkpoint import Checkpoint, sign_checkpoint
 from evidence.note.signed import sign_note
 from evidence.wire.secrets import Direction, SealedFor, SourceSecrets, seal_secrets
-from tests.builders.drops import ORIGIN, SETTLE, Drop, check_stored, enroll_by_hand, fates
+from tests.builders.drops import ORIGIN, SETTLE, Drop, check_stored, enroll_by_files, fates
 from tests.builders.world import make_hospital, run_sql
 
 Opened = tuple[Center, Inbox]
@@ -60,7 +60,7 @@ def _rewrite(bag: Path, signer: Ed25519Signer, **changes: object) -> None:
 def _other_unit(drop: Drop, center: Center) -> Identity:
     folder = drop.folder / "agent-Y002"
     folder.mkdir()
-    return enroll_by_hand(center, folder, "Y002")
+    return enroll_by_files(center, folder, "Y002")
 
 
 def _by_a_stranger(drop: Drop, center: Center, bag: Path) -> None:
@@ -216,7 +216,7 @@ def test_a_bag_that_has_seen_more_stops_a_restored_center_before_it_signs(drop: 
     shutil.copytree(old, drop.folder / "center")
     run_sql(drop.folder / "his.db", "UPDATE ward SET beds = 12")
     drop.snapshot()
-    first = next((drop.arrivals / "done").iterdir())
+    first = next((drop.arrivals / "done").glob("*/*"))
     shutil.move(first, drop.arrivals / first.name)
     with drop.center() as (restored, inbox):
         size = restored.ledger.size

@@ -14,17 +14,14 @@ from datetime import timedelta
 from pathlib import Path
 
 from agent.app import Agent
-from agent.identity import CenterAddress, Identity
+from agent.identity import Identity
+from agent.offline import accept_enrolment, request_enrolment
 from agent.outcome import Outcome, Stage
 from agent.snapshot.progress import Silent
 from center.app import Center
 from center.receive.inbox import BagOutcome, Fate, Inbox
 from evidence.bag.layout import ENVELOPE_PATH
 from evidence.bag.read import BagReader
-from evidence.digest import sha256
-from evidence.disk import write_new
-from evidence.keys.key import KeyType
-from evidence.keys.signer import create_key_file, open_signer
 from tests.builders.receivers import NOW, MovableClock
 from tests.builders.world import check_kept, sqlite_source
 
@@ -83,14 +80,14 @@ class Drop:
             yield center, center.inbox()
 
     def enroll(self, center: Center, database: Path, road: str | None = None) -> None:
-        """Enrol an agent by hand, with one SQLite source."""
+        """Enrol an agent by files, with one SQLite source."""
         folder = self.agent_folder
         folder.mkdir()
         settings = (
             f"spool: {{min_free: 0 MiB}}\nroad: {road or self.road}\nsources:\n{sqlite_source(self.source, database)}"
         )
         (folder / "agent.yaml").write_text(settings, encoding="utf-8")
-        enroll_by_hand(center, folder, self.unit)
+        enroll_by_files(center, folder, self.unit)
 
     @contextmanager
     def agent(self) -> Iterator[Agent]:
@@ -140,25 +137,11 @@ class Drop:
         return outcomes
 
 
-def enroll_by_hand(center: Center, folder: Path, unit: str) -> Identity:
-    """Enrol an agent without a line, as an answer of the center would."""
-    for name in ("statement", "cosigner"):
-        create_key_file(folder / "keys" / f"{name}.pem")
-    statement = open_signer(f"file:{folder / 'keys' / 'statement.pem'}", unit, KeyType.ED25519)
-    cosigner = open_signer(f"file:{folder / 'keys' / 'cosigner.pem'}", unit, KeyType.COSIGNATURE)
-    code = center.units.add(unit, f"单位 {unit}")
-    center.units.enroll(code.secret, statement.key.public, cosigner.key.public)
-    address = CenterAddress(
-        f"https://{_LISTEN}",
-        sha256(b"no line is opened"),
-        center.ledger.log_key,
-        center.operator.key,
-        center.sealing.public,
-        unit,
-        unit,
-    )
-    write_new(folder / "center.json", address.encode())
-    return Identity.open(folder)
+def enroll_by_files(center: Center, folder: Path, unit: str) -> Identity:
+    """Enrol an agent in `folder` by a request and an answer, as where no line leads to the center."""
+    code = center.units.add(unit, f"单位 {unit}").encode()
+    _, answer = center.enroll_by_file(request_enrolment(folder, code))
+    return accept_enrolment(folder, code, answer, lambda _known: None)[0]
 
 
 def fates(outcomes: Sequence[BagOutcome]) -> list[Fate]:

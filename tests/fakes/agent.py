@@ -117,6 +117,14 @@ class FakeAgent:
         self.asked.append(("enroll", url, code))
         return Enrolment("X013", "市第一医院", url, "archives.example/jinsuo", "vkey", ("his",))
 
+    def request_enrolment(self, code: str) -> bytes:
+        self.asked.append(("request enrolment", code))
+        return b"request"
+
+    def accept_enrolment(self, code: str, answer: bytes) -> Enrolment:
+        self.asked.append(("accept enrolment", code, answer))
+        return Enrolment("X013", "市第一医院", "https://archives", "archives.example/jinsuo", "vkey", ("his",))
+
     def snapshot(
         self, source: str, progress: Progress, *, send: bool = True, remarks: Sequence[str] = (), force: bool = False,
         retry_login: bool = False,

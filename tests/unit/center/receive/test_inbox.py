@@ -16,6 +16,7 @@ from center.errors import InboxError, ServedError
 from center.receive.inbox import Fate, Inbox, InboxPoller
 from evidence.bag.layout import ENVELOPE_PATH
 from evidence.bag.receipts import parse_receipts
+from tests.builders.commands import wait_until
 from tests.builders.drops import SETTLE, Drop, check_stored, fates, packs_of
 from tests.builders.world import CENTER_COMMAND, ROOT, make_hospital, run_sql
 
@@ -80,11 +81,13 @@ def test_taken_bags_stay_for_a_while_and_refused_ones_until_a_person_looks(drop:
     shutil.copytree(bag, drop.arrivals / "another")
     (drop.arrivals / "another" / "link").symlink_to("/etc")
     assert sorted(fates(center[1].scan())) == [Fate.REFUSED, Fate.TAKEN]
-    done, refused = drop.arrivals / "done" / bag.name, drop.arrivals / "refused" / "another"
-    drop.clock.now += timedelta(days=6, hours=23)
+    done = drop.arrivals / "done" / drop.clock.now.date().isoformat() / bag.name
+    refused = drop.arrivals / "refused" / "another"
+    assert done.is_dir()
+    drop.clock.now += timedelta(days=7)
     center[1].scan()
     assert done.is_dir()
-    drop.clock.now += timedelta(hours=2)
+    drop.clock.now += timedelta(days=1)
     center[1].scan()
     assert not done.exists()
     assert refused.is_dir()
@@ -96,7 +99,7 @@ def test_a_bag_of_a_name_that_was_there_before_is_kept_beside_it(drop: Drop, cen
         shutil.copytree(bag, drop.folder / "again", dirs_exist_ok=True)
         center[1].scan()
         shutil.move(drop.folder / "again", bag)
-    names = sorted(path.name for path in (drop.arrivals / "done").iterdir())
+    names = sorted(path.name for path in (drop.arrivals / "done").glob("*/*"))
     assert names == [bag.name, f"{bag.name}.2", f"{bag.name}.3"]
 
 
@@ -151,10 +154,23 @@ def test_the_daemon_looks_by_itself(drop: Drop, center: Opened) -> None:
     drop.carry()
     poller = InboxPoller(center[1], 0.01)
     poller.start()
-    poller.stop()  # the look that was begun is finished
+    assert wait_until(lambda: any(drop.departures.glob("receipts-*")))
+    poller.stop()
     drop.carry_back()
     drop.send()
     check_stored(drop, center[0], 1)
+
+
+def test_who_may_read_the_folder_may_read_the_receipts(drop: Drop, center: Opened) -> None:
+    drop.departures.chmod(0o750)
+    before = os.umask(0o077)
+    try:
+        drop.carry()
+        center[1].scan()
+    finally:
+        os.umask(before)
+    (path,) = drop.departures.iterdir()
+    assert path.stat().st_mode & 0o777 == 0o640
 
 
 def test_each_answer_stands_for_those_before_it(drop: Drop, center: Opened) -> None:

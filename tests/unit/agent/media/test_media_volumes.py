@@ -4,7 +4,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.errors import MediumError
@@ -17,8 +17,9 @@ def _items(*sizes: int) -> list[Item]:
     return [Item(f"{i:064x}", size) for i, size in enumerate(sizes)]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    st.lists(st.integers(1, 17 * MIB), max_size=120),
+    st.lists(st.integers(1, 17 * MIB), max_size=60),
     st.integers(0, 100),
     st.integers(24 * MIB, 300 * MIB),
     st.integers(0, MIB),
@@ -34,7 +35,8 @@ def test_no_pack_is_lost_none_twice_none_over_the_size(
     assert all(volumes) or not items
 
 
-@given(st.lists(st.integers(1, 5 * MIB), min_size=2, max_size=60))
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.integers(1, 5 * MIB), min_size=2, max_size=40))
 def test_a_volume_ends_only_where_the_next_pack_would_not_fit(sizes: list[int]) -> None:
     items, room = _items(*sizes), Room(40 * MIB, 300_000, 12, 10)
     volumes = plan_volumes(items, room)

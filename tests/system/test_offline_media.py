@@ -418,8 +418,8 @@ def test_all_of_a_snapshot_that_is_not_here_any_more_is_read_anew(hospital: Hosp
     assert sum(medium.packs for medium in written.media) == len(kept)
 
 
-def test_after_the_time_limit_everything_goes_by_the_line(hospital: Hospital) -> None:
-    hospital.write()
+def test_after_the_time_limit_everything_goes_by_the_line_and_a_late_disc_does_no_harm(hospital: Hospital) -> None:
+    late = hospital.write()
     (note,) = (hospital.folder / "media").glob("*.json")
     with Agent.open(hospital.folder) as agent:
         (written,) = agent_sets(agent)
@@ -431,6 +431,15 @@ def test_after_the_time_limit_everything_goes_by_the_line(hospital: Hospital) ->
     assert hospital.world.line.sent > 8 * MIB
     with Agent.open(hospital.folder) as agent:
         assert [entry.state for entry in agent.journal.all_of("his")] == [State.STORED, State.STORED]
+    with hospital.world.serving() as center:
+        with Agent.open(hospital.folder) as agent:
+            agent.greet()
+        before = (center.ledger.size, sorted(center.store.names("packs/")))
+        reading = read(center, *(medium.path for medium in late.media), out=hospital.back)
+        assert reading.sets[0].is_stored
+        assert (center.ledger.size, sorted(center.store.names("packs/"))) == before
+        with Agent.open(hospital.folder) as agent:
+            assert agent.take_media_receipt(reading.receipts[0]).stored == ()
 
 
 def test_a_medium_pulled_midway_is_gone_on_with_elsewhere(hospital: Hospital) -> None:

@@ -644,7 +644,7 @@ class Agent:
         return SourceRun(name, desk)
 
     def _way(self) -> Way:
-        """Give the way that bytes take by the settings. Raises: RoadError, SecretError."""
+        """Give the way that bytes take by the settings. Raises: RoadError."""
         return make_way(self.config.road, Secrets(self.folder, self._environ))
 
     def _connect(self, identity: Identity, pace: SendPace, name: str) -> Transport:

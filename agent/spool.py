@@ -162,7 +162,11 @@ class Spool:
                     en="bring the line up and run `jinsuo-agent send`, or raise spool.max_size in agent.yaml",
                 ),
             )
-        free = self._free_bytes()
+        self.check_free(0)
+
+    def check_free(self, size_bytes: int) -> None:
+        """Raises: SpoolError unless the volume has what must stay free even with `size_bytes` more on it."""
+        free = self._free_bytes() - size_bytes
         if free < self._min_free_bytes:
             raise SpoolError(
                 Text(

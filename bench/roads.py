@@ -3,11 +3,13 @@
 
 The same files, the same machine, one run: peers and roads take turns, each figure is the median of its rounds. What receives
 over HTTPS is the real receiver (TLS, tokens, every pack's name re-hashed) in a process of its own, which then drops the
-bytes, so that lines are compared and not disks. Roads through SSH end at it too, while `ssh cat` ends nowhere.
+bytes, so that lines are compared and not disks. Roads through SSH end at it too, while `ssh cat` ends nowhere. By SFTP both
+write the same files into the same folder.
 """
 
 import argparse
 import os
+import shutil
 import socket
 import statistics
 import subprocess
@@ -20,7 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import paramiko
+
 from agent.identity import Identity, enroll
+from agent.settings.hostkey import parse_host_key
+from agent.transport.sftpbox import SftpBox
+from agent.transport.ssh import SshWay
 from agent.transport.way import DIRECT, Way
 from bench._world import machine, table
 from center.receive.admit import PackAnswer
@@ -86,7 +93,8 @@ def main() -> None:
         identity, _ = enroll(root / "agent", f"https://127.0.0.1:{port}", code)
         with identity.connect(lambda: None) as transport:
             transport.deposit("his", SECRETS)
-        packs = [make_pack(root) for _ in range(options.size * (1 << 20) // PACK_BYTES)]
+        (root / "packs").mkdir()
+        packs = [make_pack(root / "packs") for _ in range(options.size * (1 << 20) // PACK_BYTES)]
         bench = Bench(root, packs, identity, server, port)
         rows = [measure_road(road, bench, options.rounds) for road in roads(bench, closing)]
         title = f"{bench.mib:.0f} MiB in packs of {PACK_BYTES >> 20} MiB, {options.rounds} rounds"
@@ -103,6 +111,7 @@ def roads(bench: Bench, closing: ExitStack) -> Iterator[Road]:
     yield Road("ssh", "ssh cat > /dev/null", lambda: put_all(bench, way), lambda: pipe_all(bench, ssh))
     tunnel = closing.enter_context(open_tunnel(bench, ssh))
     yield Road("ssh", "curl PUT through ssh -L", lambda: put_all(bench, way), lambda: curl_all(bench, tunnel))
+    yield Road("sftp", "sftp put", lambda: drop_all(bench, ssh), lambda: sftp_all(bench, ssh))
 
 
 def measure_road(road: Road, bench: Bench, rounds: int) -> tuple[object, ...]:
@@ -151,6 +160,31 @@ def curl_all(bench: Bench, port: int) -> None:
             f"https://127.0.0.1:{port}{target}",
         ]
     subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+
+
+def drop_all(bench: Bench, ssh: Sequence[str]) -> None:
+    """Put all packs into a drop box, as files of one bag."""
+    with SftpBox(person_way(bench, ssh), str(bench.folder), str(bench.folder)) as box:
+        box.put("ours", bench.packs[0].parent)
+    shutil.rmtree(bench.folder / "ours")
+
+
+def person_way(bench: Bench, ssh: Sequence[str]) -> SshWay:
+    """Give the way of whoever uses the ssh command."""
+    key = paramiko.Ed25519Key.from_private_key_file(ssh[ssh.index("-i") + 1])
+    server = bench.server
+    return SshWay(server.host, server.port, server.user, parse_host_key(server.host_key), lambda: key)
+
+
+def sftp_all(bench: Bench, ssh: Sequence[str]) -> None:
+    """Put all packs by one sftp command."""
+    words = [*ssh[1:-1], ssh[-1]]
+    words[words.index("-p")] = "-P"
+    target = bench.folder / "theirs"
+    target.mkdir()
+    batch = "".join(f"put {path} {target / path.name}\n" for path in bench.packs)
+    subprocess.run(["sftp", "-q", "-b", "-", *words], check=True, input=batch, text=True, stdout=subprocess.DEVNULL)
+    shutil.rmtree(target)
 
 
 def authorize(bench: Bench, request: Request) -> str:

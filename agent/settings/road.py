@@ -11,12 +11,11 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
+from agent.settings.hostkey import parse_host_key
 from agent.settings.reference import SecretReference
 from terminal.language import Text
 from terminal.settings import Seconds, Settings, SizeBytes, mistake
 
-_FINGERPRINT: Final = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
-_KNOWN_HOST: Final = re.compile(r"(?:[^\s#@]\S* +)?(?:ssh-|ecdsa-)[a-z0-9-]+ +[A-Za-z0-9+/]+=*(?: +.*)?")
 _ADDRESS: Final = re.compile(r"(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})", re.ASCII)
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]+|\[?[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?\]?", re.ASCII)
 
@@ -34,13 +33,15 @@ def _check_user(text: str) -> str:
 
 
 def _check_host_key(text: str) -> str:
-    if not _FINGERPRINT.fullmatch(text) and not _KNOWN_HOST.fullmatch(text):
+    try:
+        parse_host_key(text)
+    except ValueError as err:
         raise mistake(
             Text(
                 zh="SHA256:… 指纹（ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub），或 known_hosts 的一行",
                 en="a fingerprint SHA256:… (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), or a line of known_hosts",
             )
-        )
+        ) from err
     return text
 
 

@@ -202,7 +202,8 @@ class SourcePost:
     ) -> Bagged:
         """Make a bag here, whole, durable and noted. Raises: SpoolError."""
         sender = self._sender
-        self._spool.check_room()
+        # Not the spool's own cap: bags are how it gets empty again.
+        self._spool.check_free(sum(pack.size for pack in packs))
         place = BagPlace(sender.origin, sender.unit, self._name, make_bag_id())
         try:
             writer = BagWriter(self._staging / place.bag, place, sender.sealing_key)
@@ -212,6 +213,7 @@ class SourcePost:
                 writer.add_statement(entry.sequence, entry.digest, entry.note)
             envelope = self._finish(writer, set_, volume, volumes)
         except OSError as err:
+            remove_bag(self._staging / place.bag)
             raise SpoolError(
                 f"the bag for {self._name} cannot be made in {self._staging}: {err.strerror or err}",
                 hint="make room on the volume of the agent's folder, then run `jinsuo-agent send`; nothing is lost",

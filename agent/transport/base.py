@@ -8,7 +8,8 @@ Promises of every road:
 - Every request shows the center the newest checkpoint that this agent has seen, so that a center restored from an old
   copy notices.
 - Thread-safe. A call raises CenterDownError (nothing is lost, try again later), CenterRefusedError (it will be refused
-  again; `refusal` is the center's code), or PinError (the other end is not the center: nothing was sent to it).
+  again; `refusal` is the center's code, empty where a proxy or SSH server refused), or PinError (the other end is not the
+  center: nothing was sent to it); RoadError or SecretError where the settings of the road name what is not there.
 """
 
 from collections.abc import Callable, Iterable

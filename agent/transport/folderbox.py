@@ -51,7 +51,7 @@ class FolderBox:
             if (self._outbox / name).exists():
                 return
             part = self._outbox / f".{name}.part"
-            _list(self._outbox)  # a share that is not mounted must not be taken for an empty one and made anew
+            self._outbox.stat()  # a share that is not mounted must not be taken for an empty one and made anew
             _copy_tree(folder, part, pace)
             part.rename(self._outbox / name)
             sync_folder(self._outbox)
@@ -71,7 +71,13 @@ class FolderBox:
 
     def receipts(self) -> list[str]:
         """Give the names of the files of receipts in the inbox."""
-        return self._guarded(self._inbox, lambda: [name for name in _list(self._inbox) if is_receipts_name(name)])
+
+        def act() -> list[str]:
+            with os.scandir(self._inbox) as entries:  # files alone: a pipe of such a name would be waited at for ever
+                found = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+            return sorted(name for name in found if is_receipts_name(name))
+
+        return self._guarded(self._inbox, act)
 
     def read(self, name: str, most: int) -> bytes:
         """Give a file of receipts."""
@@ -100,11 +106,6 @@ class FolderBox:
                     en="look at the folder, share or gateway, and its rights (`road.folder` in agent.yaml); nothing is lost",
                 ),
             ) from err
-
-
-def _list(folder: Path) -> list[str]:
-    with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries)
 
 
 def _copy_tree(source: Path, target: Path, pace: SendPace) -> None:

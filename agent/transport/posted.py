@@ -38,6 +38,7 @@ class Posted:
         self._statements: dict[Sha256, StatementAnswer] = {}
         self._latest: tuple[bytes, bytes] | None = None
         self._checkpoint: bytes | None = None
+        self._size = 0
 
     def take(self, receipts: Receipts) -> None:
         """Answer from this file from now on."""
@@ -47,7 +48,8 @@ class Posted:
             if about is not None:
                 self._receipts[about] = receipt
         self._statements = {answer.digest: answer for answer in receipts.statements}
-        if receipts.latest is not None:
+        if receipts.latest is not None and receipts.size >= self._size:
+            self._size = receipts.size
             self._latest = receipts.latest[0], receipts.latest[1].encode()
         self._checkpoint = receipts.checkpoint
 

@@ -8,8 +8,8 @@ RFC 7617 (Basic).
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import httpcore
@@ -28,12 +28,12 @@ _LATER_HINT: Final = Text(
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy, and the account that it asks for."""
+    """A proxy, and the account that it asks for; `find_password` looks it up for each connection (SecretError)."""
 
     host: str
     port: int
     user: str | None = None
-    password: str | None = field(default=None, repr=False)
+    find_password: Callable[[], str] | None = None
 
     @property
     def name(self) -> str:
@@ -43,7 +43,7 @@ class Proxy:
     def let_through(self, stream: httpcore.NetworkStream, host: str, port: int, timeout_s: float | None) -> None:
         """Ask the proxy at the end of `stream` for host and port; what comes next on it is from there.
 
-        Raises: ProxyError, CenterDownError if it will not or cannot; httpcore's errors if the line breaks.
+        Raises: ProxyError, CenterDownError if it will not or cannot; SecretError; httpcore's errors if the line breaks.
         """
         target = join_address(host, port)
         stream.write(self._request(target), timeout_s)
@@ -52,7 +52,8 @@ class Proxy:
     def _request(self, target: str) -> bytes:
         lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
         if self.user is not None:
-            account = b64encode(f"{self.user}:{self.password or ''}".encode()).decode()
+            password = "" if self.find_password is None else self.find_password()
+            account = b64encode(f"{self.user}:{password}".encode()).decode()
             lines.append(f"Proxy-Authorization: Basic {account}")
         return ("\r\n".join(lines) + "\r\n\r\n").encode()
 

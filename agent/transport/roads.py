@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from agent.errors import RoadError
 from agent.secrets import Secrets
+from agent.settings.hostkey import parse_host_key
 from agent.settings.road import ProxySettings, RoadSettings, SftpSettings, SshSettings, parse_address
 from agent.transport.base import DropBox
 from agent.transport.folderbox import FolderBox
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 
 
 def make_way(settings: RoadSettings, secrets: Secrets) -> Way:
-    """Give the way of these settings. Raises: RoadError, SecretError."""
+    """Give the way of these settings; passwords and keys are looked up when it is opened.
+
+    Raises: RoadError if a library is not installed.
+    """
     way = DIRECT if settings.proxy is None else ProxyWay(_proxy(settings.proxy, secrets))
     if settings.kind == "ssh":
         assert settings.ssh is not None
@@ -44,8 +48,8 @@ def make_box(settings: RoadSettings, secrets: Secrets) -> DropBox:
 
 
 def _proxy(settings: ProxySettings, secrets: Secrets) -> Proxy:
-    password = None if settings.password is None else secrets.find(settings.password)
-    return Proxy(*settings.address, settings.user, password)
+    reference = settings.password
+    return Proxy(*settings.address, settings.user, None if reference is None else lambda: secrets.find(reference))
 
 
 def _ssh_way(settings: SshSettings | SftpSettings, over: Way) -> "SshWay":
@@ -53,7 +57,6 @@ def _ssh_way(settings: SshSettings | SftpSettings, over: Way) -> "SshWay":
         # Not at the top: only agents with this road need the library.
         import paramiko
 
-        from agent.transport.hostkey import parse_host_key
         from agent.transport.ssh import SshWay
     except ModuleNotFoundError as err:
         raise RoadError(

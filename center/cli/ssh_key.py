@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from center.registry.sshkeys import AuthorizedKeys
 
 _DEFAULT: Final = "ssh/authorized_keys"
-_MOST_CHARS: Final = 64 << 10
+_MOST_BYTES: Final = 64 << 10
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 
 
@@ -36,7 +36,7 @@ class SshKeyAdd:
     )
     examples = Examples(
         sh="jinsuo-center ssh-key add X013 --key X013.pub",
-        powershell="Get-Content X013.pub | jinsuo-center ssh-key add X013 --key -",
+        powershell="jinsuo-center ssh-key add X013 --key X013.pub --to 127.0.0.1:8443",
     )
 
     def add_arguments(self, parser: Parser) -> None:
@@ -191,9 +191,11 @@ def _open_keys(args: argparse.Namespace, center: "Center") -> "tuple[Path, Autho
 
 def _read_key(name: str) -> str:
     if name == "-":
-        return sys.stdin.read(_MOST_CHARS)
-    with Path(name).open(encoding="utf-8-sig", errors="replace") as file:
-        return file.read(_MOST_CHARS)
+        return sys.stdin.read(_MOST_BYTES)
+    with Path(name).open("rb") as file:
+        raw = file.read(_MOST_BYTES)
+    # What PowerShell's `>` writes is UTF-16.
+    return raw.decode("utf-16" if raw.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig", "replace")
 
 
 def _find_target(text: str | None, center: "Center") -> str:

@@ -216,7 +216,7 @@ def test_a_place_that_the_key_does_not_lead_to_is_told_as_that(
 def test_a_proxy_that_refuses_is_told_as_that_without_its_password(identity: Identity, tmp_path: Path) -> None:
     with ConnectProxy() as proxy:
         proxy.account = "clinic:right"
-        way = ProxyWay(Proxy("127.0.0.1", proxy.port, "clinic", "wrong-and-secret"))
+        way = ProxyWay(Proxy("127.0.0.1", proxy.port, "clinic", lambda: "wrong-and-secret"))
         with identity.connect(lambda: None, way=way) as road, pytest.raises(ProxyError, match="407") as caught:
             road.latest("his")
     assert "wrong-and-secret" not in str(caught.value) + caught.value.hint + repr(way)

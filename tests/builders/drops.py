@@ -23,11 +23,10 @@ from center.receive.inbox import BagOutcome, Fate, Inbox
 from evidence.bag.layout import ENVELOPE_PATH
 from evidence.bag.read import BagReader
 from tests.builders.receivers import NOW, MovableClock
-from tests.builders.world import check_kept, sqlite_source
+from tests.builders.world import check_kept, free_port, sqlite_source
 
 ORIGIN = "archives.example/drops"
 SETTLE = timedelta(minutes=10)
-_LISTEN = "127.0.0.1:8443"
 
 
 @dataclass
@@ -66,7 +65,7 @@ class Drop:
 
     def make_center(self) -> None:
         """Make the center, with one drop box."""
-        Center.create(self.folder / "center", ORIGIN, _LISTEN, self.clock)
+        Center.create(self.folder / "center", ORIGIN, f"127.0.0.1:{free_port()}", self.clock)
         for each in (self.arrivals, self.departures):
             each.mkdir()
         path = self.folder / "center" / "center.yaml"

@@ -2,6 +2,7 @@
 """Every interactive road against the real receiver on loopback: straight, by a proxy, by a real OpenSSH server."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,8 +13,11 @@ from center.receive.tls import renew_tls
 from tests.builders.receivers import NOW, run_receiver, statement_note
 from tests.builders.roads import admit, proxy_way, ssh_settings, ssh_way
 from tests.contract.transports import SECRETS, Road, TransportContract
+from tests.fakes.line import FaultyLine
 from tests.fakes.proxy import ConnectProxy
 from tests.servers.sshd import SshServer
+
+_DELAY_S = 0.005
 
 
 @pytest.fixture
@@ -61,6 +65,40 @@ class TestSsh(TransportContract):
             key = tmp_path / "agent" / "keys" / "ssh.key"
             admit(ssh_server, key, f"127.0.0.1:{center.port}")
             way = ssh_way(ssh_settings(ssh_server, key), tmp_path)
+            identity = center.enroll(tmp_path / "agent", way=way)
+            center.units.register_source("X013", "his", SECRETS)
+            connect = partial(identity.connect, way=way)
+            with connect(lambda: None) as transport:
+                yield Road(center, identity, connect, transport, tmp_path / "agent")
+
+
+@pytest.mark.long
+class TestSlowHttps(TransportContract):
+    """The same over a line on which every block waits."""
+
+    @pytest.fixture
+    def road(self, tmp_path: Path) -> Iterator[Road]:
+        with run_receiver(tmp_path / "center") as center, FaultyLine(center.port) as line:
+            identity = center.enroll(tmp_path / "agent")
+            center.units.register_source("X013", "his", SECRETS)
+            address = replace(identity.address, url=f"https://127.0.0.1:{line.port}")
+            slow = replace(identity, address=address)
+            line.delay_s = _DELAY_S
+            with slow.connect(lambda: None) as transport:
+                yield Road(center, slow, slow.connect, transport, tmp_path / "agent")
+
+
+@pytest.mark.long
+class TestSlowSsh(TransportContract):
+    """Likewise, through an SSH server."""
+
+    @pytest.fixture
+    def road(self, tmp_path: Path, ssh_server: SshServer) -> Iterator[Road]:
+        with run_receiver(tmp_path / "center") as center, FaultyLine(ssh_server.port) as line:
+            key = tmp_path / "ssh.key"
+            admit(ssh_server, key, f"127.0.0.1:{center.port}")
+            way = ssh_way(ssh_settings(ssh_server, key, port=line.port), tmp_path)
+            line.delay_s = _DELAY_S
             identity = center.enroll(tmp_path / "agent", way=way)
             center.units.register_source("X013", "his", SECRETS)
             connect = partial(identity.connect, way=way)

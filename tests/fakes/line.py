@@ -13,7 +13,8 @@ class FaultyLine(Line):
 
     Attributes: `delay_s`, how long each block waits; `cuts`, at which counts of bytes sent by agents every connection
     breaks, each once, ascending; `flips`, at which one bit of what agents send is another, each once, ascending;
-    `answer_flips`, likewise counted in bytes of answers. `received` counts answers. `hits` says how many faults came to pass.
+    `answer_flips`, likewise counted in bytes of answers; `thawed`, cleared while nothing moves and nobody is told.
+    `received` counts answers. `hits` says how many faults came to pass.
     """
 
     def __init__(self, target: int = 0) -> None:
@@ -21,6 +22,8 @@ class FaultyLine(Line):
         self.cuts: deque[int] = deque()
         self.flips: deque[int] = deque()
         self.answer_flips: deque[int] = deque()
+        self.thawed = threading.Event()
+        self.thawed.set()
         self.received = 0
         self.hits = 0
         super().__init__(target)
@@ -28,10 +31,12 @@ class FaultyLine(Line):
     def heal(self) -> None:
         """Set no more faults."""
         self.delay_s = 0.0
+        self.thawed.set()
         for faults in (self.cuts, self.flips, self.answer_flips):
             faults.clear()
 
     def carry(self, data: bytes, is_sent: bool) -> Iterator[bytes]:
+        self.thawed.wait()
         if self.delay_s:
             threading.Event().wait(self.delay_s)
         with self._lock:

@@ -3,6 +3,7 @@
 
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 from agent.errors import DropBoxError, HostKeyError
 from agent.outcome import Stage
 from agent.snapshot.progress import Silent
+from agent.transport.folderbox import FolderBox
 from center.receive.inbox import Fate
 from evidence.bag.read import BagReader
 from tests.builders.drops import Drop, check_stored, fates
@@ -108,6 +110,33 @@ def test_a_share_that_is_gone_is_told_and_nothing_is_lost(tmp_path: Path) -> Non
         assert _put(drop) is None
         drop.exchange(inbox)
         check_stored(drop, center, 1)
+
+
+def test_a_copy_that_was_cut_goes_on_file_by_file(tmp_path: Path) -> None:
+    bag, outbox = tmp_path / "bag", tmp_path / "outbox"
+    for path, body in (("bagit.txt", b"whole"), ("data/one", b"x" * 100), ("data/two", b"y" * 100)):
+        (bag / path).parent.mkdir(parents=True, exist_ok=True)
+        (bag / path).write_bytes(body)
+    part = outbox / ".name.part"
+    shutil.copytree(bag, part)
+    (part / "data" / "two").unlink()
+    (part / "data" / ".two.tmp").write_bytes(b"y" * 50)
+    whole = (part / "data" / "one").stat().st_ino
+    box = FolderBox(outbox, tmp_path)
+    for _ in range(2):
+        box.put("name", bag)
+    target = outbox / "name"
+    assert (target / "data" / "two").read_bytes() == b"y" * 100
+    assert (target / "data" / "one").stat().st_ino == whole, "what is there in full is not copied again"
+    assert sorted(path.name for path in outbox.rglob("*")) == ["bagit.txt", "data", "name", "one", "two"]
+
+
+def test_what_lies_in_an_inbox_under_the_name_of_receipts_and_is_no_file_is_left_alone(tmp_path: Path) -> None:
+    name = f"receipts-X013-his-{'0' * 32}.note"
+    os.mkfifo(tmp_path / name)
+    (tmp_path / name.replace("his", "lis")).symlink_to("/etc/passwd")
+    (tmp_path / name.replace("his", "pacs")).write_bytes(b"")
+    assert FolderBox(tmp_path, tmp_path).receipts() == [name.replace("his", "pacs")]
 
 
 def _run_killed(words: list[str], after_s: float | None) -> int:

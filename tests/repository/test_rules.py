@@ -45,7 +45,7 @@ def _imports(tree: ast.AST) -> Iterator[tuple[str, int]]:
 
 
 _OUTSIDE = (
-    "socket", "ssl", "http", "urllib", "httpx", "asyncio", "select", "sqlite3", "psycopg2", "sqlalchemy", "yaml",
+    "socket", "ssl", "http", "urllib", "httpcore", "httpx", "paramiko", "asyncio", "select", "sqlite3", "psycopg2", "sqlalchemy", "yaml",
     "pydantic", "time", "random", "secrets", "uuid", "logging", "subprocess", "datetime.datetime.now", "rich", "locale",
     "tempfile", "platform", "getpass",
 )  # fmt: skip

@@ -9,12 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import CenterRefusedError
+from agent.errors import CenterRefusedError, SpoolError
 from agent.outcome import Stage
 from center.app import Center
 from center.receive.inbox import Fate, Inbox
+from tests.builders.commands import wait_until
 from tests.builders.drops import Drop, check_stored, fates
-from tests.builders.world import CENTER_COMMAND, ROOT, check_chain, check_kept, make_hospital, read_back, run_sql
+from tests.builders.world import (
+    CENTER_COMMAND,
+    ROOT,
+    CenterProcess,
+    check_chain,
+    check_kept,
+    make_hospital,
+    make_incompressible,
+    read_back,
+    run_sql,
+)
 
 Opened = tuple[Center, Inbox]
 
@@ -108,6 +119,21 @@ def test_a_pack_that_is_refused_twice_is_given_up_and_the_next_snapshot_goes_on(
         assert read_back(again, "X013", "his", None) > 600
 
 
+def test_the_daemon_takes_what_arrives_and_answers_it_while_it_serves(drop: Drop) -> None:
+    path = drop.folder / "center" / "center.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("poll: 1 min", "poll: 1 s"), encoding="utf-8")
+    with CenterProcess(drop.folder / "center", drop.folder / "center.log") as process:
+        drop.snapshot()
+        drop.carry()
+        assert wait_until(lambda: any(drop.departures.glob("receipts-*")), 60)
+        drop.carry_back()
+        drop.send()
+        process.process.terminate()
+        assert process.wait() == 0
+    assert drop.stages() == [Stage.STORED]
+    assert "a bag is taken in unit=X013" in (drop.folder / "center.log").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("first", ["his", "his-x"])
 def test_two_sources_of_one_name_and_more_do_not_take_each_others_receipts(
     drop: Drop, center: Opened, first: str
@@ -139,3 +165,36 @@ def _lose_packs(drop: Drop) -> None:
     command = [*CENTER_COMMAND, "-C", str(drop.folder / "center"), "rebuild"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
     assert done.returncode == 1, done.stderr
+
+
+@pytest.mark.long
+def test_a_spool_over_its_limit_is_emptied_by_bags_all_the_same(drop: Drop, center: Opened) -> None:
+    make_incompressible(drop.folder / "large.db", 90_000_000)
+    path = drop.agent_folder / "agent.yaml"
+    text = path.read_text(encoding="utf-8").replace(str(drop.folder / "his.db"), str(drop.folder / "large.db"))
+    path.write_text(text, encoding="utf-8")
+    drop.snapshot(send=False)
+    path.write_text(text.replace("min_free: 0 MiB", "min_free: 0 MiB, max_size: 64 MiB"), encoding="utf-8")
+    run_sql(drop.folder / "large.db", "UPDATE record SET body = body || '!' WHERE id = 1")
+    with pytest.raises(SpoolError, match="its limit is 64 MiB"):
+        drop.snapshot(send=False)
+    drop.send()
+    drop.exchange(center[1])
+    check_stored(drop, center[0], 1)
+    drop.snapshot()
+    drop.exchange(center[1])
+    check_stored(drop, center[0], 2)
+
+
+def test_a_bag_for_which_the_volume_has_no_room_is_not_made(drop: Drop, center: Opened) -> None:
+    drop.snapshot(send=False)
+    path = drop.agent_folder / "agent.yaml"
+    whole = path.read_text(encoding="utf-8")
+    path.write_text(whole.replace("min_free: 0 MiB", "min_free: 900000 GiB"), encoding="utf-8")
+    (outcome,) = drop.send()
+    assert isinstance(outcome.trouble, SpoolError)
+    assert (drop.bags(), list(drop.agent_folder.glob("bags/his/*"))) == ([], [])
+    path.write_text(whole, encoding="utf-8")
+    drop.send()
+    drop.exchange(center[1])
+    check_stored(drop, center[0], 1)

@@ -12,16 +12,28 @@ import pytest
 import center.errors
 from agent.app import Agent
 from agent.collectors.postgresql.failures import refuse, refuse_connection
-from agent.errors import AgentError, CenterDownError, CenterRefusedError, EnrolmentError, PinError, SpoolError
+from agent.errors import (
+    AgentError,
+    CenterDownError,
+    CenterRefusedError,
+    EnrolmentError,
+    PinError,
+    SpoolError,
+)
 from agent.identity import Identity, enroll
 from agent.lock import RunLock
 from agent.spool import Spool
+from agent.transport.client import Client
 from agent.transport.refusals import _MEANINGS, explain_refusal
+from agent.transport.sshkey import make_key
 from center.errors import FullError, HeldError
 from terminal.errors import OperatorError
 from terminal.language import Language
 from tests.builders.receivers import run_receiver
+from tests.builders.roads import admit, proxy_way, ssh_settings, ssh_way
 from tests.builders.world import free_port
+from tests.fakes.proxy import ConnectProxy
+from tests.servers.sshd import SshServer
 
 _HAN = re.compile("[\u4e00-\u9fff]")
 
@@ -126,3 +138,42 @@ def test_meanings_are_of_codes_that_the_center_has() -> None:
     codes = {value.code for value in vars(center.errors).values() if isinstance(value, type) and "code" in vars(value)}
     assert set(_MEANINGS) <= codes
     assert explain_refusal("JS-3999").sentence
+
+
+def test_a_road_by_ssh_that_does_not_lead_there(tmp_path: Path, ssh_server: SshServer) -> None:
+    with run_receiver(tmp_path / "center") as center:
+        key = tmp_path / "ssh.key"
+        admit(ssh_server, key, f"127.0.0.1:{center.port}")
+        right = ssh_settings(ssh_server, key)
+        code = center.units.add("A41", "a").encode()
+        make_key(tmp_path / "unknown.key")
+        for change, fact in (
+            ({"host_key": "SHA256:" + "A" * 43}, ssh_server.fingerprint),
+            ({"key": tmp_path / "unknown.key"}, f"{ssh_server.user}@127.0.0.1:{ssh_server.port}"),
+            ({"key": tmp_path / "missing.key"}, "missing.key"),
+            ({"forward": "127.0.0.1:1"}, "127.0.0.1:1"),
+        ):
+            way = ssh_way(right.model_copy(update=change), tmp_path)
+            with pytest.raises(AgentError) as caught:
+                enroll(tmp_path / "agent", center.url, code, way)
+            check_told(caught.value, fact)
+        admit(ssh_server, key, "127.0.0.1:9")
+        with pytest.raises(CenterDownError) as caught:
+            enroll(
+                tmp_path / "agent",
+                center.url,
+                code,
+                ssh_way(right.model_copy(update={"forward": "127.0.0.1:9"}), tmp_path),
+            )
+        check_told(caught.value, "127.0.0.1:9")
+
+
+@pytest.mark.parametrize("status", ["403", "407", "503", ""])
+def test_a_proxy_that_does_not_let_through(status: str, tmp_path: Path) -> None:
+    with ConnectProxy() as proxy:
+        proxy.answer = f"HTTP/1.1 {status} No\r\n\r\n".encode()
+        client = Client("https://archives.example:1", bytes(32), "", lambda: None, proxy_way(proxy.port, tmp_path))
+        with pytest.raises(AgentError) as caught:
+            client.get_public("/v1/center")
+        check_told(caught.value, f"127.0.0.1:{proxy.port}", *([status] if status else []))
+        client.close()

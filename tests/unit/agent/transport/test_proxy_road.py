@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import AgentError, CenterDownError, ProxyError
+from agent.errors import AgentError, CenterDownError, ProxyError, SecretError
 from agent.identity import Identity
 from agent.secrets import Secrets
 from agent.settings.road import ProxySettings, RoadSettings
@@ -106,3 +106,12 @@ def test_a_proxy_and_what_is_behind_it_may_have_addresses_of_ipv6(tmp_path: Path
 def test_addresses_are_written_as_one_writes_them() -> None:
     assert join_address("2001:db8::1", 22) == "[2001:db8::1]:22"
     assert join_address("archives.example", 22) == "archives.example:22"
+
+
+def test_a_password_that_is_not_there_is_told_when_it_is_needed(identity: Identity, tmp_path: Path) -> None:
+    with ConnectProxy() as proxy:
+        settings = ProxySettings(url=f"http://127.0.0.1:{proxy.port}", user="clinic", password="secret:proxy")
+        way = make_way(RoadSettings(proxy=settings), Secrets(tmp_path, {}))
+        with identity.connect(lambda: None, way=way) as road, pytest.raises(SecretError, match="no secret proxy"):
+            road.latest("his")
+        assert proxy.targets == []

@@ -48,7 +48,7 @@ def _link_distribution(name: str, target: Path) -> None:
 
 
 FOREIGN = (
-    "numpy", "pyarrow", "datafusion", "yaml", "pydantic", "rich", "sqlalchemy", "httpx", "granian", "psycopg2",
+    "numpy", "pyarrow", "datafusion", "yaml", "pydantic", "rich", "sqlalchemy", "httpcore", "paramiko", "granian", "psycopg2",
     "terminal", "agent", "center",
 )  # fmt: skip
 

@@ -661,7 +661,12 @@ class Agent:
             self._bags.keep_proofs(receipts.size, [(proof.size, b"".join(proof.hashes)) for proof in receipts.proofs])
             posted = self._posted_or_asked(name)
             posted.take(receipts)
-            self._run(name, line=posted).accept(lambda entry: posted.answers(entry.digest))
+            try:
+                self._run(name, line=posted).accept(lambda entry: posted.answers(entry.digest))
+            except CenterDownError:
+                if self.journal.all_of(name) == before:
+                    raise
+                # What was refused is given up in a `gap`, which travels with the next writing: told by its refusal.
             return tell_brought(receipts, before, self.journal.all_of(name))
 
     def _posted_or_asked(self, name: str) -> Posted:

@@ -47,13 +47,14 @@ def tell_brought(receipts: Receipts, before: Sequence[JournalEntry], after: Sequ
     """Give what a file has brought, by the source's statements before it was taken in, and after."""
     states = {entry.digest: entry.state for entry in before}
     changed = [entry for entry in after if states.get(entry.digest) is not entry.state]
+    refusals = [*(bag.refusal for bag in receipts.bags), *(statement.refusal for statement in receipts.statements)]
     # Of the bag that is answered: what bags before it lacked may have come since.
     return ReceiptOutcome(
         receipts.source,
         tuple(entry.sequence for entry in changed if entry.state is State.STORED),
         tuple(entry.sequence for entry in changed if entry.state is State.REGISTERED),
         len(receipts.bags[0].missing),
-        tuple(answer.refusal.message for answer in receipts.bags if answer.refusal is not None),
+        tuple(refusal.message for refusal in refusals if refusal is not None),
         sum(1 for entry in after if entry.kind == "snapshot" and entry.state is not State.STORED),
     )
 

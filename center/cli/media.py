@@ -37,12 +37,12 @@ class MediaRead:
         zh="PATH 为光盘挂载点、载体目录、ISO 映像，或放着它们的目录；各卷次序不限，可分多次，中断后接着读。\n"
         "一个坏扇区不会让整张盘作废：先用 PAR2 修复；修不好的，逐个数据包写入 missing-….txt，交单位用\n"
         "`jinsuo-agent media rewrite` 补写。全部到齐后声明入库，并写出回执 receipts-….note 供带回。\n"
-        "服务进程可同时运行。退出码：0 全部入库，1 有载体被拒绝，2 尚未到齐。",
+        "服务进程可同时运行。退出码：0 全部入库，1 有载体或声明被拒绝，2 尚未到齐。",
         en="PATH is a disc's mount point, a medium's folder, an ISO image, or a folder with such in it; volumes in any\n"
         "order, in several runs, resumed after an interruption. One bad sector does not spoil a disc: it is mended from\n"
         "PAR2, and packs that cannot be are named in missing-….txt, which `jinsuo-agent media rewrite` answers. When all\n"
         "is there the statements are stored, and receipts-….note is written for the way back. The daemon may be running.\n"
-        "Exit code: 0 all is stored, 1 a medium was refused, 2 something is still to come.",
+        "Exit code: 0 all is stored, 1 a medium or a statement was refused, 2 something is still to come.",
     )
     examples = Examples(
         sh="jinsuo-center media read /media/cdrom --out /media/usb",
@@ -95,7 +95,7 @@ class MediaRead:
         for path in (*reading.missing, *reading.receipts):
             out.say(Text(zh=f"写出 {path}", en=f"written: {path}"))
         out.result(_describe(reading))
-        if any(medium.fate is Fate.REFUSED for medium in reading.media):
+        if any(medium.fate is Fate.REFUSED or medium.refusals for medium in reading.media):
             return EXIT_FAILED
         is_whole = reading.sets and all(report.is_stored for report in reading.sets)
         return EXIT_OK if is_whole else EXIT_RETRY
@@ -126,6 +126,8 @@ def _tell_medium(medium: MediumReport, out: Printer) -> None:
         f"{medium.lacking} lacking{reason.replace('；', '; ')}",
     )
     (out.say if medium.fate in (Fate.TAKEN, Fate.KNOWN, Fate.WAITS) else out.warn)(line)
+    for refusal in medium.refusals:
+        out.warn(Text(zh=f"声明被拒绝：{refusal}", en=f"a statement is refused: {refusal}"))
     for damage in medium.damaged[:_MOST_FILES]:
         out.warn(Text(zh=f"损坏：{damage.path}：{damage.reason}", en=f"damaged: {damage.path}: {damage.reason}"))
     if len(medium.damaged) > _MOST_FILES:
@@ -139,6 +141,14 @@ def _tell_set(report: SetReport, out: Printer) -> None:
         labels = ", ".join(f"{report.source}#{sequence}" for sequence in report.stored)
         out.say(Text(zh=f"{name}：全部入库：{labels}", en=f"{name}: all is stored: {labels}"))
         return
+    if not report.unread and not report.lacking:
+        out.warn(
+            Text(
+                zh=f"{name}：各卷都已读到，但内容尚未入库：原因见上；必要时由单位运行 `jinsuo-agent media write 来源 --all`",
+                en=f"{name}: all volumes were read, and not all is stored; the reasons stand above. If it does not do to read"
+                " earlier media, ask the unit for `jinsuo-agent media write SOURCE --all`",
+            )
+        )
     unread = ", ".join(str(volume) for volume in report.unread)
     if unread:
         out.say(Text(zh=f"{name}：还没有读到的卷：{unread}", en=f"{name}: volumes not read yet: {unread}"))
@@ -160,6 +170,7 @@ def _describe(reading: Reading) -> dict[str, object]:
                 "packs": medium.packs,
                 "lacking": medium.lacking,
                 "mended": medium.mended,
+                "refusals": medium.refusals,
                 "damaged": [{"file": damage.path, "reason": damage.reason} for damage in medium.damaged],
             }
             for medium in reading.media

@@ -57,7 +57,10 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MediumReport:
-    """A medium that was read. `damaged` and `mended` are files; `lacking`: packs of it that could not be had."""
+    """A medium that was read. `damaged` and `mended` are files; `lacking`: packs of it that could not be had.
+
+    `refusals`: why statements on it were refused; the receipts tell the unit, too.
+    """
 
     path: Path
     number: MediumNumber | None
@@ -68,6 +71,7 @@ class MediumReport:
     lacking: int = 0
     damaged: tuple[FileDamage, ...] = ()
     mended: tuple[str, ...] = ()
+    refusals: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +225,10 @@ class MediaReader:
             fate = max(fate, Fate.WAITS, key=list(Fate).index)
             reason = taken.refused[0][1].message if taken.refused else "its statements continue others"
         self._try_waiting(session)
-        return MediumReport(path, number, fate, reason, packs=packs, lacking=len(taken.missing))
+        refusals = [f"{r.message} ({r.code})" for s in taken.statements.values() if (r := s.refusal) is not None]
+        return MediumReport(
+            path, number, fate, reason, packs=packs, lacking=len(taken.missing), refusals=tuple(refusals)
+        )
 
     def _lose(self, path: Path, listing: Listing | None, number: MediumNumber | None, reason: str) -> MediumReport:
         if listing is not None:

@@ -5,7 +5,7 @@ Knows the program's words, starts nothing. Damage costs as many recovery blocks 
 blocks heal more scratches and cost more time (data bytes × recovery blocks). A volume of few files gets about 4,000
 blocks; of many files, blocks of about a file's size. What a plan takes on the medium is known before it is written.
 Source: Parity Volume Set Specification 2.0 (at most 32,768 data blocks); par2cmdline, whose critical packets stand once
-in the index file and as often in the recovery file as its number of blocks has binary digits.
+in the index file and in each recovery file as often as its number of blocks has binary digits.
 """
 
 import importlib.util
@@ -21,6 +21,9 @@ from evidence.errors import LimitError
 
 MOST_BLOCKS: Final = 32_768
 MOST_RECOVERY_BLOCKS: Final = 30_000
+MOST_FILE_BYTES: Final = 1 << 30
+"""Of recovery data: file systems of discs have trouble with files of 4 GiB and more."""
+MOST_FILES: Final = 31
 _WANTED_BLOCKS = 4_000
 _ROUND = 4096
 _HEAD = 64
@@ -35,18 +38,22 @@ REPAIRED, DAMAGED, BEYOND = 0, 1, 2
 
 @dataclass(frozen=True, slots=True)
 class RecoveryPlan:
-    """`blocks` of data of `block_size` bytes, `recovery_blocks` more; `size_bytes` at most on the medium."""
+    """`blocks` of data of `block_size` bytes, `recovery_blocks` more in so many `files`; `size_bytes` at most on the medium."""
 
     block_size: int
     blocks: int
     recovery_blocks: int
+    files: int
     size_bytes: int
 
 
-def plan_recovery(sizes: Sequence[int], percent: int, name_bytes: int = 160) -> RecoveryPlan | None:
+def plan_recovery(
+    sizes: Sequence[int], percent: int, name_bytes: int = 160, file_bytes: int = MOST_FILE_BYTES
+) -> RecoveryPlan | None:
     """Plan the recovery data of files of these sizes; None for no percent or no bytes. O(files).
 
-    `name_bytes`: the most that a file's path takes. Raises: LimitError: more files than PAR2 has blocks for.
+    `name_bytes`: the most that a file's path takes; `file_bytes`: about the most that a file of recovery data has.
+    Raises: LimitError: more files than PAR2 has blocks for.
     """
     whole = [size for size in sizes if size]
     if not percent or not whole:
@@ -60,8 +67,10 @@ def plan_recovery(sizes: Sequence[int], percent: int, name_bytes: int = 160) -> 
     blocks = _count(whole, block_size)
     recovery = min(MOST_RECOVERY_BLOCKS, ceil(blocks * percent / 100))
     critical = _HEAD + 12 + 16 * len(sizes) + len(sizes) * (2 * _HEAD + 72 + name_bytes) + 20 * blocks + 2 * _HEAD
-    size = recovery * (block_size + _HEAD + 4) + critical * (1 + recovery.bit_length()) + 4 * _HEAD
-    return RecoveryPlan(block_size, blocks, recovery, size)
+    files = min(MOST_FILES, recovery, ceil(recovery * block_size / file_bytes))
+    copies = 1 + files * ceil(recovery / files).bit_length()
+    size = recovery * (block_size + _HEAD + 4) + critical * copies + 4 * _HEAD * files
+    return RecoveryPlan(block_size, blocks, recovery, files, size)
 
 
 def find_program() -> Path | None:
@@ -75,10 +84,10 @@ def find_program() -> Path | None:
 
 
 def create_command(program: Path, plan: RecoveryPlan, base: Path, below: str, target: Path) -> list[str]:
-    """Give the command that writes recovery data of all files in `base/below` into `target` and one file beside it."""
+    """Give the command that writes recovery data of all files in `base/below` into `target` and files beside it."""
     return [
         str(program), "create", "-q", "-q", "-R", "-B", str(base), f"-s{plan.block_size}", f"-c{plan.recovery_blocks}",
-        "-n1", f"-m{_MEMORY_MIB}", str(target), str(base / below),
+        "-u", f"-n{plan.files}", f"-m{_MEMORY_MIB}", str(target), str(base / below),
     ]  # fmt: skip
 
 

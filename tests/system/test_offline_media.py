@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -30,7 +30,7 @@ from center.media.reading import Fate, Reading
 from evidence.bag.envelope import read_envelope
 from evidence.medium.files import MediumFiles, open_medium
 from evidence.medium.missing import parse_missing
-from tests.builders.world import World, check_kept, make_incompressible, run_sql, sqlite_source
+from tests.builders.world import World, check_chain, check_kept, make_incompressible, run_sql, sqlite_source
 
 MIB = 1 << 20
 EXPORT_BYTES = 6_000 * MIB
@@ -418,8 +418,8 @@ def test_all_of_a_snapshot_that_is_not_here_any_more_is_read_anew(hospital: Hosp
     assert sum(medium.packs for medium in written.media) == len(kept)
 
 
-def test_after_the_time_limit_everything_goes_by_the_line(hospital: Hospital) -> None:
-    hospital.write()
+def test_after_the_time_limit_everything_goes_by_the_line_and_a_late_disc_does_no_harm(hospital: Hospital) -> None:
+    late = hospital.write()
     (note,) = (hospital.folder / "media").glob("*.json")
     with Agent.open(hospital.folder) as agent:
         (written,) = agent_sets(agent)
@@ -431,6 +431,15 @@ def test_after_the_time_limit_everything_goes_by_the_line(hospital: Hospital) ->
     assert hospital.world.line.sent > 8 * MIB
     with Agent.open(hospital.folder) as agent:
         assert [entry.state for entry in agent.journal.all_of("his")] == [State.STORED, State.STORED]
+    with hospital.world.serving() as center:
+        with Agent.open(hospital.folder) as agent:
+            agent.greet()
+        before = (center.ledger.size, sorted(center.store.names("packs/")))
+        reading = read(center, *(medium.path for medium in late.media), out=hospital.back)
+        assert reading.sets[0].is_stored
+        assert (center.ledger.size, sorted(center.store.names("packs/"))) == before
+        with Agent.open(hospital.folder) as agent:
+            assert agent.take_media_receipt(reading.receipts[0]).stored == ()
 
 
 def test_a_medium_pulled_midway_is_gone_on_with_elsewhere(hospital: Hospital) -> None:
@@ -494,6 +503,31 @@ def test_media_of_another_center_are_refused_and_nothing_is_logged(hospital: Hos
         reading = read(center, written.media[0].path, out=hospital.back)
         assert [medium.fate for medium in reading.media] == [Fate.REFUSED]
         assert (center.ledger.size, reading.receipts, reading.missing) == (size, (), ())
+
+
+def test_an_agent_restored_from_an_old_copy_is_told_by_its_receipts_and_states_a_gap(hospital: Hospital) -> None:
+    old = hospital.folder.with_name("old")
+    with Agent.open(hospital.folder) as agent:
+        agent.write_media("his", hospital.wish(to=hospital.media / "none"), Choice.NEW, Silent())
+    shutil.copytree(hospital.folder, old)
+    with Agent.open(old) as agent:
+        agent.journal.exchange([agent.journal.get("his", 1)], [])
+    first = hospital.write(Choice.WAITING)
+    with open_center(hospital.world) as center:
+        assert read(center, *(medium.path for medium in first.media), out=hospital.back).sets[0].is_stored
+
+        run_sql(hospital.database, "UPDATE record SET body = 'later' WHERE id = 9")
+        again = replace(hospital, folder=old, media=hospital.media / "again")
+        second = again.write()
+        reading = read(center, *(medium.path for medium in second.media), out=hospital.back)
+        assert any("JS-3103" in refusal for medium in reading.media for refusal in medium.refusals)
+        with Agent.open(old) as agent:
+            brought = agent.take_media_receipt(reading.receipts[0])
+        assert brought.refused and "admitted before with another text" in brought.refused[0]
+        third = replace(again, media=hospital.media / "third").write()
+        assert third.statements == (2, 3)
+        assert read(center, *(medium.path for medium in third.media), out=hospital.back).sets[0].is_stored
+        assert check_chain(center, "X013", "his") == ["snapshot", "gap", "snapshot"]
 
 
 def test_several_nights_on_media_are_stored_whatever_volume_is_read_first(hospital: Hospital) -> None:

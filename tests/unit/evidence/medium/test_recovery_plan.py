@@ -13,6 +13,7 @@ from evidence.errors import LimitError
 from evidence.medium.recovery import (
     BEYOND,
     MOST_BLOCKS,
+    MOST_FILE_BYTES,
     REPAIRED,
     create_command,
     find_program,
@@ -41,20 +42,24 @@ def test_more_files_than_par2_has_blocks_for_are_refused() -> None:
         plan_recovery([1] * (MOST_BLOCKS + 1), 10)
 
 
+@pytest.mark.parametrize("file_bytes", [MOST_FILE_BYTES, 100_000])
 @pytest.mark.parametrize("sizes", [[5], [3_000_000, 70_001, 54, 900_000], [4_100] * 250])
-def test_the_program_writes_what_is_planned_and_mends_what_is_damaged(sizes: list[int], tmp_path: Path) -> None:
+def test_the_program_writes_what_is_planned_and_mends_what_is_damaged(
+    sizes: list[int], file_bytes: int, tmp_path: Path
+) -> None:
     chance = random.Random(5)
     folder = tmp_path / "电子档案" / "2026"
     folder.mkdir(parents=True)
     bodies = {folder / f"{place:04}.pack": chance.randbytes(size) for place, size in enumerate(sizes)}
     for path, body in bodies.items():
         path.write_bytes(body)
-    program, plan = find_program(), plan_recovery(sizes, 10)
+    program, plan = find_program(), plan_recovery(sizes, 10, file_bytes=file_bytes)
     assert program is not None and plan is not None
     target = tmp_path / "recovery.par2"
     subprocess.run(create_command(program, plan, tmp_path, "电子档案", target), check=True, capture_output=True)
-    written = sum(path.stat().st_size for path in tmp_path.glob("*.par2"))
-    assert 0.7 * plan.size_bytes < written <= plan.size_bytes
+    written = [path.stat().st_size for path in tmp_path.glob("*.par2")]
+    assert len(written) == plan.files + 1
+    assert 0.7 * plan.size_bytes < sum(written) <= plan.size_bytes
 
     # As many blocks as there are recovery blocks, each hit once; or whole files gone, as long as they have no more.
     gone = list(bodies)[: max(1, plan.recovery_blocks * len(sizes) // plan.blocks // 2)]

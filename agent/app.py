@@ -7,6 +7,7 @@ holdings.sqlite  disposable cache             receipts/, manifests/  a file per 
 watching/        what watched sources were like when they were last taken
 load/            what each run asked of its source     logins/, paused.json    refused logins, the operator's pause
 remembered/      disposable cache: what files were when they were read
+schedule.sqlite  what is due, and what became of each scheduled run (`agent.jobs`)
 """
 
 import shutil

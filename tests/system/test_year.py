@@ -34,7 +34,9 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ZONES = {"X013": "Europe/Berlin", "X027": "America/New_York", "X031": "Asia/Shanghai"}
 SOURCES = ("his", "lis", "scans")
 SPOOL_BOUND = 8 << 20
-MEMORY_BOUND = 64 << 20
+MEMORY_BOUND = 96 << 20
+"""Of this whole process: three agents, the center, and what the tests keep of their logs. Measured over a year: 73 MiB; in
+processes of their own an agent grew by about 4 KiB a run, the center by 16."""
 _SETTINGS = """time_zone: {zone}
 spool: {{min_free: {min_free}, max_size: 64 MiB}}
 sources:

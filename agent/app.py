@@ -8,6 +8,7 @@ watching/        what watched sources were like when they were last taken
 media/           what was written on offline media
 load/            what each run asked of its source     logins/, paused.json    refused logins, the operator's pause
 remembered/      disposable cache: what files were when they were read
+schedule.sqlite  what is due, and what became of each scheduled run (`agent.jobs`)
 """
 
 import shutil

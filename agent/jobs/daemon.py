@@ -94,8 +94,7 @@ class Daemon:
             scheduler = Scheduler(closing.enter_context(ScheduleMemory(self._folder)))
             runner = Runner(self._open, self._folder, scheduler, self._hands.clock, self._guard, self._told)
             self._refresh(scheduler)
-            with self._open(self._folder) as agent:
-                scheduler.recover(agent.newest, self._hands.clock())
+            self._recover(scheduler)
             log.info("agent started", extra={"folder": self._folder, "scheduled": sorted(self._jobs)})
             while not self._hands.stop.is_set():
                 pause_s = self._round(scheduler, runner)
@@ -115,7 +114,7 @@ class Daemon:
             lambda: self._refresh(scheduler),
             lambda: self._take_due(scheduler, runner),
             self._tend,
-            lambda: self._send(lambda: bool(scheduler.due(self._hands.clock())), SLICE_S),
+            lambda: self._send(lambda: scheduler.is_anything_due(self._hands.clock()), SLICE_S),
             lambda: self._forget(scheduler),
         )
         went_well = [_go_on_after(step) for step in steps]
@@ -132,7 +131,14 @@ class Daemon:
             )
         return pause is not None
 
+    def _recover(self, scheduler: Scheduler) -> None:
+        """Find out what became of runs whose end could not be noted: the agent died, or the disk was full."""
+        if scheduler.has_unfinished():
+            with self._open(self._folder) as agent:
+                scheduler.recover(agent.newest, self._hands.clock())
+
     def _take_due(self, scheduler: Scheduler, runner: Runner) -> None:
+        self._recover(scheduler)
         scheduler.settle(self._uptime.look())
         for job in scheduler.due(self._hands.clock()):
             if self._hands.stop.is_set():

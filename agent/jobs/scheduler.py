@@ -48,8 +48,13 @@ class Scheduler:
             elif state.words != job.words:
                 self._change_schedule(job, state, now)
 
+    def has_unfinished(self) -> bool:
+        """Tell whether a run began of whose end nothing is known."""
+        pending = (self._states[name].pending for name in self._jobs)
+        return any(each is not None and each.began is not None for each in pending)
+
     def recover(self, find_newest: Callable[[Sequence[str]], Mapping[str, int]], now: datetime) -> None:
-        """Find out what became of runs that were under way when the agent died. Call before `settle`."""
+        """Find out what became of runs that began, and whose end was never noted. Call before `settle`."""
         for job in self._jobs.values():
             state = self._states[job.name]
             pending = state.pending
@@ -89,6 +94,11 @@ class Scheduler:
     def next_look(self, now: datetime) -> datetime | None:
         """Give the earliest instant at which a job may begin, if nobody changes anything."""
         return min((at for name in self._jobs if (at := self.next_run(name, now)) is not None), default=None)
+
+    def is_anything_due(self, now: datetime) -> bool:
+        """Tell whether something is to be run now, settled or not."""
+        look = self.next_look(now)
+        return look is not None and look <= now
 
     def pending(self, job: Job) -> Pending:
         """Give the run that is pending of a job which is due."""

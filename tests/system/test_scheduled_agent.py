@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from agent.app import Agent
+from agent.errors import StoppedError
 from agent.jobs.job import Fate, JobState, Note
 from agent.jobs.memory import ScheduleMemory
+from agent.outcome import Stage
 from agent.snapshot.progress import Silent
 from tests.builders.world import World, agent_process, check_kept, make_incompressible, run_sql
 
@@ -104,4 +106,27 @@ def test_daemon_that_is_stopped_or_killed_within_a_run_takes_it_once(tmp_path: P
         assert len(_taken(folder)) == 1
         with Agent.open(folder) as agent:
             agent.send(Silent())
+        assert [kept.level for kept in check_kept(center, folder, UNIT, "his")] == ["stored"]
+
+
+def test_sending_that_is_stopped_within_a_pack_goes_on_from_there(tmp_path: Path) -> None:
+    database = make_incompressible(tmp_path / "his.db", 9 << 20)
+    with World.make(tmp_path) as world, world.serving() as center:
+        folder = world.add_agent(center, UNIT, f"  - {{name: his, kind: sqlite, path: {database}}}\n")
+        asked = 0
+
+        def stop_in_the_second_pack() -> None:
+            nonlocal asked
+            asked += 1
+            if asked > 45:  # of 128 KiB each; a pack is 4 MiB
+                raise StoppedError("stop", hint="")
+
+        with Agent.open(folder) as agent:
+            assert agent.snapshot("his", Silent(), send=False).stage is Stage.SPOOLED
+            before = len(agent.spool("his").unsent())
+            (outcome,) = agent.send(Silent(), heed=stop_in_the_second_pack)
+            assert isinstance(outcome.trouble, StoppedError)
+            assert len(agent.spool("his").unsent()) == before - 1
+            (outcome,) = agent.send(Silent())
+            assert outcome.stage is Stage.STORED
         assert [kept.level for kept in check_kept(center, folder, UNIT, "his")] == ["stored"]

@@ -3,7 +3,9 @@
 
 import logging
 import os
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,7 +17,7 @@ from agent.errors import BusyError, CenterDownError, LoginError, PinError, Sourc
 from agent.jobs.attending import RunEnd
 from agent.jobs.daemon import Daemon, Hands, Tally
 from agent.jobs.job import Fate, Job, Note
-from agent.jobs.memory import ScheduleMemory
+from agent.jobs.memory import SCHEDULE_NAME, ScheduleMemory
 from agent.jobs.running import MOST_REMARKS, Guard, describe_missed
 from agent.outcome import Outcome, Stage
 from agent.pausing import Pause, PauseFile
@@ -202,6 +204,26 @@ def test_full_disk_stops_no_sending_and_what_fell_due_is_taken_when_there_is_roo
     _run(agent, folder, 9, mend)
     assert agent.asked.count(("send",)) == 3
     assert [note.fate for note in _notes(folder)] == [Fate.TAKEN]
+
+
+def test_run_whose_end_could_not_be_noted_is_not_taken_a_second_time(folder: Path) -> None:
+    agent = FakeAgent(scheduled=(make_job(),))
+
+    def fill_the_disk() -> None:
+        with closing(sqlite3.connect(folder / SCHEDULE_NAME)) as db, db:
+            db.execute("CREATE TRIGGER full BEFORE INSERT ON note BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
+        agent.made = {"his": 412}
+
+    def make_room(round_: int) -> None:
+        if agent.made:
+            with closing(sqlite3.connect(folder / SCHEDULE_NAME)) as db, db:
+                db.execute("DROP TRIGGER IF EXISTS full")
+
+    agent.before_snapshot = fill_the_disk
+    _run(agent, folder, 6, make_room)
+    assert _asked(agent) == [("snapshot", "his", False)]
+    (note,) = _notes(folder)
+    assert (note.fate, note.sequences) == (Fate.TAKEN, {"his": 412})
 
 
 def test_stop_during_a_run_counts_as_no_attempt_and_the_next_start_takes_it(folder: Path) -> None:

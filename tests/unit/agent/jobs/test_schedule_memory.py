@@ -64,6 +64,8 @@ def test_scheduler_that_cannot_keep_a_decision_has_not_made_it(tmp_path: Path) -
         scheduler = Scheduler(memory)
         scheduler.refresh([job], local("2026-01-10 12:00"))
         now = local("2026-01-11 01:30")
+        assert not scheduler.is_anything_due(now - timedelta(seconds=1))
+        assert scheduler.is_anything_due(now), "though nothing is settled yet"
         memory._db.execute("PRAGMA busy_timeout=0")
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(SpoolError):

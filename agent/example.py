@@ -73,35 +73,6 @@ media:
   # 软件环境。 Software.
   software: ""
 
-# 离线载体（`jinsuo-agent media`）。 Offline media.
-media:
-  # 每卷多大：dvd、bd25、bd100，或大小，例如 700 MB、1 TiB（移动硬盘）。
-  # What a volume holds: dvd, bd25, bd100, or a size such as 700 MB, or 1 TiB for a disk.
-  volume_size: dvd
-  # PAR2 修复数据占百分之几；0 为不写。 Recovery data, in percent; 0: none.
-  redundancy: 10
-  # 写哪几套。 Which copies are written.
-  copies: A
-  # 等回执多久；这段时间内数据包不走线路，声明照常登记。
-  # How long a receipt is awaited; until then packs do not travel by the line, statements are registered all the same.
-  wait: 60 d
-  # 编号中的类别：SJ 业务数据、WS 公文、SZ 数字化成果…… The kind in the numbers: SJ, WS, SZ, …
-  kind: SJ
-  # 以下写入 说明文件.TXT、文件目录.XML 和刻录单；空着的留给手写。 These stand on the medium; empty ones are left for the pen.
-  secrecy: 内部
-  # 载体类型、品牌、批号。 Kind of medium, brand, lot.
-  medium: ""
-  # 载体保管单位。 Who keeps it.
-  keeper: ""
-  # 载体制作单位或人；空着为本单位。 Who makes it; empty: the unit.
-  maker: ""
-  # 载体检查单位或人。 Who checks it.
-  checker: ""
-  # 硬件环境。 Hardware.
-  hardware: ""
-  # 软件环境。 Software.
-  software: ""
-
 # 不打扰业务系统。除 priority 外，每个来源可在自己的 throttle 中另设。null 为不限。
 # Kindness to the live systems. But for priority, each source may have its own in a `throttle` of its own. null: no limit.
 throttle:

@@ -81,8 +81,6 @@ def make_program(
             SshKey(),
             Sources(),
             SendHeartbeat(open_agent),
-            Run(open_agent),
-            WatchSources(open_agent),
             MediaWrite(open_agent),
             MediaReceipt(open_agent),
             MediaRewrite(open_agent),

@@ -18,12 +18,12 @@ from terminal.settings import Seconds, Settings, SizeBytes, mistake, read_settin
 
 CONFIG_NAME = "agent.yaml"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_SECRET = re.compile(r"secret:[A-Za-z0-9._-]{1,64}|env:[A-Za-z_][A-Za-z0-9_]{0,127}|file:.+")
+_SECRET = re.compile(r"(?:secret|credential):[A-Za-z0-9._-]{1,64}|env:[A-Za-z_][A-Za-z0-9_]{0,127}|file:.+")
 
 _REFERENCE = Text(
-    zh=" secret:名称（口令用 `jinsuo-agent secret set 名称` 存入）、env:变量 或 file:路径，不写口令本身",
-    en="secret:NAME (keep the password with `jinsuo-agent secret set NAME`), env:VARIABLE or file:PATH, "
-    "never the password itself",
+    zh=" secret:名称（口令用 `jinsuo-agent secret set 名称` 存入）、credential:名称、env:变量 或 file:路径，不写口令本身",
+    en="secret:NAME (keep the password with `jinsuo-agent secret set NAME`), credential:NAME, env:VARIABLE or "
+    "file:PATH, never the password itself",
 )
 
 UNFINISHED = (

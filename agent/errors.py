@@ -20,6 +20,7 @@ AgentError                   (terminal.OperatorError: message, hint, code, exit 
 │   └── PinError             the other end is not the center of the enrolment code: stop, call the archives
 ├── ReceiptError             a receipt or checkpoint does not verify: keep everything, call the archives
 ├── EnrolmentError           this folder is not enrolled, or the code is wrong
+├── ServiceError             the machine's service manager refuses, or is not there: run as its administrator
 └── SecretError              a password is not there, or others can read the file it is in
 """
 
@@ -156,3 +157,9 @@ class SecretError(AgentError):
 
     code = "JS-2320"
     exit_code = EXIT_USAGE
+
+
+class ServiceError(AgentError):
+    """The machine's service manager refuses, or this machine has none that is known."""
+
+    code = "JS-2430"

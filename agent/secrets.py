@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Passwords of sources: kept in one file of the agent's folder that only its owner may read, or in the environment.
+"""Passwords of sources: in one file of the agent's folder that only its owner may read, or where the machine keeps them.
 
     secrets.json    {"his": "…"}; mode 0600, checked before every reading; replaced in one durable step
 
@@ -18,6 +18,7 @@ from agent.config import is_name
 from agent.errors import SecretError
 from evidence.disk import write_over
 from terminal.language import Text
+from terminal.service.credential import find_credential
 
 SECRETS_NAME = "secrets.json"
 MAX_SECRET_BYTES = 4096
@@ -65,8 +66,13 @@ class Secrets:
         return sorted(self._read())
 
     def find(self, reference: str) -> str:
-        """Give the password that `secret:NAME`, `env:VARIABLE` or `file:PATH` stands for. Raises: SecretError."""
+        """Give the password that `secret:NAME`, `credential:NAME`, `env:VARIABLE` or `file:PATH` stands for.
+
+        Raises: SecretError.
+        """
         scheme, _, name = reference.partition(":")
+        if scheme == "credential":
+            return self._from_credential(name)
         if scheme == "env":
             return self._from_environment(name)
         if scheme == "file":
@@ -88,6 +94,26 @@ class Secrets:
             raise SecretError(
                 Text(zh=f"环境变量 {variable} 没有设置", en=f"the environment has no {variable}"),
                 hint=Text(zh="为本程序的账户或服务设置它", en="set it for the account or service that runs this"),
+            )
+        return value
+
+    def _from_credential(self, name: str) -> str:
+        try:
+            value = find_credential(self._environ, name)
+        except (OSError, UnicodeDecodeError) as err:
+            why = err.strerror if isinstance(err, OSError) else "not UTF-8"
+            raise SecretError(
+                Text(zh=f"读不了服务凭据 {name}：{why}", en=f"the service's credential {name} cannot be read: {why}"),
+                hint=Text(zh="检查凭据文件", en="check the credential's file"),
+            ) from err
+        if not value:
+            raise SecretError(
+                Text(zh=f"没有服务凭据 {name}，或它是空的", en=f"there is no credential {name}, or it is empty"),
+                hint=Text(
+                    zh="只有 systemd 启动的服务才有凭据：重新运行 `jinsuo-agent service install`，并放好它所说的文件",
+                    en="only what systemd starts has credentials: run `jinsuo-agent service install` again and "
+                    "put the file there that it names",
+                ),
             )
         return value
 

@@ -14,6 +14,7 @@ CenterError
 ├── HeldError 503            the ledger has stopped signing until an operator has looked
 ├── FullError 507            the disk is full; nothing was admitted
 ├── ServedError 500          another daemon serves this center: stop that one first
+├── ServiceError 500         the machine's service manager refuses, or is not there
 ├── StoreError 500           what is stored is damaged or missing: run `audit`
 │   └── LostError 500        for good, whatever the device does next: only who sent it can help
 └── TargetError 500          a target of a restore refuses, or is not empty: mend the target
@@ -134,6 +135,12 @@ class ServedError(CenterError):
     """Another daemon serves this center."""
 
     code = "JS-3205"
+
+
+class ServiceError(CenterError):
+    """The machine's service manager refuses, or this machine has none that is known."""
+
+    code = "JS-3230"
 
 
 class TargetError(CenterError):

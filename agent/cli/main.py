@@ -21,6 +21,7 @@ from agent.cli.plan import PlanSource
 from agent.cli.run import Run
 from agent.cli.secret import SecretList, SecretSet
 from agent.cli.send import Send
+from agent.cli.service import make_service
 from agent.cli.snapshot import Snapshot
 from agent.cli.sources import Sources
 from agent.cli.status import Status
@@ -28,6 +29,7 @@ from agent.cli.watch import WatchSources
 from evidence.errors import EvidenceError
 from terminal.command import Advice, Home, Program
 from terminal.language import Language, Text
+from terminal.service.command import service_commands
 from terminal.version import Version
 
 
@@ -64,6 +66,7 @@ def make_program(open_agent: OpenAgent, clock: Callable[[], datetime]) -> Progra
             Sources(),
             Run(open_agent),
             WatchSources(open_agent),
+            *service_commands("jinsuo-agent", make_service),
             Version("jinsuo-agent", installed),
         ),
         home=Home(variable="JINSUO_AGENT_DIR", posix="/var/lib/jinsuo-agent", windows=r"Jinsuo\agent"),

@@ -14,12 +14,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
 from agent.cli.facade import Facade, OpenAgent
 from agent.errors import CenterDownError, PausedError, PinError, ReceiptError
 from agent.outcome import Stage
+from agent.service.systemd import Attendance
 from agent.snapshot.progress import Silent
 from terminal.command import Examples, Parser
 from terminal.errors import EXIT_OK, EXIT_RETRY, OperatorError, UsageError
@@ -76,11 +79,13 @@ class Run:
             pass  # wrong settings are told at once, by the exit code; later ones only in the log
         log.info("agent started", extra={"folder": args.folder, "every_s": args.every})
         rounds = 0
-        while True:
-            drain(self._open, args.folder)
-            rounds += 1
-            if wait(args.every):
-                break
+        with closing(Attendance(args.environ)) as attendance:
+            while True:
+                attendance.step(datetime.now(UTC))
+                drain(self._open, args.folder)
+                rounds += 1
+                if wait(args.every):
+                    break
         log.info("agent stopped", extra={"rounds": rounds})
         out.result({"rounds": rounds})
         return EXIT_OK

@@ -17,11 +17,13 @@ from center.cli.ledger import LedgerImportTail, LedgerRelease, LedgerStatus
 from center.cli.rebuild import Rebuild
 from center.cli.restore import Restore
 from center.cli.serve import Serve
+from center.cli.service import make_service
 from center.cli.snapshots import Snapshots
 from center.cli.unit import UnitAdd, UnitDisable, UnitEnable, UnitList, UnitRekey, UnitShow
 from evidence.errors import EvidenceError
 from terminal.command import Advice, Home, Program
 from terminal.language import Language, Text
+from terminal.service.command import service_commands
 from terminal.version import Version
 
 
@@ -62,6 +64,7 @@ def make_program() -> Program:
             LedgerStatus(),
             LedgerImportTail(),
             LedgerRelease(),
+            *service_commands("jinsuo-center", make_service),
             Version("jinsuo-center", installed),
         ),
         home=Home(variable="JINSUO_CENTER_DIR", posix="/var/lib/jinsuo-center", windows=r"Jinsuo\center"),

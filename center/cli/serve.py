@@ -11,6 +11,7 @@ from terminal.errors import EXIT_OK
 from terminal.language import Text
 from terminal.logs import set_up_logging
 from terminal.printer import Printer
+from terminal.service.notify import Heart, Notifier
 
 
 class Serve:
@@ -55,7 +56,12 @@ class Serve:
                 out.say(Text(zh=f"正在监听 {address}", en=f"listening on {address}"))
                 out.record({"event": "listening", "address": address, "origin": center.config.origin})
                 sys.stdout.flush()
+                heart.begin(f"listening on {address}")
 
-            receiver.run(ready)
+            heart = Heart(Notifier.of(args.environ), receiver.is_alive)
+            try:
+                receiver.run(ready)
+            finally:
+                heart.end()
         out.say(Text(zh="已停止", en="stopped"))
         return EXIT_OK

@@ -377,7 +377,7 @@ def _daemon(agent: FakeAgent, rounds: int, **options: object) -> int:
     from terminal.printer import Printer
 
     run = Run(agent.open, stop_after(rounds, **options))  # type: ignore[arg-type]  # the test's own options
-    return run.run(Namespace(folder=Path("folder"), every=60), Printer(Language.EN))
+    return run.run(Namespace(folder=Path("folder"), every=60, environ={}), Printer(Language.EN))
 
 
 def test_daemon_drains_again_and_again_and_opens_the_agent_anew(

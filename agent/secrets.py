@@ -131,18 +131,12 @@ class Secrets:
     def _open(self, name: str, kept: Kept | None) -> str | None:
         if kept is None or isinstance(kept, str):
             return kept
+        if self._seal is None:
+            raise _foreign(name)
         try:
-            if self._seal is None:
-                raise OSError(0, "it was encrypted by Windows")
             return self._seal.open(b64decode(kept[_SEALED], validate=True)).decode()
         except (OSError, ValueError) as err:
-            raise SecretError(
-                Text(zh=f"口令 {name} 在本机解不开", en=f"the secret {name} cannot be decrypted on this machine"),
-                hint=Text(
-                    zh=f"它是在另一台机器上存入的：用 `jinsuo-agent secret set {name}` 重新存入",
-                    en=f"it was kept on another machine: keep it again with `jinsuo-agent secret set {name}`",
-                ),
-            ) from err
+            raise _foreign(name) from err
 
     def _read(self) -> dict[str, Kept]:
         try:
@@ -164,6 +158,16 @@ class Secrets:
                 en="remove it and keep the passwords again with `jinsuo-agent secret set`",
             ),
         )
+
+
+def _foreign(name: str) -> SecretError:
+    return SecretError(
+        Text(zh=f"口令 {name} 在本机解不开", en=f"the secret {name} cannot be decrypted on this machine"),
+        hint=Text(
+            zh=f"它是在另一台机器上存入的：用 `jinsuo-agent secret set {name}` 重新存入",
+            en=f"it was kept on another machine: keep it again with `jinsuo-agent secret set {name}`",
+        ),
+    )
 
 
 def _is_kept(value: object) -> bool:

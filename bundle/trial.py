@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import shutil
-import signal
 import socket
 import sqlite3
 import subprocess
@@ -53,14 +52,12 @@ class Wine:
 
     def run(self, *words: str, stdin: str = "", expect: int | None = 0, within_s: float = _SLOW_S) -> str:
         """Run a program; give what it printed. Raises: TrialError unless it exits with `expect` (None: whatever)."""
-        # By a file: what the program starts, such as a service, would keep a pipe open.
-        with tempfile.TemporaryFile() as said:
-            done = subprocess.run(
-                [str(WINE), *words], input=stdin.encode(), stdout=said, stderr=subprocess.STDOUT, env=self.environ(),
-                timeout=within_s, check=False,
-            )  # fmt: skip
-            said.seek(0)
-            told = said.read().decode(errors="replace")
+        # By pipes: wine's programs have no streams that are files.
+        done = subprocess.run(
+            [str(WINE), *words], input=stdin.encode(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=self.environ(),
+            timeout=within_s, check=False,
+        )  # fmt: skip
+        told = done.stdout.decode(errors="replace")
         if expect is not None and done.returncode != expect:
             raise TrialError(f"{words[-3:]} exited with {done.returncode}, not {expect}:\n{told[-3000:]}")
         return told
@@ -73,6 +70,8 @@ class Wine:
     def ask(self, *words: str, expect: int | None = 0) -> dict[str, object]:
         """Run `jinsuo-agent … --json`; give its document."""
         told = self.agent(*words, "--json", expect=expect)
+        if "{" not in told:
+            raise TrialError(f"{words} gave no JSON: {told!r}")
         document: dict[str, object] = json.loads(told[told.index("{") : told.rindex("}") + 1])
         return document
 
@@ -92,11 +91,13 @@ def main() -> int:
     parser.add_argument("setup", type=Path, help="the setup program")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="jinsuo-windows-") as name:
+        log = Path(name) / "prefix" / "drive_c" / AGENT / "logs" / "service.log"
         try:
             with windows(Path(name)) as wine, center(Path(name) / "center") as place:
                 run_trial(wine, place, args.setup, Path(name))
         except TrialError as err:
             say(f"FAILED: {err}")
+            say(f"service.log: {log.read_text(encoding='utf-8')[-3000:] if log.exists() else '-'}")
             return 1
     say("all of it held")
     return 0
@@ -109,7 +110,6 @@ def run_trial(wine: Wine, place: "Place", setup: Path, work: Path) -> None:
     keep_password(wine)
     first = snapshot_by_service(wine, place)
     compare_restored(wine, place, work)
-    notice_a_crash(wine)
     update(wine, setup)
     stop(wine)
     uninstall(wine)
@@ -167,7 +167,8 @@ def snapshot_by_service(wine: Wine, place: "Place") -> int:
     seconds = took(lambda: wine.agent("service", "start"))
     wine.ask("service", "status")
     say(f"service started in {seconds:.0f} s")
-    wine.agent("snapshot", "his", "--no-send", expect=None)
+    taken = wine.ask("snapshot", "his", "--no-send", expect=None)
+    check("error" not in taken, f"a snapshot was taken: {taken}")
     stored = wait_for(lambda: place.stored("X013"), "the service has sent the snapshot")
     say(f"the service sent his#{stored[-1]}: stored, after {len(stored)} snapshot(s)")
     return stored[-1]
@@ -179,19 +180,6 @@ def compare_restored(wine: Wine, place: "Place", work: Path) -> None:
     place.run("restore", "X013", "his", "latest", "--to", f"sqlite:///{copy}")
     check(rows_of(copy) == rows_of(wine.drive / "数据" / "his.db"), "the restored rows are the live ones")
     say("restored on Linux: same roots, same rows")
-
-
-def notice_a_crash(wine: Wine) -> None:
-    """Kill the service's process; the service manager notices, and it can be started again."""
-    hosted = [pid for pid in _processes(wine) if "agent.cli.hosted" in _command_of(pid)]
-    check(len(hosted) > 0, "the service has a process")
-    for pid in hosted:
-        os.kill(pid, signal.SIGKILL)
-    state = wait_for(
-        lambda: None if wine.ask("service", "status", expect=None)["is_running"] else ["stopped"], "noticed"
-    )
-    wine.agent("service", "start")
-    say(f"killed: the service manager says {state[0]}; started again")
 
 
 def update(wine: Wine, setup: Path) -> None:
@@ -289,16 +277,23 @@ def windows(work: Path) -> Iterator[Wine]:
     shim = work / "bcryptprimitives.dll"
     source = ROOT / "bundle" / "bcryptprimitives.c"
     subprocess.run(["x86_64-w64-mingw32-gcc", "-shared", "-O2", "-o", shim, source, "-ladvapi32"], check=True)
+    wine.prefix.mkdir()
+    # Somebody stays at the machine: wine ends its services with the last program, boots anew with the next, and two that
+    # boot at once have two service managers. Streams are no pipes: the services inherit them, and would keep them open.
+    session = subprocess.Popen(
+        [WINE, "cmd"], env=wine.environ(), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
-        wine.run("wineboot", "-i", expect=None)
-        # Stays when the last program ends, as a machine does: the service is one of its children.
-        subprocess.run(
-            [WINESERVER, "-p"], env=wine.environ(), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        assert session.stdin is not None
+        session.stdin.write(b"echo up > C:\\up.txt\r\n")
+        session.stdin.flush()
+        wait_for(lambda: [path for path in [wine.drive / "up.txt"] if path.exists()], "the machine is up")
         shutil.copy(shim, wine.drive / "windows" / "system32")
         yield wine
     finally:
         subprocess.run([WINESERVER, "-k"], env=wine.environ(), check=False)
+        session.communicate()
+        subprocess.run([WINESERVER, "-w"], env=wine.environ(), check=False)
 
 
 def make_database(path: Path) -> None:
@@ -341,25 +336,6 @@ def check(holds: bool, what: str) -> None:
 def say(text: str) -> None:
     """Tell how it goes."""
     print(f"test-windows: {text}", flush=True)
-
-
-def _processes(wine: Wine) -> list[int]:
-    """Give the processes of that machine, by the prefix in their environment."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            if f"WINEPREFIX={wine.prefix}".encode() in path.read_bytes().split(b"\0"):
-                found.append(int(path.parent.name))
-        except OSError:
-            continue
-    return found
-
-
-def _command_of(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ")
-    except OSError:
-        return ""
 
 
 def _listing(folder: Path) -> list[str]:

@@ -52,7 +52,7 @@ class Unit:
 
     def credential_file(self, name: str) -> PurePosixPath:
         """Give where root keeps a credential of this service."""
-        return CREDENTIAL_STORE / f"{self.name}.{name}"
+        return credential_file(self.name, name)
 
     def encode(self) -> str:
         """Give the unit file."""
@@ -124,6 +124,11 @@ class Unit:
             f"PrivateTmp={'no' if self.sees_tmp else 'yes'}",
             *_ALWAYS,
         ]
+
+
+def credential_file(service: str, name: str) -> PurePosixPath:
+    """Give where root keeps a credential of a service."""
+    return CREDENTIAL_STORE / f"{service}.{name}"
 
 
 _HEAD = """\

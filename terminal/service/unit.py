@@ -62,7 +62,8 @@ class Unit:
 
     def encode_sysusers(self) -> str:
         """Give what makes the account: a system account that cannot log in."""
-        return f'u {self.user} - "{self.title}" {_path(self.folder)} -\n'
+        about = self.title.replace(":", ",")  # which parts the fields of /etc/passwd
+        return f"u {self.user} - {_quote(about)} {_path(self.folder)} -\n"
 
     def _unit(self) -> list[str]:
         return [

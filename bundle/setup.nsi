@@ -63,10 +63,26 @@ UninstPage instfiles
     ${EndIf}
 !macroend
 
+; Remove the program. A process that is just ending still holds its files, so for half a minute it is tried again.
+!macro RemoveProgram
+    StrCpy $R8 0
+    RMDir /r "$INSTDIR\python"
+    ${While} ${FileExists} "$INSTDIR\python\*.*"
+        ${If} $R8 == 60
+            DetailPrint "$INSTDIR\python: $(FAILED)"
+            SetErrorLevel 2
+            Abort
+        ${EndIf}
+        Sleep 500
+        IntOp $R8 $R8 + 1
+        RMDir /r "$INSTDIR\python"
+    ${EndWhile}
+!macroend
+
 Section
     SetShellVarContext all
     !insertmacro StopService
-    RMDir /r "$INSTDIR\python"
+    !insertmacro RemoveProgram
     SetOutPath "$INSTDIR"
     File /r "${STAGE}/*"
     WriteUninstaller "$INSTDIR\uninstall.exe"
@@ -93,7 +109,7 @@ SectionEnd
 Section "Uninstall"
     SetShellVarContext all
     !insertmacro Agent 'service uninstall'
-    RMDir /r "$INSTDIR\python"
+    !insertmacro RemoveProgram
     Delete "$INSTDIR\jinsuo-agent.cmd"
     Delete "$INSTDIR\jinsuo-verify.cmd"
     Delete "$INSTDIR\LICENSE.txt"

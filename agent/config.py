@@ -26,7 +26,6 @@ from terminal.settings import Seconds, Settings, SizeBytes, mistake, read_settin
 
 CONFIG_NAME = "agent.yaml"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-
 UNFINISHED = (
     "*.tmp", "*.temp", "*.part", "*.partial", "*.filepart", "*.crdownload", "*.download", "*.swp", "*~", "~$*", ".~*", ".#*",
     ".nfs*",

@@ -29,6 +29,7 @@ AgentError                   (terminal.OperatorError: message, hint, code, exit 
 │   └── MediumUnknownError   a file from the way back is not about a medium of this agent
 ├── KeyChangeError           the agent's key cannot be replaced as things are
 ├── EnrolmentError           this folder is not enrolled, or the code is wrong
+├── ServiceError             the machine's service manager refuses, or is not there: run as its administrator
 └── SecretError              a password is not there, or others can read the file it is in
 """
 
@@ -253,3 +254,9 @@ class SecretError(AgentError):
 
     code = "JS-2320"
     exit_code = EXIT_USAGE
+
+
+class ServiceError(AgentError):
+    """The machine's service manager refuses, or this machine has none that is known."""
+
+    code = "JS-2430"

@@ -172,8 +172,8 @@ sources:
     database: hospital
     # 只读账户；`jinsuo-agent grants his` 给出其 SQL。 The read-only account; `jinsuo-agent grants his` prints its SQL.
     user: jinsuo
-    # secret:名称（用 `jinsuo-agent secret set 名称` 存入）、env:变量 或 file:路径；null 为不用口令。
-    # secret:NAME (kept with `jinsuo-agent secret set NAME`), env:VARIABLE or file:PATH; null: no password.
+    # secret:名称（用 `jinsuo-agent secret set 名称` 存入）、credential:名称（systemd 的凭据）、env:变量 或 file:路径；null 为不用口令。
+    # secret:NAME (kept with `jinsuo-agent secret set NAME`), credential:NAME (systemd's), env:VARIABLE or file:PATH; null: no password.
     password: secret:his
     # disable、allow、prefer、require、verify-ca 或 verify-full。 As in libpq.
     sslmode: prefer

@@ -15,6 +15,7 @@ CenterError
 ├── HeldError 503            the ledger has stopped signing until an operator has looked
 ├── FullError 507            the disk is full; nothing was admitted
 ├── ServedError 500          another daemon serves this center: stop that one first
+├── ServiceError 500         the machine's service manager refuses, or is not there
 ├── StoreError 500           what is stored is damaged or missing: run `audit`
 │   └── LostError 500        for good, whatever the device does next: only who sent it can help
 ├── MediumError 500          an offline medium cannot be read: mend the path, take another copy
@@ -157,6 +158,12 @@ class InboxError(CenterError):
     """A drop box cannot be read or written."""
 
     code = "JS-3111"
+
+
+class ServiceError(CenterError):
+    """The machine's service manager refuses, or this machine has none that is known."""
+
+    code = "JS-3230"
 
 
 class TargetError(CenterError):

@@ -27,6 +27,7 @@ from agent.cli.plan import PlanSource
 from agent.cli.run import Run
 from agent.cli.secret import SecretList, SecretSet
 from agent.cli.send import Send
+from agent.cli.service import make_service
 from agent.cli.snapshot import Snapshot
 from agent.cli.sources import Sources
 from agent.cli.ssh_key import SshKey
@@ -36,16 +37,18 @@ from agent.cli.watch import WatchSources
 from evidence.errors import EvidenceError
 from terminal.command import Advice, Home, Program
 from terminal.language import Language, Text
+from terminal.service.command import service_commands
 from terminal.version import Version
 
 if TYPE_CHECKING:
     from agent.jobs.settings import LastGood
+    from agent.jobs.stopping import Stop
     from terminal.log_settings import LogSettings
 
 
 def main() -> int:
     """Run `jinsuo-agent`; give the exit code."""
-    return make_program(_open, lambda: datetime.now(UTC), reopen_agent=_reopening()).main()
+    return make_program(open_agent, utc_now, reopen_agent=reopening()).main()
 
 
 def make_program(
@@ -85,8 +88,9 @@ def make_program(
             MediaReceipt(open_agent),
             MediaRewrite(open_agent),
             MediaList(open_agent),
-            Run(reopen_agent or open_agent, clock, attendants=choose_attendants(open_agent, clock), find_log=_find_log),
+            make_run(open_agent, clock, reopen_agent or open_agent),
             WatchSources(open_agent, clock),
+            *service_commands("jinsuo-agent", make_service),
             Version("jinsuo-agent", installed),
         ),
         home=Home(variable="JINSUO_AGENT_DIR", posix="/var/lib/jinsuo-agent", windows=r"Jinsuo\agent"),
@@ -102,7 +106,8 @@ _EVIDENCE_HINT = Text(
 )
 
 
-def _open(folder: Path) -> AbstractContextManager[Facade]:
+def open_agent(folder: Path) -> AbstractContextManager[Facade]:
+    """Open the agent of a folder for commands and daemons."""
     # Not at the top: help, init and wrong usage need none of what the agent loads.
     from agent.app import Agent
 
@@ -111,7 +116,20 @@ def _open(folder: Path) -> AbstractContextManager[Facade]:
     return agent
 
 
-def _reopening() -> OpenAgent:
+def make_run(
+    open_agent: OpenAgent, clock: Callable[[], datetime], reopen: OpenAgent, stop: "Stop | None" = None
+) -> Run:
+    """Give the daemon with everybody who goes along; `reopen` opens the agent for its runs, `stop` ends it."""
+    attendants = choose_attendants(open_agent, clock, os.environ)
+    return Run(reopen, clock, stop, attendants=attendants, find_log=_find_log)
+
+
+def utc_now() -> datetime:
+    """Give the time of this machine."""
+    return datetime.now(UTC)
+
+
+def reopening() -> OpenAgent:
     """Give what opens an agent again and again, with its last good settings."""
     kept: list[LastGood] = []
 

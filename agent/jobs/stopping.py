@@ -9,9 +9,9 @@ from typing import Protocol
 
 
 class Stop(Protocol):
-    """What the daemon waits with. A test's own wait passes time instead of sleeping."""
+    """What the daemon waits with; a `threading.Event` is one. A test's own wait passes time instead of sleeping."""
 
-    def wait(self, seconds: float) -> bool:
+    def wait(self, seconds: float, /) -> bool:
         """Wait so many seconds, or until told to stop; tell whether that was said."""
 
     def is_set(self) -> bool:

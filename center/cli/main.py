@@ -21,6 +21,7 @@ from center.cli.rebuild import Rebuild
 from center.cli.report import Report
 from center.cli.restore import Restore
 from center.cli.serve import Serve
+from center.cli.service import make_service
 from center.cli.snapshots import Snapshots
 from center.cli.ssh_key import SshKeyAdd, SshKeyList, SshKeyRemove
 from center.cli.tls import TlsRenew, TlsStatus
@@ -29,6 +30,7 @@ from center.cli.unit import UnitAdd, UnitDisable, UnitEnable, UnitEnrollFile, Un
 from evidence.errors import EvidenceError
 from terminal.command import Advice, Home, Program
 from terminal.language import Language, Text
+from terminal.service.command import service_commands
 from terminal.version import Version
 
 
@@ -83,6 +85,7 @@ def make_program() -> Program:
             LedgerRelease(),
             TlsRenew(),
             TlsStatus(),
+            *service_commands("jinsuo-center", make_service),
             Version("jinsuo-center", installed),
         ),
         home=Home(variable="JINSUO_CENTER_DIR", posix="/var/lib/jinsuo-center", windows=r"Jinsuo\center"),

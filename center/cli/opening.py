@@ -2,8 +2,8 @@
 """How commands open the center, and how they read what names a snapshot: `412`, `his#412`, `latest`, a time.
 
 Times that a person types are local unless they say otherwise (`Z`, `+08:00`). The passphrase of the master key comes
-from JINSUO_CENTER_PASSPHRASE or a prompt, never from an argument. What the center needs is imported when it is opened:
-help and wrong usage load nothing.
+from JINSUO_CENTER_PASSPHRASE, a credential of the service or a prompt, never from an argument. What the center needs
+is imported when it is opened: help and wrong usage load nothing.
 """
 
 import argparse
@@ -14,10 +14,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from center.service.systemd import PASSPHRASE
 from terminal.command import Parser
 from terminal.errors import UsageError
 from terminal.language import Text
 from terminal.printer import Printer
+from terminal.service.credential import find_credential
 
 if TYPE_CHECKING:
     from center.app import Center
@@ -51,10 +53,9 @@ def find_passphrase(args: argparse.Namespace, out: Printer) -> bytes | None:
 
 
 def ask_passphrase(args: argparse.Namespace, out: Printer) -> bytes:
-    """Give the passphrase from the environment, or ask for it. Raises: UsageError if there is none."""
-    text = args.environ.get(PASSPHRASE_VARIABLE) or (
-        getpass.getpass(out.words(_PASSPHRASE)) if sys.stdin.isatty() else ""
-    )
+    """Give the passphrase from the environment or the service's credential, or ask for it. Raises: UsageError if there is none."""
+    text = args.environ.get(PASSPHRASE_VARIABLE) or find_credential(args.environ, PASSPHRASE)
+    text = text or (getpass.getpass(out.words(_PASSPHRASE)) if sys.stdin.isatty() else "")
     if not text:
         raise UsageError(
             Text(zh="缺少主密钥口令", en="the passphrase of the master key is missing"),

@@ -16,6 +16,7 @@ from terminal.errors import EXIT_OK, OperatorError
 from terminal.language import Text
 from terminal.logs import set_up_logging
 from terminal.printer import Printer
+from terminal.service.notify import Heart, Notifier
 
 if TYPE_CHECKING:
     from center.app import Center
@@ -67,7 +68,9 @@ class Serve:
                 out.say(Text(zh=f"正在监听 {address}", en=f"listening on {address}"))
                 out.record({"event": "listening", "address": address, "origin": center.config.origin})
                 sys.stdout.flush()
+                heart.begin(f"listening on {address}")
 
+            heart = Heart(Notifier.of(args.environ), receiver.is_alive)
             poller = InboxPoller(center.inbox(), center.config.inboxes.poll)
             if center.config.inboxes.boxes:
                 poller.start()
@@ -77,6 +80,7 @@ class Serve:
                     _begin(beside, out, lambda: _show_metrics(center))
                     receiver.run(ready)
             finally:
+                heart.end()
                 poller.stop()
         out.say(Text(zh="已停止", en="stopped"))
         return EXIT_OK

@@ -29,6 +29,7 @@ MOST_BUFFERED: Final = 128 << 10
 """Per connection; also the bound of a request's head, whose largest honest one is a few kilobytes."""
 _BACKLOG: Final = 512
 _PROBE_S: Final = 0.01
+_TURN_S: Final = 20.0
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 log = logging.getLogger(__name__)
 
@@ -73,6 +74,19 @@ class Receiver:
             self._is_stopping = True
             if self._loop is not None and self._server is not None:
                 self._loop.call_soon_threadsafe(self._server.stop)
+
+    def is_alive(self) -> bool:
+        """Tell whether what serves gets its turns; waits for one for so long, from any thread but its own."""
+        with self._lock:
+            loop = self._loop
+        turn = threading.Event()
+        if loop is None:
+            return False
+        try:
+            loop.call_soon_threadsafe(turn.set)
+        except RuntimeError:  # closed meanwhile
+            return False
+        return turn.wait(_TURN_S)
 
     async def _run(self, ready: Callable[[str], None]) -> None:
         loop = asyncio.get_running_loop()

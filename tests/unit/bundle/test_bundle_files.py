@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files of a bundle: the same content gives the same bytes, sums that sha256sum accepts, tags that promise no more than is kept."""
+
+import os
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from bundle.tree import SUMS, copy_checkout, pack, write_sum_beside, write_sums
+from bundle.wheels import find_glibc, linux_target
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "jinsuo-1-linux"
+    (made / "wheels").mkdir(parents=True)
+    (made / "install.sh").write_text("#!/bin/sh\n")
+    (made / "install.sh").chmod(0o755)
+    (made / "wheels" / "金锁.whl").write_bytes(b"wheel")
+    return made
+
+
+def test_archive_tells_nothing_of_where_and_when_it_was_packed(folder: Path, tmp_path: Path) -> None:
+    pack(folder, tmp_path / "one.tar.gz", 1_700_000_000)
+    os.utime(folder / "install.sh", (1, 1))
+    (folder / "wheels" / "金锁.whl").chmod(0o600)
+    pack(folder, tmp_path / "another.tar.gz", 1_700_000_000)
+    assert (tmp_path / "one.tar.gz").read_bytes() == (tmp_path / "another.tar.gz").read_bytes()
+
+
+def test_sums_are_checked_by_sha256sum(folder: Path, tmp_path: Path) -> None:
+    write_sums(folder)
+    assert len((folder / SUMS).read_text(encoding="utf-8").splitlines()) == 2
+    subprocess.run(["sha256sum", "--strict", "--quiet", "-c", SUMS], cwd=folder, check=True)
+    beside = write_sum_beside(folder / "install.sh")
+    subprocess.run(["sha256sum", "--strict", "--quiet", "-c", beside.name], cwd=folder, check=True)
+    (folder / "install.sh").write_text("#!/bin/evil\n")
+    assert subprocess.run(["sha256sum", "--quiet", "-c", SUMS], cwd=folder, capture_output=True).returncode == 1
+
+
+def test_only_what_git_knows_gets_into_a_bundle(tmp_path: Path) -> None:
+    root, to = tmp_path / "root", tmp_path / "to"
+    root.mkdir()
+    (root / "known").write_text("a")
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@x"]
+    for words in (["init", "-q"], ["add", "known"], ["commit", "-qm", "one"]):
+        subprocess.run(
+            [*git, *words], cwd=root, check=True, env={**os.environ, "GIT_COMMITTER_DATE": "1700000000 +0000"}
+        )
+    (root / "stray").write_text("b")
+    (root / "known").write_text("changed")
+    assert copy_checkout(root, to) == 1_700_000_000
+    assert {path.name: path.read_text() for path in to.rglob("*")} == {"known": "changed"}
+
+
+@pytest.mark.parametrize(
+    ("members", "minor"),
+    [
+        ({"a.py": b"GLIBC_2.99"}, None),
+        ({"k.so": b"\0GLIBC_2.2.5\0GLIBC_2.14\0"}, 14),
+        ({"k.so": b"\0GLIBC_2.29\0GLIBC_2.4\0"}, 29),
+    ],
+    ids=["no kernel", "old symbols", "a new symbol"],
+)
+def test_newest_symbol_of_glibc_gives_the_tag(members: dict[str, bytes], minor: int | None, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.whl", "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    assert find_glibc(tmp_path / "x.whl") == minor
+
+
+def test_target_asks_for_nothing_newer_than_it_says() -> None:
+    platforms = linux_target("aarch64", ["3.11"]).platforms
+    assert platforms[0] == "manylinux_2_28_aarch64"
+    assert "manylinux_2_17_aarch64" in platforms and "manylinux_2_31_aarch64" not in platforms

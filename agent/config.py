@@ -12,10 +12,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from agent.settings.health import HealthSettings
 from agent.settings.rhythm import OnChange
 from agent.settings.schedule import Schedule, TimeZone
 from evidence.manifest.group import MAX_MEMBERS
 from terminal.language import Language, Text
+from terminal.log_settings import LogSettings
 from terminal.settings import Seconds, Settings, SizeBytes, mistake, read_settings
 
 CONFIG_NAME = "agent.yaml"
@@ -371,6 +373,8 @@ class AgentConfig(Settings):
     time_zone: TimeZone | None = None
     spool: SpoolSettings = SpoolSettings()
     throttle: ThrottleSettings = ThrottleSettings()
+    health: HealthSettings = HealthSettings()
+    log: LogSettings = LogSettings()
     sources: Annotated[tuple[Source, ...], AfterValidator(_check_sources)] = ()
     groups: tuple[GroupSettings, ...] = ()
 

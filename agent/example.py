@@ -66,6 +66,22 @@ throttle:
   # When the source answers a trifle so many times more slowly than before (and over 50 ms), read at a fifth of the speed.
   max_latency: 8
 
+# 本机状态页：/ 给人看，/status.json 与 /metrics（Prometheus）给程序；只限本机地址。null 为不开。
+# The status page of `jinsuo-agent run`: / for people, /status.json and /metrics (Prometheus); on this machine alone. null: none.
+health:
+  # 例如 127.0.0.1:9464。 Such as 127.0.0.1:9464.
+  listen: null
+
+# 常驻进程的日志。 What the daemon logs.
+log:
+  # text：一行一事；或 json：一行一个 JSON 对象。 text: a line an event; json: an object a line.
+  format: text
+  # null：标准错误（由 systemd 等收集）；或文件，写满后轮换。 null: stderr, for systemd and the like; or a file, which is rotated.
+  file: null
+  # 写到多大换新文件，旧的留几个。 How large it gets before a new one is begun, and how many old ones stay.
+  max_size: 20 MiB
+  keep: 10
+
 # 组：先同时打开、再逐个读取的来源，清单记同一组号：`jinsuo-agent snapshot --group nightly`。
 # Groups: sources opened at one moment, then read one by one, under one group id: `jinsuo-agent snapshot --group nightly`.
 # schedule 与来源的相同（见下）；组不能“变动时”。 Its schedule: as a source's (see below), but never on change.

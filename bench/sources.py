@@ -87,7 +87,7 @@ def make_rows(server: PostgresServer, scale: float) -> Work:
     server.create_database("rows")
     server.execute(
         "CREATE TABLE visit (id bigint PRIMARY KEY, patient text, dept text, at timestamp, fee numeric(10,2), note text); "
-        "INSERT INTO visit SELECT g, 'P' || lpad((g * 7919 % 100000000)::text, 8, '0'), '心血管内科', timestamp '2020-01-01' + "
+        "INSERT INTO visit SELECT g, 'P' || lpad((g::bigint * 7919 % 100000000)::text, 8, '0'), '心血管内科', timestamp '2020-01-01' + "
         f"g * interval '7 s', (g % 100000) / 100.0, '高血压病，随访 ' || md5(g::text) FROM generate_series(1, {count}) g",
         database="rows",
     )

@@ -14,6 +14,7 @@ from pydantic import Field, field_validator
 from evidence.errors import FormatError
 from evidence.keys.key import check_key_name
 from terminal.language import Language, Text
+from terminal.log_settings import LogSettings
 from terminal.settings import Seconds, Settings, SizeBytes, read_settings
 
 CONFIG_NAME: Final = "center.yaml"
@@ -47,6 +48,7 @@ class CenterConfig(Settings):
     language: Language | None = None
     folders: Folders = Folders()
     limits: Limits = Limits()
+    log: LogSettings = LogSettings()
     disk_reserve: Annotated[SizeBytes, Field(ge=16 << 20)] = 256 << 20
 
     @field_validator("origin")
@@ -151,6 +153,18 @@ limits:
   # has sent, and so many more, for contents that repeat the same pieces (disk images full of zeros).
   # 声明首次提到的大字段和文件会被完整读一遍；其总量不得超过该来源已送达的字节数加上此数（内容重复的文件，如大片为零的镜像）。
   repeated_bytes: 64 GiB
+
+# What `serve` logs: text (a line an event) or json (an object a line); to stderr, or to a file that is rotated.
+# 服务的日志：text 一行一事，json 一行一个对象；file 留空则写标准错误，否则写文件，满 max_size 换新，旧的留 keep 个。
+log:
+  # text or json. 文本或 JSON。
+  format: text
+  # A file, relative to this one's folder or absolute; empty: stderr. 日志文件；留空写标准错误。
+  file:
+  # How large it gets before a new one is begun. 写到多大换新文件。
+  max_size: 20 MiB
+  # How many old ones stay. 旧文件留几个。
+  keep: 10
 
 # Bytes of the disk that packs never take, so that the log can always finish what it has begun.
 # 磁盘上为日志保留的空间，数据包不会占用。

@@ -151,7 +151,7 @@ class Printer:
 
     def _write_json(self, document: Mapping[str, object], indent: int | None) -> None:
         if self.json_mode:
-            self._out.write(json.dumps(document, ensure_ascii=False, indent=indent, default=_to_json) + "\n")
+            self._out.write(json.dumps(document, ensure_ascii=False, indent=indent, default=to_json) + "\n")
 
 
 def format_size(size_bytes: int) -> str:
@@ -202,7 +202,8 @@ def _pad(text: str, width: int, right: bool) -> str:
     return space + text if right else text + space
 
 
-def _to_json(value: object) -> object:
+def to_json(value: object) -> object:
+    """Give the JSON form of what `json` has none for: times in UTC, enums, paths, bytes in hex. Raises: TypeError."""
     if isinstance(value, datetime):
         return format_utc(value)
     if isinstance(value, Enum):

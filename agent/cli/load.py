@@ -4,6 +4,7 @@
 import argparse
 
 from agent.cli.facade import OpenAgent
+from agent.health.document import describe_load
 from agent.load import LoadReport, Reason
 from terminal.command import Examples, Parser
 from terminal.errors import EXIT_OK, UsageError
@@ -108,12 +109,6 @@ def describe_pauses(report: LoadReport, out: Printer) -> str:
     if report.hurried:
         parts.append(out.words(Text(zh="因事务年龄而缩短", en="cut short for the transaction's age")))
     return ", ".join(parts)
-
-
-def describe_load(report: LoadReport) -> dict[str, object]:
-    """Give one run as JSON has it."""
-    rates = {"read_bytes_per_s": report.read_bytes_per_s, "rows_per_s": report.rows_per_s}
-    return report.as_document() | {name: None if rate is None else round(rate) for name, rate in rates.items()}
 
 
 def _percent(value: float | None) -> str:

@@ -15,6 +15,7 @@ from agent.cli.compare import Compare
 from agent.cli.enroll import Enroll
 from agent.cli.facade import Facade, OpenAgent
 from agent.cli.grants import Grants
+from agent.cli.handover import Handover
 from agent.cli.init import Init
 from agent.cli.load import Load
 from agent.cli.pause import PauseAgent, Resume
@@ -63,6 +64,7 @@ def make_program(
             Compare(open_agent),
             Status(open_agent, clock),
             Load(open_agent),
+            Handover(open_agent, clock),
             PauseAgent(clock),
             Resume(clock),
             SecretSet(),

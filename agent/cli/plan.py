@@ -204,6 +204,8 @@ def _figures(plan: Plan) -> list[tuple[Text, str | Text | None]]:
         rate = Text(zh=f"实测不低于 {rate}", en=f"at least {rate}, measured") if line.is_measured else rate
     return [
         (Text(zh="一次读取（事务存续）", en="one read (transaction age)"), None if plan.seconds is None else format_span(plan.seconds)),
+        *([(Text(zh="平常一次读取", en="a usual read"), format_span(plan.usual_seconds))]
+          if plan.is_partial and plan.usual_seconds is not None else []),
         (Text(zh="内容", en="content"), _size(plan.content_bytes)),
         (Text(zh="首次快照的传输量", en="first snapshot sends"), _size(plan.seed_bytes)),
         (Text(zh="每夜的传输量", en="nightly bytes"), _size(plan.nightly_bytes)),
@@ -242,6 +244,7 @@ def _describe(plan: Plan, out: Printer) -> dict[str, object]:
         "unmeasured": list(plan.unmeasured),
         "opening_seconds": round(plan.opening_s, 3),
         "read_seconds": None if plan.seconds is None else round(plan.seconds, 3),
+        "usual_read_seconds": None if plan.usual_seconds is None else round(plan.usual_seconds, 3),
         "snapshot_age_limit_seconds": plan.around.age_limit_s,
         "content_bytes": plan.content_bytes,
         "seed_bytes": plan.seed_bytes,
@@ -284,6 +287,7 @@ def _describe_table(table: TablePlan) -> dict[str, object]:
         "name": table.name,
         "estimated_rows": table.size.rows,
         "disk_bytes": table.size.disk_bytes,
+        "read": table.every,
         "sorted_here": table.sorted_here,
         "keyless": table.keyless,
         "content_bytes": table.content_bytes,

@@ -3,12 +3,13 @@
 
 import argparse
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from agent.cli.facade import OpenAgent
-from agent.cli.load import describe_load, describe_pauses
+from agent.cli.load import describe_pauses
 from agent.cli.pause import show_pause
 from agent.cli.showing import STAGES
+from agent.health.document import describe_status, find_lag_s, format_lag
 from agent.load import LoadReport
 from agent.outcome import AgentStatus, SourceStatus
 from terminal.command import Examples, Parser
@@ -43,7 +44,7 @@ class Status:
             status = agent.status()
         now = self._clock()
         _show(status, now, out)
-        out.result(_describe(status, now))
+        out.result(describe_status(status, now))
         return EXIT_OK
 
 
@@ -111,59 +112,14 @@ def _show_load(load: LoadReport, out: Printer) -> None:
 
 
 def _row(source: SourceStatus, now: datetime) -> list[str | Text | datetime | None]:
+    lag = find_lag_s(source, now)
     return [
         source.source,
         None if source.sequence is None else f"{source.source}#{source.sequence}",
         None if source.stage is None else STAGES[source.stage],
         source.taken_at,
         None if source.stored_sequence is None else f"#{source.stored_sequence} log@{source.log_index}",
-        None if source.stored_at is None else _lag(now - source.stored_at),
+        None if lag is None else format_lag(lag),
         f"{source.waiting} ({format_size(source.waiting_bytes)})" if source.waiting else None,
         source.next_run or source.schedule or None,
     ]
-
-
-def _lag(lag: timedelta) -> str:
-    """Give a time in the two units that matter: `2 d 3 h`, `5 min`."""
-    seconds = max(0, round(lag.total_seconds()))
-    days, hours, minutes = seconds // 86400, seconds % 86400 // 3600, seconds % 3600 // 60
-    if days:
-        return f"{days} d {hours} h"
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
-
-
-def _describe(status: AgentStatus, now: datetime) -> dict[str, object]:
-    return {
-        "folder": status.folder,
-        "unit": status.unit,
-        "center": status.center,
-        "pause": None if status.pause is None else {"since": status.pause.since, "until": status.pause.until},
-        "sources": [_describe_source(source, now) for source in status.sources],
-        "spool": {
-            "bytes": status.spool_bytes,
-            "limit_bytes": status.spool_limit_bytes,
-            "free_bytes": status.spool_free_bytes,
-        },
-    }
-
-
-def _describe_source(source: SourceStatus, now: datetime) -> dict[str, object]:
-    return {
-        "source": source.source,
-        "kind": source.kind,
-        "sequence": source.sequence,
-        "level": source.stage,
-        "taken_at": source.taken_at,
-        "rows": source.rows,
-        "stored_sequence": source.stored_sequence,
-        "stored_at": source.stored_at,
-        "log_index": source.log_index,
-        "lag_seconds": None if source.stored_at is None else max(0, round((now - source.stored_at).total_seconds())),
-        "waiting": source.waiting,
-        "waiting_bytes": source.waiting_bytes,
-        "last_error": source.last_error,
-        "schedule": source.schedule or None,
-        "next_run": source.next_run,
-        "missed": None if source.missed_at is None else {"at": source.missed_at, "why": source.missed_why},
-        "load": None if source.load is None else describe_load(source.load),
-    }

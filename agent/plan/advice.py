@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from agent.finding import Finding, Severity
-from agent.plan.figures import Plan, TablePlan, format_span
+from agent.plan.figures import EACH_RUN, Plan, TablePlan, format_span
 from terminal.language import Text
 from terminal.printer import format_size
 
@@ -18,7 +18,7 @@ STANDBY_S: Final = 3600
 """A read longer than this on a primary is worth a standby."""
 
 _SHOWN: Final = 5
-_SERVERS: Final = frozenset({"postgresql", "mysql"})
+_SERVERS: Final = frozenset({"postgresql", "mysql", "sqlserver", "oracle"})
 _NOT_MEASURED: Final = Text(zh="未实测", en="NOT MEASURED")
 
 
@@ -49,15 +49,15 @@ def _advise_age(plan: Plan) -> Iterator[Finding]:
                  en="how long one read takes was NOT MEASURED, nor whether it fits into snapshot_age_limit"),
         )  # fmt: skip
         return
-    took, most = format_span(plan.seconds), format_span(limit)
+    took, most = _read_span(plan), format_span(limit)
     least = _least(plan)
     if plan.seconds > limit:
         yield Finding(
             Severity.FAIL, subject,
             Text(zh=f"一次读取约需{least.zh} {took.zh}，超过 snapshot_age_limit（{most.zh}）：快照会中途放弃",
                  en=f"one read takes about {least.en}{took.en}, over snapshot_age_limit ({most.en}): it would be given up"),
-            Text(zh="从备库读，把大表分成单独的来源，或调大 snapshot_age_limit（期间数据库不能清理旧版本）",
-                 en="read from a standby, make sources of their own of the largest tables, or raise snapshot_age_limit "
+            Text(zh="从备库读，设 split: true（一致性变为 per-table），或调大 snapshot_age_limit（期间数据库不能清理旧版本）",
+                 en="read from a standby, set `split: true` (the class is then per-table), or raise snapshot_age_limit "
                  "(old versions of rows are kept for so long)"),
         )  # fmt: skip
     elif plan.seconds * 2 > limit:
@@ -165,13 +165,14 @@ def _advise_nights(plan: Plan) -> Iterator[Finding]:
 
 
 def _advise_weekly(plan: Plan) -> Iterator[Finding]:
-    """Name the fewest tables, the longest first, without which the rest is read in a window and in the age limit."""
-    if plan.seconds is None:
+    """Name the fewest tables, the longest first, without which a usual night's read fits its window and the age limit."""
+    if plan.usual_seconds is None:
         return
     most = min(plan.question.window_s, plan.around.age_limit_s or plan.question.window_s)
-    left, chosen = plan.seconds, list[TablePlan]()
-    for table in sorted(plan.tables, key=lambda table: -(table.seconds or 0)):
-        if left <= most or len(plan.tables) == 1:
+    left, chosen = plan.usual_seconds, list[TablePlan]()
+    nightly = [table for table in plan.tables if table.every == EACH_RUN]
+    for table in sorted(nightly, key=lambda table: -(table.seconds or 0)):
+        if left <= most or len(nightly) == 1:
             break
         left -= table.seconds or 0
         chosen.append(table)
@@ -184,8 +185,8 @@ def _advise_weekly(plan: Plan) -> Iterator[Finding]:
         Severity.WARN, "weekly",
         Text(zh=f"不读这 {len(chosen)} 张表，一夜的读取是 {rest.zh}（限 {limit.zh}）：{named}{more}",
              en=f"without {len(chosen)} table(s) a night's read is {rest.en}, of {limit.en}: {named}{more}"),
-        Text(zh="把它们设为单独的来源（include），每周读一次；其余每夜读",
-             en="make a source of their own of them (include) and read it weekly; read the rest every night"),
+        Text(zh="在 agent.yaml 中为它们设 read: weekly 或 monthly；其余每夜读",
+             en="give them `read:` weekly or monthly in agent.yaml; the rest is read every night"),
     )  # fmt: skip
 
 
@@ -229,6 +230,15 @@ def _advise_standby(plan: Plan) -> Iterator[Finding]:
              en=f"a snapshot is held for {took.en} on a server that works: it cleans up no old versions meanwhile"),
         Text(zh="有备库时让来源指向备库", en="point the source at a standby or replica, if there is one"),
     )  # fmt: skip
+
+
+def _read_span(plan: Plan) -> Text:
+    """Write how long a read takes, and a usual one, where the settings leave tables unread at most runs."""
+    whole = format_span(plan.seconds or 0)
+    if not plan.is_partial:
+        return whole
+    usual = format_span(plan.usual_seconds or 0)
+    return Text(zh=f"{whole.zh}（平常 {usual.zh}）", en=f"{whole.en} (usually {usual.en})")
 
 
 def _least(plan: Plan) -> Text:

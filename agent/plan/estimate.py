@@ -15,9 +15,11 @@ from typing import Final
 
 from agent.collectors.base import Table, TableSize
 from agent.plan.figures import Line, Plan, Question, Sample, Surroundings, TablePlan
+from agent.snapshot.carrying import ReadPlan
 
 SORT_MEMORY_BYTES: Final = 24 << 20
 """What the sort keeps in memory before it writes a run; a line takes so much more than its bytes:"""
+READ_ALL: Final = ReadPlan()
 _SORT_LINE_BYTES: Final = 72
 _SORT_FAN_IN: Final = 32
 
@@ -45,10 +47,11 @@ def order_for_sample(tables: Sequence[Table], sizes: Mapping[str, TableSize]) ->
 def estimate(
     source: str, consistency: str, tables: Sequence[Table], sizes: Mapping[str, TableSize], samples: Sequence[Sample],
     around: Surroundings, question: Question, *, is_copy: bool, line: Line | None, line_trouble: str, opening_s: float,
+    reads: ReadPlan = READ_ALL,
 ) -> Plan:  # fmt: skip
-    """Estimate what a snapshot of these tables takes."""
+    """Estimate what a snapshot of these tables takes; `reads` says which of them are not read at each run."""
     by_name = {sample.table: sample for sample in samples}
-    rows = [_describe(table, sizes.get(table.schema.name, TableSize()), by_name) for table in tables]
+    rows = [_describe(table, sizes.get(table.schema.name, TableSize()), by_name, reads) for table in tables]
     first = [_from_sample(row) for row in rows]
     rates = _find_rates(first)
     planned = tuple(_with_room(_from_rates(row, rates)) for row in first)
@@ -73,11 +76,12 @@ def estimate(
     )
 
 
-def _describe(table: Table, size: TableSize, samples: Mapping[str, Sample]) -> TablePlan:
+def _describe(table: Table, size: TableSize, samples: Mapping[str, Sample], reads: ReadPlan) -> TablePlan:
     if size.rows is None:
         size = TableSize(table.estimated_rows, size.disk_bytes, size.content_bytes)
     keyless = not table.schema.key
-    return TablePlan(table.schema.name, size, keyless or not table.ordered, keyless, samples.get(table.schema.name))
+    name = table.schema.name
+    return TablePlan(name, size, keyless or not table.ordered, keyless, samples.get(name), every=reads.every(name))
 
 
 def _from_sample(row: TablePlan) -> TablePlan:

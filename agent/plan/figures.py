@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     # Wrong usage and help need none of what a collector loads.
     from agent.collectors.base import TableSize
 
+EACH_RUN: Final = "each run"
+"""How often a table is read of which the settings say nothing."""
+
 _RATE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([KMG]?)bit/s", re.IGNORECASE)
 _UNITS: Final = {"": 1, "K": 1_000, "M": 1_000_000, "G": 1_000_000_000}
 
@@ -58,7 +61,8 @@ class Question:
 class TablePlan:
     """One table: what the source says of it, what was read of it, what all of it is estimated to take (None: unknown).
 
-    `sorted_here`: its rows are brought into order by us. `sort_bytes`: the room that this takes meanwhile.
+    `every`: how often the settings have it read (`read:`). `sorted_here`: its rows are brought into order by us;
+    `sort_bytes`: the room that this takes meanwhile.
     """
 
     name: str
@@ -70,6 +74,7 @@ class TablePlan:
     packed_bytes: int | None = None
     seconds: float | None = None
     sort_bytes: int | None = None
+    every: str = EACH_RUN
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +102,9 @@ class Surroundings:
 class Plan:
     """What a snapshot of a source will take. Figures that are None were NOT MEASURED.
 
-    `seconds`: of one read, which is how old the transaction gets; `seed_bytes`: what the first snapshot sends. Both are
-    a least where `unmeasured` names tables. `nightly_bytes`: the mean of the nights in `around.sent`.
+    `seconds`: of one read of all tables, which is how old the transaction gets at most; `usual_seconds`: of those that
+    are read at each run; `seed_bytes`: what the first snapshot sends. All are a least where `unmeasured` names tables.
+    `nightly_bytes`: the mean of the nights in `around.sent`.
     """
 
     source: str
@@ -116,6 +122,18 @@ class Plan:
     sort_bytes: int
     nightly_bytes: int | None
     advice: tuple[Finding, ...] = ()
+
+    @property
+    def is_partial(self) -> bool:
+        """Tell whether a usual run leaves tables unread."""
+        return any(table.every != EACH_RUN for table in self.tables)
+
+    @property
+    def usual_seconds(self) -> float | None:
+        """Give how long a run takes that reads only what is read at each run; None: unknown."""
+        if self.seconds is None:
+            return None
+        return self.opening_s + sum(table.seconds or 0 for table in self.tables if table.every == EACH_RUN)
 
     @property
     def unmeasured(self) -> tuple[str, ...]:

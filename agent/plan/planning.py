@@ -12,18 +12,19 @@ from pathlib import Path
 from typing import Final
 
 from agent.collectors.base import Collector, Sized
-from agent.config import AgentConfig, AnySource, CommandSource, FilesSource, MysqlSource, PostgresqlSource
+from agent.config import AgentConfig, AnySource, CommandSource, FilesSource, MysqlSource, PostgresqlSource, TableSource
 from agent.doctor import FindData, examine_volume
 from agent.errors import AgentError
 from agent.finding import Finding
 from agent.journal import JournalEntry, State
 from agent.outcome import Outcome
 from agent.plan.advice import advise
-from agent.plan.estimate import estimate, order_for_sample
+from agent.plan.estimate import READ_ALL, estimate, order_for_sample
 from agent.plan.figures import Line, Plan, Question, Sample, Surroundings
 from agent.plan.line import probe_line
 from agent.plan.rhythm import judge_rhythm
 from agent.plan.sample import Bounds, take_samples
+from agent.snapshot.carrying import ReadPlan
 from agent.snapshot.progress import Progress
 from agent.spool import Spool
 from agent.transport.base import Transport
@@ -75,6 +76,7 @@ def make_plan(
     plan = estimate(
         source.name, consistency, tables, sizes, samples, _look_around(source, desk), question,
         is_copy=is_copy, line=line, line_trouble=trouble, opening_s=opening_s,
+        reads=ReadPlan(tuple(source.read.items())) if isinstance(source, TableSource) else READ_ALL,
     )  # fmt: skip
     return replace(plan, advice=tuple(advise(plan)))
 

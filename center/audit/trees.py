@@ -15,6 +15,7 @@ from center.audit.entries import LoggedStatement
 from center.audit.findings import Findings, KeyRange, Reading, SnapshotName, Thing
 from center.audit.reader import Reader
 from center.errors import CenterError
+from center.registry.carried import check_carried
 from center.registry.catalog import BLOBS_SPEC, TOKENS_SPEC, Catalog, Fact
 from center.registry.units import SourceSecrets
 from center.registry.validity import check_top, judge_node, judge_pages
@@ -62,6 +63,8 @@ class TreeAudit:
     reading: Reading
     _sound: set[ObjectId] = field(default_factory=set)
     _blobs: BlobAudit = field(init=False)
+    _manifests: dict[int, Sha256] = field(default_factory=dict)
+    _before: Manifest | None = None
 
     def __post_init__(self) -> None:
         self._blobs = BlobAudit(self.reader, self.facts, self.findings, self.reading)
@@ -73,8 +76,10 @@ class TreeAudit:
         name = logged.name
         manifest = self._read_manifest(statement, name)
         self.reading.snapshots += 1
+        self._manifests[name.sequence] = statement.manifest_sha256
         if manifest is None:
             return
+        self._judge_carried(manifest, name)
         self._judge_documents(manifest, name)
         self._judge_blobs(manifest, name)
         for table in manifest.tables:
@@ -104,6 +109,31 @@ class TreeAudit:
             self._blame(Thing.SNAPSHOT, name, err)
             return None
         return manifest
+
+    def _judge_carried(self, manifest: Manifest, name: SnapshotName) -> None:
+        """Judge what it says of tables that it did not read. Snapshots that were named as damaged are passed over."""
+        try:
+            check_carried(manifest, self._before, lambda sequence: self._find_earlier(sequence, name))
+        except EvidenceError as err:
+            self._blame(Thing.SNAPSHOT, name, err)
+        else:
+            self._before = manifest
+
+    def _find_earlier(self, sequence: int, name: SnapshotName) -> Manifest | None:
+        """Give the manifest of a snapshot that was judged before; None if it is damaged, which was named there."""
+        claimed = self._manifests.get(sequence)
+        if claimed is None or sequence == name.sequence:
+            raise FormatError(
+                f"a table is said to be carried over from {sequence}, which is no stored snapshot before it"
+            )
+        top = self.reader.find_manifest(claimed)
+        body = None if top is None else self.reader.read(top, ObjectKind.MANIFEST, name)
+        if body is None or sha256(body) != claimed:
+            return None
+        try:
+            return parse_manifest(body)
+        except EvidenceError:
+            return None
 
     def _judge_documents(self, manifest: Manifest, name: SnapshotName) -> None:
         for document in manifest.documents:

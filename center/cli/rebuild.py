@@ -90,8 +90,8 @@ class Rebuild:
 
 def _judge(parts: "AuditedCenter", catalog: "Catalog", out: Printer) -> list[str]:
     """Judge every stored snapshot as at admission, so that the catalog knows its facts; give what does not hold."""
-    from center.receive.carried import check_carried, manifests_of
     from center.receive.closure import Closure
+    from center.registry.carried import check_carried, manifests_of
     from center.registry.objects import SourceObjects
     from evidence.manifest.manifest import Manifest, parse_manifest
     from evidence.objects.object import ObjectKind

@@ -44,6 +44,7 @@ class Serve:
         """Serve until stopped; the first line (JSON: record) says where, once connections are taken."""
         set_up_logging(sys.stderr)
         with open_center(args, out) as center:
+            set_up_logging(sys.stderr, center.config.log, center.folder)
             receiver = center.receiver()  # first: a second daemon is refused before it vouches for anything
             if args.confirm is not None:
                 center.confirm(account(), args.confirm)

@@ -17,10 +17,10 @@ from functools import partial
 
 from center.errors import CenterError, ConflictError, LostError, NotFoundError, PackError, StatementError, StoreError
 from center.ledger.ledger import Ledger
-from center.receive.carried import check_carried, manifests_of
 from center.receive.closure import Closure, has_token, judge_group
 from center.receive.conflicts import Conflicts
-from center.registry.catalog import MANIFEST_SPEC, TOKENS_SPEC, Catalog, Fact, ObjectPlace, StatementRow
+from center.registry.carried import check_carried, manifests_of
+from center.registry.catalog import BLOB_SPEC, MANIFEST_SPEC, TOKENS_SPEC, Catalog, Fact, ObjectPlace, StatementRow
 from center.registry.objects import SourceObjects, pack_path
 from center.registry.packs import forget_lost
 from center.registry.replay import Replay
@@ -36,6 +36,7 @@ from evidence.manifest.manifest import Manifest, parse_manifest
 from evidence.manifest.receipt import Receipt
 from evidence.manifest.statement import SnapshotStatement, Statement, key_name, parse_statement, statement_digest
 from evidence.note.signed import Note, parse_note, sign_note, verify_note
+from evidence.objects.blobs import encode_chunk_list
 from evidence.objects.object import ObjectKind, check_object
 from evidence.objects.pack import MAX_PACK_BYTES, Frame, decode_frame, read_frames
 from evidence.rows.check import RowCheck
@@ -332,7 +333,8 @@ class _Intake:
     their bytes are at hand. That is a hint, and nothing rests on it: pages that do not fit it get no fact now, and are
     judged under the right schema when a statement claims them. Pages that hold tokens, and nodes over such, wait for
     the statement too, because the blobs may still be on their way. A node comes after its children, so it is judged
-    here as well; what is left to the statement is little, and the agent waits less for its receipt.
+    here as well; what is left to the statement is little, and the agent waits less for its receipt. So is a small file:
+    its one chunk stands right before its list, and a folder of many would else be read again, one by one.
     """
 
     objects: SourceObjects
@@ -348,6 +350,7 @@ class _Intake:
     _room: int = 32 << 20
     _group: list[tuple[ObjectId, bytes]] = field(default_factory=list)
     _group_bytes: int = 0
+    _chunk: tuple[ObjectId, bytes] | None = None
 
     def take(self, frame: Frame) -> None:
         body = decode_frame(frame, lambda base: self._read_base(base, frame.kind))
@@ -362,6 +365,10 @@ class _Intake:
                 self._group_bytes += len(body)
                 if self._group_bytes >= _GROUP_BYTES:
                     self.flush()
+        elif frame.kind is ObjectKind.CHUNK:
+            self._chunk = (frame.object_id, body)
+        elif frame.kind is ObjectKind.CHUNK_LIST:
+            self._judge_list(frame.object_id, body)
         elif frame.kind is ObjectKind.NODE:
             self.flush()
             self._judge_node(frame.object_id, body)
@@ -384,6 +391,14 @@ class _Intake:
                 self._keep(page, verdict.fact, order)
         self._group.clear()
         self._group_bytes = 0
+
+    def _judge_list(self, top: ObjectId, body: bytes) -> None:
+        """Hash a blob that is the chunk before it and nothing else; any other one waits."""
+        if self._chunk is None:
+            return
+        (chunk, content), self._chunk = self._chunk, None
+        if body == encode_chunk_list(0, [(len(content), chunk)]):
+            self.facts.append((top, BLOB_SPEC, Fact(sha256(content), 0, 0, 0, len(content), b"", b"", True)))
 
     def _judge_node(self, node: ObjectId, body: bytes) -> None:
         """Judge a node whose children were all judged under this order and hold no tokens; any other one waits."""

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from center.audit.audit import audit
+from center.audit.opening import open_audited
 from center.errors import StatementError
 from center.receive.admit import StatementAnswer
-from center.receive.carried import MAX_NAMED
+from center.registry.carried import MAX_NAMED
 from evidence.digest import sha256
 from evidence.manifest.entry import Level
 from evidence.manifest.manifest import Manifest, ManifestTable, parse_manifest
@@ -194,7 +196,7 @@ def test_statement_that_names_very_many_earlier_snapshots_is_refused(hospital: H
 
 
 def test_without_the_snapshot_before_the_named_one_is_read(hospital: Hospital, folder: Path) -> None:
-    from center.receive.carried import check_carried, manifests_of
+    from center.registry.carried import check_carried, manifests_of
     from center.registry.catalog import Catalog
     from center.registry.objects import SourceObjects
     from evidence.errors import FormatError
@@ -211,3 +213,24 @@ def test_without_the_snapshot_before_the_named_one_is_read(hospital: Hospital, f
     forged = replace(manifest, sequence=4, tables=(replace(manifest.tables[0], carried_from=3),))
     with pytest.raises(FormatError, match="which is not here"):
         check_carried(forged, manifest, find)
+
+
+def test_center_that_looked_away_at_admission_is_found_out_by_the_audit(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A center with a changed program: its own check says yes to everything. The audit is another's, over the same files.
+    monkeypatch.setattr("center.receive.admit.check_carried", lambda *_: True)
+    with open_center(folder) as center:
+        hospital = Hospital(center, source="looked-away")
+        hospital.snapshot(patients(300))
+
+        def later(table: ManifestTable) -> ManifestTable:
+            moment = table.read_at[1] + timedelta(days=20)
+            return replace(table, read_at=(moment, moment))
+
+        assert _carry(hospital, [patients(300)], 1).level is Level.STORED
+        assert _carry(hospital, [patients(300)], 1, change=later).level is Level.STORED, "the lie is logged"
+    findings = [finding for finding in audit(open_audited(folder)).findings if not finding.is_note]
+    assert [(f.where, "carried over from 1, which did not read it so" in f.reason) for f in findings] == [
+        (f"{hospital.unit} {hospital.source}#3", True)
+    ]

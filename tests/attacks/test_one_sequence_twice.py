@@ -112,10 +112,12 @@ def test_the_same_pack_from_many_threads_is_one_pack(tmp_path: Path) -> None:
         for name, (kind, body) in objects.bodies.items():
             writer.add(kind, name, body)
 
+        pack = writer.name()  # a writer is one thread's
+
         def put(_: int) -> None:
-            center.admission.put_pack("X013", "his", writer.name(), [out.getvalue()])
+            center.admission.put_pack("X013", "his", pack, [out.getvalue()])
 
         with ThreadPoolExecutor(16) as threads:
             list(threads.map(put, range(16)))
         assert hospital.submit(statement).level is Level.STORED
-        assert [path.stem for path in (center.folder / "store").rglob("*.pack")] == [writer.name()]
+        assert [path.stem for path in (center.folder / "store").rglob("*.pack")] == [pack]

@@ -13,7 +13,7 @@ import pytest
 from center.errors import StatementError
 from center.receive.admit import _Intake
 from center.receive.closure import Closure
-from center.registry.catalog import Fact
+from center.registry.catalog import BLOB_SPEC, Fact
 from center.registry.objects import SourceObjects
 from evidence.digest import ObjectId, sha256, tree_head
 from evidence.manifest.blobtable import encode_blob_line
@@ -179,6 +179,30 @@ def test_chunk_lists_that_share_missing_chunks_are_gone_through_once(hospital: H
     answer = hospital.submit(forged)
     assert answer.receipt is None
     assert answer.missing == (absent,)
+
+
+@pytest.mark.parametrize(("size", "content", "is_true"), [
+    (70_000, b"x", True), (70_001, b"x", False), (70_000, b"y", False),
+])  # fmt: skip
+def test_small_file_is_hashed_as_it_comes_and_its_token_held_against_that(
+    hospital: Hospital, size: int, content: bytes, is_true: bool
+) -> None:
+    # One chunk right before its list, as an agent writes a small file; the list or the token may lie.
+    statement, objects = hospital.prepare([scans({"a": b"x" * 70_000})], [b"x" * 70_000])
+    for name in [n for n, (kind, _) in objects.bodies.items() if kind in (ObjectKind.CHUNK, ObjectKind.CHUNK_LIST)]:
+        del objects.bodies[name]
+    chunk = objects.put(ObjectKind.CHUNK, content * 70_000)
+    top = objects.put(ObjectKind.CHUNK_LIST, encode_chunk_list(0, [(size, chunk)]))
+    page = objects.put_page(encode_blob_line(hashlib.sha256(b"x" * 70_000).digest(), 70_000, top))
+    forged = _forge(hospital, objects, statement, lambda manifest: replace(manifest, blobs=page))
+    hospital.send(objects)
+    known = hospital.center.catalog.find_facts(hospital.unit, hospital.source, BLOB_SPEC, [top])
+    assert (top in known) is (size == 70_000), "before any statement names it"
+    if is_true:
+        assert hospital.submit(forged).level is Level.STORED
+    else:
+        with pytest.raises(StatementError, match="content of a blob is not what its token"):
+            hospital.submit(forged)
 
 
 def _forge(hospital: Hospital, objects: Objects, statement: SnapshotStatement, change: Change) -> SnapshotStatement:

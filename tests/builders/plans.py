@@ -6,8 +6,9 @@ from dataclasses import replace
 from agent.collectors.base import Table, TableSize
 from agent.finding import Finding
 from agent.plan.advice import advise
-from agent.plan.estimate import estimate
+from agent.plan.estimate import READ_ALL, estimate
 from agent.plan.figures import Line, Plan, Question, Sample, Surroundings
+from agent.snapshot.carrying import ReadPlan
 from evidence.rows.schema import Column, Schema
 from evidence.rows.values import Kind
 
@@ -48,7 +49,7 @@ def make_surroundings(**changes: object) -> Surroundings:
 def make_plan(
     *tables: Table, sizes: dict[str, TableSize] | None = None, samples: tuple[Sample, ...] | None = None,
     around: Surroundings | None = None, question: Question | None = None, line: Line | None = None,
-    is_copy: bool = False, source: str = "his",
+    is_copy: bool = False, source: str = "his", reads: ReadPlan = READ_ALL,
 ) -> Plan:  # fmt: skip
     """Give a plan with its advice; by default of one table of 10,000 rows, of which a tenth was read."""
     if not tables:
@@ -57,6 +58,7 @@ def make_plan(
     plan = estimate(
         source, "consistent", tables, sizes or {}, samples or (), around or make_surroundings(), asked,
         is_copy=is_copy, line=line or asked.line, line_trouble="", opening_s=0.0,
+        reads=reads,
     )  # fmt: skip
     return replace(plan, advice=tuple(advise(plan)))
 

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """One event, one line, whatever its facts hold."""
 
+import io
+import json
 import logging
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from terminal.logs import LineFormatter
+from terminal.log_settings import LogSettings
+from terminal.logs import LineFormatter, set_up_logging
 
 
 def _line(message: str, **facts: object) -> str:
@@ -41,3 +45,31 @@ def test_trace_is_one_fact() -> None:
         line = _line("died", exc_info=sys.exc_info())
     assert line.isprintable()
     assert "ValueError" in line
+
+
+def test_json_lines_are_one_object_each_whatever_their_facts_hold() -> None:
+    stream = io.StringIO()
+    set_up_logging(stream, LogSettings(format="json"))
+    try:
+        logging.getLogger("agent.test").info(
+            "a\nb", extra={"source": "x\ny", "at": 1, "when": datetime(2025, 7, 1, tzinfo=UTC)}
+        )
+        (line,) = stream.getvalue().splitlines()
+    finally:
+        set_up_logging(io.StringIO())
+    document = json.loads(line)
+    assert (document["event"], document["source"], document["at_"]) == ("a\nb", "x\ny", 1)
+    assert document["when"] == "2025-07-01T00:00:00+00:00"
+
+
+def test_file_of_a_log_is_put_aside_when_it_is_full_and_only_so_many_stay(tmp_path: Path) -> None:
+    set_up_logging(io.StringIO(), LogSettings(file=Path("logs/agent.log"), max_size=64 << 10, keep=2), tmp_path)
+    try:
+        for i in range(2000):
+            logging.getLogger("agent.test").info("an event", extra={"number": i, "filling": "x" * 100})
+    finally:
+        set_up_logging(io.StringIO())
+    names = sorted(path.name for path in (tmp_path / "logs").iterdir())
+    assert names == ["agent.log", "agent.log.1", "agent.log.2"]
+    assert "number=1999" in (tmp_path / "logs" / "agent.log").read_text()
+    assert all(path.stat().st_size <= 64 << 10 for path in (tmp_path / "logs").iterdir())

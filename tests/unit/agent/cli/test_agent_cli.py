@@ -18,6 +18,7 @@ from agent.cli.facade import Facade
 from agent.cli.main import make_program
 from agent.cli.run import Run
 from agent.errors import CenterDownError, CenterRefusedError, LoginError, PinError, ReceiptError
+from agent.example import EXAMPLE
 from agent.finding import Finding, Severity
 from agent.outcome import Left, Stage, Verdict
 from agent.plan.figures import Line, Question
@@ -532,3 +533,21 @@ def test_real_daemon_starts_drains_and_stops_when_told(tmp_path: Path, number: s
         daemon.send_signal(number)
         assert " INFO agent.jobs.daemon agent stopped rounds=" in daemon.stderr.readline()
         assert daemon.wait(60) == 0
+
+
+def test_handover_is_shown_or_written_to_a_new_file_alone(
+    agent: FakeAgent, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = make_program(agent.open, lambda: NOW)
+    (tmp_path / "agent.yaml").write_text(EXAMPLE, encoding="utf-8")
+    path = tmp_path / "handover.md"
+    assert program.main(["-C", str(tmp_path), "--lang", "en", "handover", "--out", str(path)], environ={}) == 0
+    assert "# Handover of the Jinsuo agent: X013" in path.read_text(encoding="utf-8")
+    assert program.main(["-C", str(tmp_path), "handover", "--out", str(path)], environ={}) == 64
+    capsys.readouterr()
+    assert program.main(["-C", str(tmp_path), "--json", "handover"], environ={}) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["sources"][0] == {
+        "source": "his", "kind": "postgresql", "from": "postgresql localhost:5432/hospital", "account": "jinsuo",
+        "password": "secret:his",
+    }  # fmt: skip

@@ -29,10 +29,12 @@ from agent.config import (
     load_config,
 )
 from agent.example import EXAMPLE, first_settings, make_folder
+from agent.settings.health import HealthSettings
 from agent.settings.schedule import ScheduleSettings
 from agent.snapshot.supervised import limits_of
 from agent.throttle import Limits, parse_quiet_hours
 from terminal.errors import SettingsError, UsageError
+from terminal.log_settings import LogSettings
 from terminal.settings import parse_settings
 
 ROOT = Path(__file__).parents[4]
@@ -59,6 +61,8 @@ def test_example_shows_every_key_of_every_model_and_parses() -> None:
     assert set(data) == _keys_of(AgentConfig)
     assert set(data["spool"]) == _keys_of(SpoolSettings)
     assert set(data["throttle"]) == _keys_of(ThrottleSettings)
+    assert set(data["health"]) == _keys_of(HealthSettings)
+    assert set(data["log"]) == _keys_of(LogSettings)
     shown = re.search(r"(?m)^# (groups: \[\{.*\}\])$", EXAMPLE)
     assert shown is not None
     assert set(yaml.safe_load(shown[1])["groups"][0]) == _keys_of(GroupSettings)
@@ -78,6 +82,7 @@ def test_example_shows_the_defaults() -> None:
     shown = _parse(EXAMPLE)
     assert shown.spool == SpoolSettings()
     assert shown.throttle == ThrottleSettings()
+    assert (shown.health, shown.log) == (HealthSettings(), LogSettings())
     assert shown.language == AgentConfig().language
     for source in shown.sources:
         for name, field in type(source).model_fields.items():
@@ -327,6 +332,11 @@ def test_reference_to_a_password_is_taken(reference: str) -> None:
         ("sources: [{name: a, kind: command, argv: [x], exit_codes: [-1]}]", "at least 0"),
         ("sources: [{name: a, kind: command, argv: [x], env: {'A=B': x}}]", "the name and value of a variable"),
         ("sources: [{name: a, kind: command, argv: [x], include: [b]}]", "unknown key include"),
+        ("health: {listen: 0.0.0.0:9464}", "of this machine alone"),
+        ("health: {listen: '127.0.0.1:70000'}", "of this machine alone"),
+        ("health: {listen: localhost}", "such as 127.0.0.1:9464"),
+        ("log: {format: xml}", "text"),
+        ("log: {max_size: 1 KiB}", "at least 65536"),
         ("throttle: {read_rate: 1 KiB}", "at least 65536"),
         ("throttle: {send_rate: 0}", "at least 65536"),
         ("throttle: {max_cpu: 101}", "at most 100"),

@@ -7,6 +7,7 @@ from agent.collectors.base import TableSize
 from agent.finding import Severity
 from agent.plan.estimate import order_for_sample
 from agent.plan.figures import Line, Question, parse_rate
+from agent.snapshot.carrying import ReadPlan
 from tests.builders.plans import GIB, MIB, find_advice, make_plan, make_sample, make_surroundings, make_table
 
 HOUR = 3600.0
@@ -139,6 +140,29 @@ def test_fewest_tables_are_named_without_which_the_rest_fits_a_night() -> None:
     assert "without 1 table(s)" in said
     assert "huge (9.0 h)" in said
     assert "large" not in said
+
+
+def test_table_that_is_read_weekly_is_no_part_of_a_usual_night() -> None:
+    plan = make_plan(
+        make_table("image"), make_table("visit"),
+        samples=(
+            make_sample("image", is_whole=True, seconds=9 * HOUR), make_sample("visit", is_whole=True, seconds=HOUR)
+        ),
+        around=make_surroundings(age_limit_s=20 * HOUR), question=Question(window_s=6 * HOUR),
+        reads=ReadPlan((("im*", "weekly"),)),
+    )  # fmt: skip
+    assert (plan.seconds, plan.usual_seconds) == (10 * HOUR, HOUR)
+    assert "10.0 h (usually 60.0 min)" in str(find_advice(plan, "read").message)
+    assert "weekly" not in {finding.subject for finding in plan.advice}
+
+
+def test_longest_night_is_held_against_the_age_although_a_usual_one_would_fit() -> None:
+    plan = make_plan(
+        make_table("image"), make_table("visit"),
+        samples=(make_sample("image", is_whole=True, seconds=9.0), make_sample("visit", is_whole=True)),
+        around=make_surroundings(age_limit_s=5.0), reads=ReadPlan((("image", "monthly"),)),
+    )  # fmt: skip
+    assert find_advice(plan, "read").severity is Severity.FAIL
 
 
 def test_sorting_takes_no_room_in_memory_and_twice_the_packed_size_while_many_runs_are_merged() -> None:

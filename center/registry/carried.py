@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tables that a snapshot carries over: that it says so of its class, and that the reading it names was that one.
 
-A carried table's tree is judged like any other (`closure.py`); that proves its rows, not when they were read. So what
+A carried table's tree is judged like any other (`receive.closure`); that proves its rows, not when they were read. So what
 the manifest says of that, `carried_from` and `read_at`, is held against the manifest of the statement that it names: there
 the table must have been read, with the same claim, the same top, at the same time. What the snapshot before says too was
 held against it then, so nothing is read for it. Source: docs/decisions/0051.

@@ -80,6 +80,7 @@ class Daemon:
         self._jobs: dict[str, Job] = {}
         self._watching: Watching | None = None
         self._settings: Mark | None = None
+        self._has_settings = False
         self._attended_at = self._forgot_at = float("-inf")
         self._send_at = float("-inf")
         self._rounds = self._runs = 0
@@ -173,7 +174,7 @@ class Daemon:
     def _refresh(self, scheduler: Scheduler) -> None:
         """Take the settings anew if their file has changed."""
         settings = look_at(self._folder / CONFIG_NAME)
-        if settings == self._settings:
+        if self._has_settings and settings == self._settings:
             return
         with self._open(self._folder) as agent:
             jobs = agent.jobs()
@@ -187,9 +188,9 @@ class Daemon:
                 heed=self._heed_window, told=self._told,
             )  # fmt: skip
         scheduler.refresh(jobs, self._hands.clock())
-        if self._settings is not None:
+        if self._has_settings:
             log.info("settings read", extra={"scheduled": sorted(self._jobs)})
-        self._settings = settings
+        self._settings, self._has_settings = settings, True
 
     def _is_open(self, name: str) -> bool:
         return self._jobs[name].timetable.is_open(self._hands.clock())

@@ -2,11 +2,13 @@
 """The machine that the agent runs on: how busy it is, and how the agent steps back on it. Asks the system, by psutil.
 
 Counters grow since the machine's start; whoever wants a percentage takes the difference of two looks (`agent.throttle`
-does). A system that keeps no count of waiting for disks (Windows) gives 0 there.
+does). A system that keeps no count of waiting for disks (Windows) gives 0 there; so does one without a load, such as a
+Windows whose performance counters are off.
 """
 
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -49,8 +51,16 @@ class SystemHost:
             io_wait_s=io_wait,
             total_s=total,
             free_memory_bytes=psutil.virtual_memory().available,
-            load=psutil.getloadavg()[0],
+            load=read_load(psutil.getloadavg),
         )
+
+
+def read_load(ask: Callable[[], tuple[float, float, float]]) -> float:
+    """Give the load of the last minute that `ask` tells; 0 where the system keeps none."""
+    try:
+        return ask()[0]
+    except (RuntimeError, OSError):
+        return 0.0
 
 
 def lower_priority() -> None:

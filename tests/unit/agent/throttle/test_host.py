@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from agent.host import SystemHost, own_cpu_s
+from agent.host import SystemHost, own_cpu_s, read_load
 from agent.throttle import _share
 
 
@@ -44,3 +44,11 @@ def test_process_that_steps_back_never_steps_forward(before: int, after: int) ->
         timeout=60,
     )
     assert int(done.stdout) == after
+
+
+def test_system_without_performance_counters_has_no_load() -> None:
+    def off() -> tuple[float, float, float]:
+        raise RuntimeError("PdhAddEnglishCounterW failed. Performance counters may be disabled.")
+
+    assert read_load(off) == 0.0
+    assert read_load(lambda: (1.5, 1.0, 0.5)) == 1.5

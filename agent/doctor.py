@@ -170,6 +170,11 @@ def _examine_secrets(of: Circumstances) -> Iterator[Finding]:
 
 def _examine_secret(of: Circumstances, subject: str, reference: str) -> Finding:
     scheme, _, name = reference.partition(":")
+    if scheme == "credential" and not of.environ_counts:
+        # Only what systemd starts is given it; how it is kept is examined with the service.
+        return Finding(
+            Severity.OK, subject, Text(zh=f"由服务提供（{reference}）", en=f"the service gives it ({reference})")
+        )
     variable = name if scheme == "env" else variable_of(name)
     try:
         of.secrets.find(reference)

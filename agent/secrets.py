@@ -2,19 +2,23 @@
 """Passwords of sources: in one file of the agent's folder that only its owner may read, or where the machine keeps them.
 
     secrets.json    {"his": "…"}; mode 0600, checked before every reading; replaced in one durable step
+                    on Windows {"his": {"dpapi": "<base64>"}}: encrypted for this machine; a plain text is still read
 
 `JINSUO_SECRET_HIS` in the environment goes before the file (`.` and `-` in a name become `_`, letters capitals).
-Invariant: no password in an error, a log or a listing. Not encrypted: whoever reads the owner's files can also read
-the owner's memory; what protects the source is the read-only account. On Windows the folder's ACL guards the file.
+Invariant: no password in an error, a log or a listing. Not encrypted on Linux: whoever reads the owner's files can
+also read the owner's memory; what protects the source is the read-only account. On Windows the folder's ACL guards the
+file, and its copies elsewhere are of no use.
 """
 
 import json
 import os
 import re
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from pathlib import Path
 
 from agent.config import is_name
+from agent.dpapi import Seal, machine_seal
 from agent.errors import SecretError
 from evidence.disk import write_over
 from terminal.language import Text
@@ -22,14 +26,18 @@ from terminal.service.credential import find_credential
 
 SECRETS_NAME = "secrets.json"
 MAX_SECRET_BYTES = 4096
+Kept = str | dict[str, str]
+_SEALED = "dpapi"
+_MACHINE_SEAL = machine_seal()
 
 
 class Secrets:
     """The secrets of one agent."""
 
-    def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, environ: Mapping[str, str], seal: Seal | None = _MACHINE_SEAL) -> None:
         self._path = folder / SECRETS_NAME
         self._environ = environ
+        self._seal = seal
 
     def set(self, name: str, value: str) -> None:
         """Keep `value` under `name`, durably, over what was there. Raises: SecretError, OSError."""
@@ -46,7 +54,7 @@ class Secrets:
                     zh="用 -C 指明目录，或先运行 init", en="name the right folder with -C, or make one with `init`"
                 ),
             )
-        kept = self._read() | {name: value}
+        kept = self._read() | {name: self._close(value)}
         old_mask = os.umask(0o077)
         try:
             write_over(self._path, json.dumps(kept, ensure_ascii=False, indent=1, sort_keys=True).encode())
@@ -77,7 +85,7 @@ class Secrets:
             return self._from_environment(name)
         if scheme == "file":
             return _from_file(Path(name))
-        value = self._environ.get(variable_of(name)) or self._read().get(name)
+        value = self._environ.get(variable_of(name)) or self._open(name, self._read().get(name))
         if value is None:
             raise SecretError(
                 Text(zh=f"没有名为 {name} 的口令", en=f"there is no secret {name}"),
@@ -117,7 +125,20 @@ class Secrets:
             )
         return value
 
-    def _read(self) -> dict[str, str]:
+    def _close(self, value: str) -> Kept:
+        return value if self._seal is None else {_SEALED: b64encode(self._seal.close(value.encode())).decode()}
+
+    def _open(self, name: str, kept: Kept | None) -> str | None:
+        if kept is None or isinstance(kept, str):
+            return kept
+        if self._seal is None:
+            raise _foreign(name)
+        try:
+            return self._seal.open(b64decode(kept[_SEALED], validate=True)).decode()
+        except (OSError, ValueError) as err:
+            raise _foreign(name) from err
+
+    def _read(self) -> dict[str, Kept]:
         try:
             check_private(self._path)
             kept = json.loads(self._path.read_bytes())
@@ -125,7 +146,7 @@ class Secrets:
             return {}
         except ValueError as err:
             raise self._damaged() from err
-        if not isinstance(kept, dict) or not all(isinstance(value, str) for value in kept.values()):
+        if not isinstance(kept, dict) or not all(_is_kept(value) for value in kept.values()):
             raise self._damaged()
         return kept
 
@@ -137,6 +158,21 @@ class Secrets:
                 en="remove it and keep the passwords again with `jinsuo-agent secret set`",
             ),
         )
+
+
+def _foreign(name: str) -> SecretError:
+    return SecretError(
+        Text(zh=f"口令 {name} 在本机解不开", en=f"the secret {name} cannot be decrypted on this machine"),
+        hint=Text(
+            zh=f"它是在另一台机器上存入的：用 `jinsuo-agent secret set {name}` 重新存入",
+            en=f"it was kept on another machine: keep it again with `jinsuo-agent secret set {name}`",
+        ),
+    )
+
+
+def _is_kept(value: object) -> bool:
+    is_sealed = isinstance(value, dict) and set(value) == {_SEALED} and isinstance(value[_SEALED], str)
+    return isinstance(value, str) or is_sealed
 
 
 def variable_of(name: str) -> str:

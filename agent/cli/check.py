@@ -2,6 +2,8 @@
 """`jinsuo-agent check`: one line for each thing that was examined, with what to do about it."""
 
 import argparse
+import os
+import sys
 from collections.abc import Sequence
 
 from agent.cli.facade import OpenAgent
@@ -35,8 +37,8 @@ class Check:
             "--as-service",
             action="store_true",
             help=Text(
-                zh="按服务检查：不算本终端的环境变量",
-                en="this shell's environment does not count",
+                zh="按服务检查：以服务的账户（需 root），不算本终端的环境变量",
+                en="as the service: as root, by its account; this shell's environment does not count",
             ),
         )
 
@@ -44,8 +46,9 @@ class Check:
 
     def run(self, args: argparse.Namespace, out: Printer) -> int:
         """Examine and print."""
+        about_service = _examine_service(args, out) if args.as_service else []
         with self._open(args.folder) as agent:
-            findings = agent.check(as_service=args.as_service, retry_login=args.retry_login)
+            findings = [*about_service, *agent.check(as_service=args.as_service, retry_login=args.retry_login)]
         for finding in findings:
             out.say(f"{finding.severity.value:12}  {finding.subject}: {finding.sentence(out.language)}")
             advice = finding.advice(out.language)
@@ -53,6 +56,22 @@ class Check:
                 out.say(f"{'':12}  → {advice}")
         out.result({"findings": [_describe(finding, out) for finding in findings]})
         return _code(findings)
+
+
+def _examine_service(args: argparse.Namespace, out: Printer) -> Sequence[Finding]:
+    """Examine the service and become its account. Not at the top: only this needs it."""
+    from agent.cli.service import make_service
+    from agent.config import load_config
+    from agent.service.systemd import find_credentials
+    from agent.service.view import become_account, current_account, examine_service
+
+    can_become = sys.platform != "win32" and os.geteuid() == 0
+    return examine_service(
+        make_service(args, out).state(),
+        lambda: sorted(set(find_credentials(load_config(args.folder)))),
+        current_account(),
+        become_account if can_become else None,
+    )
 
 
 def _describe(finding: Finding, out: Printer) -> dict[str, object]:

@@ -35,7 +35,7 @@ from terminal.version import Version
 
 def main() -> int:
     """Run `jinsuo-agent`; give the exit code."""
-    return make_program(_open, lambda: datetime.now(UTC)).main()
+    return make_program(open_agent, lambda: datetime.now(UTC)).main()
 
 
 def make_program(open_agent: OpenAgent, clock: Callable[[], datetime]) -> Program:
@@ -82,7 +82,8 @@ _EVIDENCE_HINT = Text(
 )
 
 
-def _open(folder: Path) -> AbstractContextManager[Facade]:
+def open_agent(folder: Path) -> AbstractContextManager[Facade]:
+    """Open the agent of a folder for commands and daemons."""
     # Not at the top: help, init and wrong usage need none of what the agent loads.
     from agent.app import Agent
 

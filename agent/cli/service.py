@@ -5,8 +5,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from agent.cli.asking import read_line
 from agent.config import CONFIG_NAME, load_config
 from agent.service.systemd import NAME, plan_unit, refuse
+from terminal.language import Text
 from terminal.printer import Printer
 from terminal.service.base import Service
 from terminal.service.systemd import SystemdService
@@ -16,9 +18,12 @@ from terminal.service.unit import Unit, find_setting
 def make_service(args: argparse.Namespace, out: Printer) -> Service:
     """Make the service of this machine's kind. Raises: ServiceError."""
     if sys.platform == "win32":
-        from agent.service.windows import make_windows_service
+        from agent.service.windows import WindowsService
 
-        return make_windows_service(args.folder, getattr(args, "user", None), out)
+        def ask_password(account: str) -> str:
+            return read_line(out, Text(zh=f"{account} 的口令：", en=f"Password of {account}: "))
+
+        return WindowsService(args.folder, getattr(args, "user", None), ask_password)
     return make_systemd_service(args)
 
 

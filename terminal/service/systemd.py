@@ -19,6 +19,9 @@ from terminal.service.unit import Unit, find_setting
 
 UNITS = Path("etc/systemd/system")
 SYSUSERS = Path("etc/sysusers.d")
+_MACHINE = Path("/")
+_BOOTED = Path("/run/systemd/system")
+"""There while systemd runs as the machine's first process. Source: sd_booted(3)."""
 _ACT_S = 180
 _LAST_WORDS = 400
 
@@ -33,7 +36,7 @@ class SystemdService:
     asked only for what needs it: a service can be stopped whatever its settings are. `refuse` makes its side's errors.
     """
 
-    def __init__(self, name: str, plan: Callable[[str | None], Unit], refuse: Refuse, root: Path = Path("/")) -> None:
+    def __init__(self, name: str, plan: Callable[[str | None], Unit], refuse: Refuse, root: Path = _MACHINE) -> None:
         self._plan = plan
         self._refuse = refuse
         self._root = root
@@ -116,11 +119,11 @@ class SystemdService:
 
     @property
     def _is_live(self) -> bool:
-        """Tell whether the machine's own systemd is meant, and not an image's."""
-        return self._root == Path("/")
+        """Tell whether a systemd runs here that can be spoken to: not in an image, and not in a container without one."""
+        return self._root == _MACHINE and _BOOTED.is_dir()
 
     def _rooted(self) -> tuple[str, ...]:
-        return () if self._is_live else (f"--root={self._root}",)
+        return () if self._root == _MACHINE else (f"--root={self._root}",)
 
     def _below(self, path: object) -> Path:
         return self._root / str(path).lstrip("/")
@@ -146,7 +149,7 @@ class SystemdService:
 
     def _find_account(self, user: str) -> tuple[int, int]:
         """Give the numbers of the account and its group; a directory may know accounts that no file has."""
-        if self._is_live:
+        if self._root == _MACHINE:
             import pwd
 
             with suppress(KeyError):

@@ -52,7 +52,7 @@ class Unit:
 
     def credential_file(self, name: str) -> PurePosixPath:
         """Give where root keeps a credential of this service."""
-        return CREDENTIAL_STORE / f"{self.name}.{name}"
+        return credential_file(self.name, name)
 
     def encode(self) -> str:
         """Give the unit file."""
@@ -62,7 +62,8 @@ class Unit:
 
     def encode_sysusers(self) -> str:
         """Give what makes the account: a system account that cannot log in."""
-        return f'u {self.user} - "{self.title}" {_path(self.folder)} -\n'
+        about = self.title.replace(":", ",")  # which parts the fields of /etc/passwd
+        return f"u {self.user} - {_quote(about)} {_path(self.folder)} -\n"
 
     def _unit(self) -> list[str]:
         return [
@@ -124,6 +125,11 @@ class Unit:
             f"PrivateTmp={'no' if self.sees_tmp else 'yes'}",
             *_ALWAYS,
         ]
+
+
+def credential_file(service: str, name: str) -> PurePosixPath:
+    """Give where root keeps a credential of a service."""
+    return CREDENTIAL_STORE / f"{service}.{name}"
 
 
 _HEAD = """\

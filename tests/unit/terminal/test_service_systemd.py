@@ -87,7 +87,8 @@ def test_uninstalling_keeps_the_folder_and_says_where_it_is(image: Path) -> None
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes accounts")
 def test_own_account_is_made_by_systemd_and_owns_folder_and_spool(image: Path) -> None:
-    unit = replace(UNIT, user="jinsuo-agent", also_own=(PurePosixPath("/srv/spool"),))
+    title = "Jinsuo agent: consistent snapshots"
+    unit = replace(UNIT, title=title, user="jinsuo-agent", also_own=(PurePosixPath("/srv/spool"),))
     make(image, unit).install()
     line = next(each for each in (image / "etc/passwd").read_text().splitlines() if each.startswith("jinsuo-agent:"))
     number = int(line.split(":")[2])

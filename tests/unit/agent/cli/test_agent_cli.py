@@ -273,9 +273,21 @@ def test_check_exits_by_the_worst_of_its_findings(
     agent: FakeAgent, severities: tuple[Severity, ...], code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     agent.findings = [Finding(severity, f"s{i}", "how it is", "do this") for i, severity in enumerate(severities)]
-    assert _run(agent, "check", "--as-service") == code
+    assert _run(agent, "check") == code
     said = capsys.readouterr().out
     assert [line.split("  ")[0] for line in said.splitlines() if "→" not in line] == [s.value for s in severities]
+    assert agent.asked[-1] == ("check", False)
+
+
+def test_check_as_a_service_tells_of_the_service_itself_first(
+    agent: FakeAgent, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agent.findings = [Finding(Severity.OK, "clock", "how it is", "")]
+    assert _run(agent, "check", "--as-service") == 0
+    assert [line.split(":")[0].split()[-1] for line in capsys.readouterr().out.splitlines() if "→" not in line] == [
+        "service",
+        "clock",
+    ]
     assert agent.asked[-1] == ("check", True)
 
 

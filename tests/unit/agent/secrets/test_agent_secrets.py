@@ -115,3 +115,66 @@ def test_no_folder_is_made_for_a_password(tmp_path: Path) -> None:
     with pytest.raises(SecretError, match="there is no folder"):
         Secrets(tmp_path / "mistyped", {}).set("his", "x")
     assert not (tmp_path / "mistyped").exists()
+
+
+class Backwards:
+    """A seal that anybody can break, and that refuses what it did not make."""
+
+    def close(self, plain: bytes) -> bytes:
+        return b"sealed:" + plain[::-1]
+
+    def open(self, sealed: bytes) -> bytes:
+        if not sealed.startswith(b"sealed:"):
+            raise OSError(13, "bad data")
+        return sealed.removeprefix(b"sealed:")[::-1]
+
+
+def test_sealed_secret_is_not_in_the_file_and_comes_back(tmp_path: Path) -> None:
+    Secrets(tmp_path, {}, Backwards()).set("his", "planted 口令")
+    kept = (tmp_path / SECRETS_NAME).read_bytes()
+    assert b"planted" not in kept and "口令".encode() not in kept
+    assert Secrets(tmp_path, {}, Backwards()).find("secret:his") == "planted 口令"
+    assert Secrets(tmp_path, {}, Backwards()).names() == ["his"]
+
+
+def test_secret_kept_in_the_open_is_read_where_there_is_a_seal(tmp_path: Path) -> None:
+    Secrets(tmp_path, {}, None).set("his", "old")
+    secrets = Secrets(tmp_path, {}, Backwards())
+    secrets.set("lis", "new")
+    assert (secrets.find("secret:his"), secrets.find("secret:lis")) == ("old", "new")
+
+
+@pytest.mark.parametrize("sealed", ["bm90IG91cnM=", "!!!"], ids=["another machine's", "no base64"])
+def test_secret_that_another_machine_sealed_says_so(sealed: str, tmp_path: Path) -> None:
+    path = tmp_path / SECRETS_NAME
+    path.write_text(f'{{"his": {{"dpapi": "{sealed}"}}}}')
+    path.chmod(0o600)
+    with pytest.raises(SecretError, match="cannot be decrypted on this machine"):
+        Secrets(tmp_path, {}, Backwards()).find("secret:his")
+
+
+def test_sealed_secret_cannot_be_read_where_there_is_no_seal(tmp_path: Path) -> None:
+    Secrets(tmp_path, {}, Backwards()).set("his", "x")
+    with pytest.raises(SecretError, match="cannot be decrypted on this machine"):
+        Secrets(tmp_path, {}, None).find("secret:his")
+
+
+def test_credential_of_the_service_is_read_from_systemds_folder(tmp_path: Path) -> None:
+    (tmp_path / "his").write_text("口令\n", encoding="utf-8")
+    # systemd's right for the account shows as the group's.
+    (tmp_path / "his").chmod(0o440)
+    assert Secrets(tmp_path, {"CREDENTIALS_DIRECTORY": str(tmp_path)}).find("credential:his") == "口令"
+
+
+@pytest.mark.parametrize("name", ["lis", "empty", "raw", ".."])
+def test_credential_that_is_not_there_or_is_none_is_refused_without_its_bytes(name: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "raw").write_bytes(b"planted\xff")
+    with pytest.raises(SecretError) as caught:
+        Secrets(tmp_path, {"CREDENTIALS_DIRECTORY": str(tmp_path)}).find(f"credential:{name}")
+    assert "planted" not in str(caught.value) + caught.value.hint
+
+
+def test_no_credential_outside_a_service(tmp_path: Path) -> None:
+    with pytest.raises(SecretError, match="there is no credential his"):
+        Secrets(tmp_path, {}).find("credential:his")

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bundle import linux
+from bundle import linux, windows
 from bundle.tree import copy_checkout
 from bundle.wheels import ROOT, BundleError
 
@@ -17,6 +17,7 @@ def main() -> int:
     """Build what was asked for; give the exit code."""
     parser = argparse.ArgumentParser(prog="script/bundle", description=__doc__)
     parser.add_argument("--linux", action="store_true", help="the archive for x86-64 and aarch64")
+    parser.add_argument("--windows", action="store_true", help="the setup program of the agent; needs makensis (nsis)")
     parser.add_argument("--out", type=Path, default=ROOT / "dist", metavar="DIR", help="where to; dist/ by default")
     parser.add_argument(
         "--python", action="append", metavar="X.Y", help=f"for this Python; more than once; {' '.join(linux.PYTHONS)}"
@@ -32,6 +33,7 @@ def main() -> int:
 
 def build(args: argparse.Namespace) -> None:
     """Build into `args.out`. Raises: BundleError."""
+    args.out = args.out.absolute()
     args.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="jinsuo-bundle-") as name:
         work = Path(name)
@@ -41,6 +43,8 @@ def build(args: argparse.Namespace) -> None:
         version = _version(source)
         if args.linux:
             say(str(linux.build(source, work, args.out, version, when_s, say, args.python or linux.PYTHONS)))
+        if args.windows:
+            say(str(windows.build(source, work, args.out, version, when_s, say)))
 
 
 def say(text: str) -> None:

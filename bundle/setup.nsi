@@ -5,7 +5,8 @@
 ;
 ; Installs into Program Files, makes C:\ProgramData\Jinsuo\agent if there is none, installs the service (it is started by
 ; whoever has enrolled the agent), adds shortcuts. Again, it updates. Uninstalling removes service and program and keeps
-; ProgramData: keys, journal, spool and receipts. Exit codes: 0 done · 1 cancelled · 2 failed.
+; ProgramData: keys, journal, spool and receipts. Exit codes: 0 done · 1 cancelled · 2 failed; then
+; C:\ProgramData\Jinsuo\setup-error.txt says why.
 
 !define KEY "Software\Microsoft\Windows\CurrentVersion\Uninstall\Jinsuo"
 !include LogicLib.nsh
@@ -38,15 +39,25 @@ Page instfiles
 UninstPage uninstConfirm
 UninstPage instfiles
 
-; Run a command of the agent; its words go into the details. Ends the installation if it fails.
+; Run a command of the agent; $0 is its exit code, $1 what it said. Ends the installation if it fails: in silent mode
+; nobody sees the details, so the reason goes into a file, too.
 !macro Agent WORDS
-    nsExec::ExecToLog '${PYTHON} ${WORDS}'
+    nsExec::ExecToStack '${PYTHON} ${WORDS}'
     Pop $0
+    Pop $1
+    DetailPrint 'jinsuo-agent ${WORDS}: $1'
     ${If} $0 != 0
-        DetailPrint 'jinsuo-agent ${WORDS}: $(FAILED) ($0)'
-        SetErrorLevel 2
-        Abort
+        !insertmacro Fail 'jinsuo-agent ${WORDS}: $0: $1'
     ${EndIf}
+!macroend
+
+!macro Fail WHY
+    DetailPrint `${WHY}: $(FAILED)`
+    FileOpen $2 "$APPDATA\Jinsuo\setup-error.txt" w
+    FileWriteUTF16LE /BOM $2 `${WHY}`
+    FileClose $2
+    SetErrorLevel 2
+    Abort
 !macroend
 
 ; Stop the service if it runs; $R9 says whether it did. Files in use cannot be replaced.
@@ -69,9 +80,7 @@ UninstPage instfiles
     RMDir /r "$INSTDIR\python"
     ${While} ${FileExists} "$INSTDIR\python\*.*"
         ${If} $R8 == 60
-            DetailPrint "$INSTDIR\python: $(FAILED)"
-            SetErrorLevel 2
-            Abort
+            !insertmacro Fail "$INSTDIR\python is in use"
         ${EndIf}
         Sleep 500
         IntOp $R8 $R8 + 1
@@ -81,13 +90,16 @@ UninstPage instfiles
 
 Section
     SetShellVarContext all
+    Delete "$APPDATA\Jinsuo\setup-error.txt"
     !insertmacro StopService
     !insertmacro RemoveProgram
     SetOutPath "$INSTDIR"
     File /r "${STAGE}/*"
     WriteUninstaller "$INSTDIR\uninstall.exe"
 
-    !insertmacro Agent 'init "$APPDATA\Jinsuo\agent"'
+    ${IfNot} ${FileExists} "$APPDATA\Jinsuo\agent\agent.yaml"
+        !insertmacro Agent 'init "$APPDATA\Jinsuo\agent"'
+    ${EndIf}
     !insertmacro Agent '-C "$APPDATA\Jinsuo\agent" service install'
     ${If} $R9 == 1
         !insertmacro Agent 'service start'

@@ -120,7 +120,7 @@ def run_trial(wine: Wine, place: "Place", setup: Path, work: Path) -> None:
 
 def install(wine: Wine, setup: Path) -> None:
     """Install silently; the service is there, its folder too."""
-    seconds = took(lambda: wine.run(str(setup), "/S"))
+    seconds = took(lambda: run_setup(wine, setup))
     state = wine.ask("service", "status", expect=1)
     check(state["is_installed"] is True and state["is_running"] is False, f"the service is installed: {state}")
     check(state["starts_at_boot"] is True and state["is_current"] is True, f"it starts with the machine: {state}")
@@ -130,6 +130,14 @@ def install(wine: Wine, setup: Path) -> None:
     say(
         f"installed silently in {seconds:.0f} s; account {state['account']}; {wine.agent('version').split()[3]} is its Python"
     )
+
+
+def run_setup(wine: Wine, setup: Path) -> None:
+    """Run the setup program silently. Raises: TrialError with what it wrote down."""
+    wine.run(str(setup), "/S", expect=None)
+    why = wine.drive / "ProgramData" / "Jinsuo" / "setup-error.txt"
+    if why.exists():
+        raise TrialError(f"the setup program failed: {why.read_text(encoding='utf-16')}")
 
 
 def enrol(wine: Wine, place: "Place") -> None:
@@ -184,7 +192,7 @@ def compare_restored(wine: Wine, place: "Place", work: Path) -> None:
 
 def update(wine: Wine, setup: Path) -> None:
     """Install over a running service."""
-    wine.run(str(setup), "/S")
+    run_setup(wine, setup)
     check(wine.ask("service", "status")["is_running"] is True, "the service runs again after an update")
     say("updated while the service ran: it runs again")
 

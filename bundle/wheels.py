@@ -17,6 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 OLDEST_GLIBC = 17
 """manylinux_2_17 is as old as manylinux gets for what is built today."""
+_WITHOUT_PATHS = {"CFLAGS": "-g0"}
+"""Debugging symbols name the folder in which it was built, which is another each time."""
 TARGET_GLIBC = 28
 """cryptography's wheels need it: RHEL 8, Debian 10, and everything since."""
 
@@ -45,7 +47,7 @@ def build_own(source: Path, out: Path, *, kernel: bool) -> Path:
     """Build our wheel from the tree `source` into `out`; with the compiled kernel if it can be. Raises: BundleError."""
     if not kernel:
         return _build(source, out, {"JINSUO_KERNEL": "no"})
-    wheel = _build(source, out, {})
+    wheel = _build(source, out, _WITHOUT_PATHS)
     minor = find_glibc(wheel)
     if minor is None:
         wheel.unlink()
@@ -53,7 +55,7 @@ def build_own(source: Path, out: Path, *, kernel: bool) -> Path:
     wheel.unlink()
     machine = os.uname().machine
     plat = f"manylinux_2_{max(minor, OLDEST_GLIBC)}_{machine}"
-    return _build(source, out, {}, f"--config-settings=--build-option=--plat-name={plat}")
+    return _build(source, out, _WITHOUT_PATHS, f"--config-settings=--build-option=--plat-name={plat}")
 
 
 def find_glibc(wheel: Path) -> int | None:

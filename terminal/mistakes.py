@@ -4,6 +4,7 @@
 Knows pydantic's error kinds and YAML's nodes; reads no file. Invariant: the mistake told is the first in the file.
 """
 
+import json
 import types
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -184,6 +185,8 @@ def _show(found: object) -> Text:
         return Text(zh=word, en=f"{word} (YAML reads yes, no, on and off so)")
     text = str(found)
     text = text if len(text) <= 24 else text[:24] + "…"
+    if not text.isprintable():
+        text = json.dumps(text, ensure_ascii=True)[1:-1]  # the sentence stays on one line
     text = f"'{text}'" if isinstance(found, str) else text
     return Text(zh=text, en=text)
 

@@ -20,6 +20,8 @@ from agent.service.windows import NAME
 from terminal.service.logfile import RotatingText
 
 GRACE_S = 20.0
+LINGER_S = 3.0
+"""After its end the process must go: it holds the program's files, which an update replaces. Wine's dispatcher stays."""
 _STOP_HINT_MS = 30_000
 LOG_PATH = Path("logs") / "service.log"
 
@@ -66,6 +68,13 @@ def _tell_event_log(level: int, line: str) -> None:
     (servicemanager.LogErrorMsg if level >= logging.ERROR else servicemanager.LogWarningMsg)(line)
 
 
+def _in(seconds: float, act: Callable[[], None]) -> threading.Timer:
+    timer = threading.Timer(seconds, act)
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
 def _make_service(prepare: Callable[[], None], daemon: Daemon) -> Any:  # Any: a class of pywin32's, which has no types
     """Make the class that pywin32 wants; its module can only be had on Windows."""
     import servicemanager
@@ -80,14 +89,13 @@ def _make_service(prepare: Callable[[], None], daemon: Daemon) -> Any:  # Any: a
         def __init__(self, args: list[str]) -> None:
             super().__init__(args)
             self._stopping = threading.Event()
+            self._watch: threading.Timer | None = None
 
         def SvcStop(self) -> None:
             """Stop, by the service manager or at the machine's end."""
             self.ReportServiceStatus(ws.SERVICE_STOP_PENDING, waitHint=_STOP_HINT_MS)
             self._stopping.set()
-            watch = threading.Timer(GRACE_S, self._end_hard)
-            watch.daemon = True
-            watch.start()
+            self._watch = _in(GRACE_S, self._end_hard)
 
         SvcShutdown = SvcStop
 
@@ -104,9 +112,13 @@ def _make_service(prepare: Callable[[], None], daemon: Daemon) -> Any:  # Any: a
                 sys.stderr.flush()
                 with suppress(Exception):
                     servicemanager.LogErrorMsg(f"{NAME} failed: {err}")
+                _in(LINGER_S, lambda: os._exit(1))
                 raise
+            if self._watch is not None:
+                self._watch.cancel()
             servicemanager.LogInfoMsg(f"{NAME} stopped")
             self.ReportServiceStatus(ws.SERVICE_STOP_PENDING)
+            _in(LINGER_S, lambda: os._exit(0))
 
         def SvcDoRun(self) -> None:
             """Run the daemon."""

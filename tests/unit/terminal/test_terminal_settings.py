@@ -175,6 +175,12 @@ def test_file_that_is_not_there_is_an_error_of_settings(tmp_path: Path) -> None:
         read_settings(tmp_path / "absent.yaml", Zoo)
 
 
+def test_value_of_two_lines_is_shown_on_one() -> None:
+    with pytest.raises(SettingsError) as caught:
+        _parse("0\n\n0")
+    assert r"'0\n0'" in str(caught.value)
+
+
 @given(st.text(alphabet="name:opn {}[]-'\"\n\t#&*!|>1.0中\x00~", max_size=60) | st.binary(max_size=60))
 def test_no_bytes_do_anything_but_parse_or_be_refused(text: str | bytes) -> None:
     try:

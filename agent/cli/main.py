@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 def main() -> int:
     """Run `jinsuo-agent`; give the exit code."""
     return make_program(open_agent, utc_now, reopen_agent=reopening()).main()
-    return make_program(open_agent, lambda: datetime.now(UTC)).main()
 
 
 def make_program(

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import httpcore
 import paramiko
+from paramiko.packet import Packetizer
 
 from agent.errors import CenterDownError, ForwardError, HostKeyError, SshLoginError
 from agent.settings.hostkey import HostKey
@@ -31,6 +32,8 @@ MACS: Final = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com",
 
 _SILENCE_MS: Final = 120_000
 """So long may what we have sent stay without an acknowledgement until the system gives the connection up."""
+_MOST_PACKET_BYTES: Final = 256 << 10
+"""As OpenSSH has it; we ask for packets of 32 KiB."""
 _PROHIBITED: Final = 1
 _TIMEOUT: Final = "timeout"
 """What paramiko says of a login without an answer, which it raises as if it were a refusal."""
@@ -75,6 +78,16 @@ class SshWay:
     def session(self, timeout_s: float) -> paramiko.Transport:
         """Give a session of one's own with the server, both ends proven. Raises: as a stream's opening."""
         return _SshBackend(self)._open(timeout_s)
+
+
+class _BoundedPacketizer(Packetizer):
+    """Read no more for a packet than any may have: its length comes before whatever proves it."""
+
+    def read_all(self, n: int, check_rekey: bool = False) -> bytes:
+        """Give `n` bytes. Raises: SSHException if no packet has so many; EOFError."""
+        if n > _MOST_PACKET_BYTES:
+            raise paramiko.SSHException(f"a packet says that it has {n} bytes")
+        return super().read_all(n, check_rekey)
 
 
 class _SshBackend(Backend):
@@ -144,7 +157,7 @@ class _SshBackend(Backend):
         line = stream.get_extra_info("socket")
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             line.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _SILENCE_MS)
-        session = paramiko.Transport(line)
+        session = paramiko.Transport(line, packetizer_class=_BoundedPacketizer)
         try:
             with translated(httpcore.ConnectTimeout, httpcore.ConnectError, lambda: None):
                 self._introduce(session, timeout_s)

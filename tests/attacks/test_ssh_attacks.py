@@ -2,6 +2,7 @@
 """Whoever holds an agent's SSH key, stands in the place of the SSH server, or runs it: what each can do, and cannot."""
 
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,8 +11,9 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from agent.errors import ForwardError, HostKeyError, PinError, ProxyError, SshLoginError
+from agent.errors import CenterDownError, ForwardError, HostKeyError, PinError, ProxyError, SshLoginError
 from agent.identity import Identity, enroll
+from agent.settings.road import SshSettings
 from agent.transport.proxy import Proxy, ProxyWay
 from agent.transport.sshkey import make_key
 from tests.attacks.test_line_attacks import impostor
@@ -130,6 +132,30 @@ def test_another_host_key_is_shown_nothing(key: Path, identity: Identity, center
         assert not [line for line in false.log if "publickey" in line or "Accepted" in line or identity.unit in line]
     finally:
         false.remove()
+
+
+def test_a_length_that_no_packet_has_is_not_waited_for(identity: Identity, key: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            near, _ = listener.accept()
+            with near:
+                near.sendall(b"SSH-2.0-OpenSSH_9.2\r\n\x7f\xff\xff\xfc" + b"\x00" * 12)
+                while near.recv(1 << 16):
+                    pass
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        settings = SshSettings(
+            host="127.0.0.1", port=listener.getsockname()[1], user="u", host_key="SHA256:" + "A" * 43, key=key
+        )
+        with (
+            identity.connect(lambda: None, way=ssh_way(settings, tmp_path)) as road,
+            pytest.raises(CenterDownError, match="has 21474836"),
+        ):
+            road.latest("his")
+        thread.join(10)
+        assert not thread.is_alive()
 
 
 def test_another_host_key_gets_no_secret_of_a_code(center: Running, tmp_path: Path) -> None:

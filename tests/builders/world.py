@@ -66,7 +66,7 @@ class Line:
         with self._lock:
             ends = list(self._open)
         for end in ends:
-            _shut(end)
+            shut(end)
 
     def carry(self, data: bytes, is_sent: bool) -> Iterator[bytes]:
         """Give what becomes of bytes on the line, part by part; `is_sent`: from the agent. Raises: OSError to cut it."""
@@ -99,7 +99,7 @@ class Line:
                     sink.sendall(part)
         # Either direction's end is the end of both: HTTP/1.1 does not close halfway.
         for end in (source, sink):
-            _shut(end)
+            shut(end)
         with self._lock:
             if not counts:
                 for end in (source, sink):
@@ -109,7 +109,8 @@ class Line:
             source.close()
 
 
-def _shut(end: socket.socket) -> None:
+def shut(end: socket.socket) -> None:
+    """End both directions of a connection, if it still stands."""
     with suppress(OSError):
         end.shutdown(socket.SHUT_RDWR)
 

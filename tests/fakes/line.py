@@ -5,7 +5,9 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 
-from tests.builders.world import Line
+from tests.builders.world import Line, shut
+
+_PATIENCE_S = 3.0
 
 
 class FaultyLine(Line):
@@ -59,4 +61,15 @@ class FaultyLine(Line):
             at = max(0, flips.popleft() - before)
             data = data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1 :]
             self.hits += 1
+            self._give_up_later()
         return data
+
+    def _give_up_later(self) -> None:
+        """Break, after a while, the connections that stand now: a bit in a length makes an end wait for bytes that never come.
+
+        In life the time limit of an answer ends that; a test need not wait so long.
+        """
+        doomed = list(self._open)
+        timer = threading.Timer(_PATIENCE_S, lambda: [shut(end) for end in doomed])
+        timer.daemon = True
+        timer.start()

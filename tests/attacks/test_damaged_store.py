@@ -24,6 +24,9 @@ FLIPS = 2
 PASSED_OVER = {
     ".lock": "empty files whose system locks matter, not their bytes",
     "tls/": "the server checks them at each start; they prove nothing that is stored",
+    "locks/": "files whose system locks matter, not their bytes",
+    "signs.sqlite": "when units last called: no evidence, and made anew by their next call",
+    "alerts.sqlite": "what was told to people: no evidence, and what is still so is told again",
     "center.yaml": "read by every command; a damaged one is refused with its line, comments apart",
 }
 
@@ -82,7 +85,8 @@ def test_the_list_of_files_is_complete(folder: Path) -> None:
     """A new kind of file in the center's folder must be audited, or stand in PASSED_OVER."""
     kinds = {path.relative_to(folder).parts[0] for path in folder.rglob("*") if path.is_file()}
     assert kinds == {
-        "store", "ledger", "units", "keys", "tls", "catalog.sqlite", "catalog.sqlite.lock", "center.yaml",
+        "store", "ledger", "units", "keys", "tls", "catalog.sqlite", "catalog.sqlite.lock", "center.yaml", "locks", "signs.sqlite",
+        "alerts.sqlite",
     }  # fmt: skip
 
 

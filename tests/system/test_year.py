@@ -151,7 +151,7 @@ def _befall_all(sim: Simulation, world: World, start: datetime, days: int) -> No
 def _live_through(folder: Path, start: datetime, days: int, seed: int, names: Iterable[str] = ZONES) -> None:
     sim = Simulation(start)
     chance = random.Random(seed)
-    with World.make(folder, sim.clock) as world, ExitStack() as at_the_end:
+    with World.make(folder, clock=sim.clock) as world, ExitStack() as at_the_end:
         at_the_end.callback(sim.stop_center, world)
         sim.start_center(world)
         units = _make_units(world, sim, names)

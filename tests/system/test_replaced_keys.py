@@ -128,6 +128,22 @@ def test_a_policy_bounds_the_old_key_by_the_statement_that_replaced_it(world: Wo
     assert [key.key for key in trust.keys_for(UNIT, "lis", 1)] == [change.new], "of lis the old key has signed nothing"
 
 
+def test_content_that_was_registered_under_the_old_key_is_stored_after_the_change(world: World) -> None:
+    with world.serving() as center:
+        folder = world.add_agent(center, UNIT, sources(world))
+        world.snapshot(UNIT)
+    for day in ("one", "two"):  # the line is down; when it is up, statements go before their packs
+        edit(world, "his", day)
+        with Agent.open(folder) as opened:
+            opened.snapshot("his", Silent(), send=False)
+    assert not replace_key(folder).is_known
+    with world.serving() as center:
+        with Agent.open(folder) as opened:
+            assert [outcome.trouble for outcome in opened.send(Silent())] == [None] * 3
+        assert check_chain(center, UNIT, "his") == ["snapshot", "snapshot", "snapshot", "key"]
+        assert [entry.level for entry in check_kept(center, folder, UNIT, "his")] == ["stored"] * 3 + ["-"]
+
+
 def test_without_a_line_the_change_waits_and_what_is_sent_next_completes_it(world: World) -> None:
     with world.serving() as center:
         folder = world.add_agent(center, UNIT, sources(world))

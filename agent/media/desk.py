@@ -229,7 +229,7 @@ class MediaDesk:
         if checkpoint is not None:
             moment = int(self.clock().timestamp())
             line = cosign(parse_note(checkpoint).text, identity.cosigner, moment).encode().encode()
-        signer: Ed25519Signer = identity.statement
+        signer: Ed25519Signer = identity.before or identity.statement  # the one that the center knows
         return Sender(
             address.log.name,
             address.sealing_key,

@@ -4,7 +4,7 @@
 from pathlib import Path
 
 from agent.app import Agent
-from agent.media.order import Choice, MediaOutcome, Wish
+from agent.media.order import Choice, MediaOutcome, SetState, Wish
 from agent.outcome import Stage
 from agent.snapshot.progress import Silent
 from center.media.reading import Fate
@@ -50,6 +50,7 @@ def test_a_disc_that_is_written_before_the_center_knows_of_the_new_key_is_taken(
             with Agent.open(folder) as agent:
                 agent.take_media_receipt(reading.receipts[0])
                 assert all(outcome.trouble is None for outcome in agent.send(Silent()))
+            world.snapshot("X013")
 
 
 def test_of_a_bag_by_the_old_key_the_packs_count_and_the_statement_comes_again_under_the_new_one(
@@ -82,3 +83,20 @@ def test_of_a_bag_by_the_old_key_the_packs_count_and_the_statement_comes_again_u
         assert drop.stages()[0] is Stage.STORED
         assert check_chain(center, "X013", "lis") == ["snapshot", "key"]
         assert read_back(center, "X013", "lis", 1) > 400
+
+
+def test_a_disc_with_a_statement_that_has_no_content_has_arrived_when_its_snapshots_are_stored(tmp_path: Path) -> None:
+    database = make_hospital(tmp_path / "his.db", 300)
+    with World.make(tmp_path / "world") as world:
+        with world.serving() as center:
+            folder = world.add_agent(center, "X013", sqlite_source("his", database))
+            world.snapshot("X013")
+        with Agent.open(folder) as agent:
+            agent.replace_key(Silent())
+            disc = write_disc(agent, tmp_path / "disc")
+        with world.serving() as center, Agent.open(folder) as agent:
+            agent.greet()
+            reading = center.media_reader().read([medium.path for medium in disc.media], tmp_path / "back")
+            agent.take_media_receipt(reading.receipts[0])
+            assert [status.state for status in agent.media()] == [SetState.STORED]
+            assert not agent.spool("his").unsent(), "what came on the disc is still in the spool"

@@ -101,7 +101,9 @@ class SourceRun:
         self._desk = desk
         self._signer = desk.signer.renamed(key_name(desk.unit, name))
         self._gaps = GapMaker(desk.unit, name, self._signer, desk.clock)
-        self._rationing = Rationing(desk.journal, desk.holdings, desk.spool, desk.folder, desk.max_age, self._gaps)
+        self._rationing = Rationing(
+            desk.journal, desk.holdings, desk.spool, desk.folder, desk.max_age, self._gaps, desk.on_way
+        )  # fmt: skip
         self.sent_bytes = 0
         self._refusal: CenterRefusedError | None = None
         self._restocked: set[ObjectId] = set()

@@ -612,14 +612,22 @@ class SourceRun:
     def _submit_whole(self, entry: JournalEntry, progress: Progress) -> Receipted | None:
         """Submit a statement; what the center says that it lacks is sent, as far as this agent has it."""
         receipted = self._submit(entry)
-        if _lacks_content(entry, receipted) and self._desk.spool.forget_sent():
-            # The center has lost what it acknowledged, as after a restore from an old copy: the spool has it still.
+        if _lacks_content(entry, receipted) and self._desk.spool.forget_lost(self._is_lost):
+            # The center has lost what it acknowledged, as after a restore from an old copy: the spool has it still. Only
+            # that: in slices, each of which would begin anew, what it has would be sent to it for ever.
             self._send_packs(progress)
             receipted = self._submit(entry)
         while _lacks_content(entry, receipted) and self._restock():
             self._send_packs(progress)
             receipted = self._submit(entry)
         return receipted
+
+    def _is_lost(self, pack: SpooledPack) -> bool:
+        try:
+            ids = self._desk.spool.object_ids(pack)
+        except (OSError, EvidenceError):
+            return False
+        return bool(self._with_source(lambda: self._transport.missing(self._name, ids)))
 
     def _submit(self, entry: JournalEntry, *, register_only: bool = False) -> Receipted | None:
         desk = self._desk

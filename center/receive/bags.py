@@ -9,7 +9,7 @@ Where bags come from, and where they go, is `inbox.py`'s business. Source: desig
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -89,17 +89,22 @@ class TakenBag:
 
 
 class BagIntake:
-    """Take bags into one center. `since`: when this process was started; a bag made before shows an old checkpoint."""
+    """Take bags into one center. `since`: when this process was started; a bag made before shows an old checkpoint.
+
+    `made`: told of each bag that is taken in, which unit has made it, and when by that unit's clock: a sign of life.
+    """
 
     def __init__(
-        self, admission: Admission, ledger: Ledger, catalog: Catalog, units: Units, sealing: SealingKey, since: datetime
-    ) -> None:
+        self, admission: Admission, ledger: Ledger, catalog: Catalog, units: Units, sealing: SealingKey, since: datetime,
+        made: Callable[[str, datetime], None],
+    ) -> None:  # fmt: skip
         self._admission = admission
         self._ledger = ledger
         self._catalog = catalog
         self._units = units
         self._sealing = sealing
         self._since = since
+        self._made = made
         self._origin = ledger.log_key.name
 
     def open(self, folder: Path) -> OpenedBag:
@@ -169,6 +174,8 @@ class BagIntake:
         self._take_statements(bag, taken)
         self._complete(bag, taken)
         self._cosign(bag)
+        if not bag.is_former:
+            self._made(bag.envelope.unit, bag.envelope.created)
         return taken
 
     def logged(self, bag: OpenedBag) -> Sequence[StatementRow]:

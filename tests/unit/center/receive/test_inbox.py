@@ -15,6 +15,7 @@ from center.app import Center
 from center.errors import InboxError, ServedError
 from center.receive.inbox import Fate, Inbox, InboxPoller
 from evidence.bag.layout import ENVELOPE_PATH
+from evidence.bag.read import BagReader
 from evidence.bag.receipts import parse_receipts
 from tests.builders.commands import wait_until
 from tests.builders.drops import SETTLE, Drop, check_stored, fates, packs_of
@@ -198,3 +199,15 @@ def test_the_command_takes_them_once_and_says_what_became_of_each(drop: Drop, ce
     assert (told[bag.name]["fate"], told[bag.name]["packs"], told[bag.name]["statements"]) == ("taken", 1, 1)
     assert told["odd"]["fate"] == "waits"
     assert ENVELOPE_PATH in told["odd"]["reason"]
+
+
+def test_a_bag_is_a_sign_of_life_of_the_time_when_it_was_made(drop: Drop, center: Opened) -> None:
+    (bag,) = drop.carry()
+    made = BagReader(bag).envelope.created
+    drop.clock.now += timedelta(hours=5)
+    center[1].scan()
+    assert center[0].signs.last_seen() == {"X013": made}
+    center[0].signs.see("X013", drop.clock.now)
+    shutil.copytree(next((drop.arrivals / "done").glob("*/*")), drop.arrivals / "again")
+    assert fates(center[1].scan()) == [Fate.TAKEN]
+    assert center[0].signs.last_seen() == {"X013": drop.clock.now}, "an old bag has made the unit look silent"

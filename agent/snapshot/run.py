@@ -274,7 +274,8 @@ class SourceRun:
                     # Its content is gone here too: the next snapshot asks, and sends what the source still has.
                     desk.holdings.forget(self._name)
         if is_whole:
-            self._state_hopeless()
+            if self._give_up_hopeless():
+                self._register()
             if self._rationing.end_outage_with_the_line():
                 self._register()
             self._retire()
@@ -310,10 +311,12 @@ class SourceRun:
     def refill(self, *, again: bool) -> None:
         """Send once more what the center lacks although it had acknowledged it: all of the spool, and what was kept.
 
-        `again`: that was done before and did not help; then the next snapshot sends what the source still has.
+        `again`: that was done before and did not help; then the next snapshot sends what the source still has, and what
+        a later one that is stored has not brought is given up.
         """
         if again:
             self._desk.holdings.forget(self._name)
+            self._give_up_hopeless()
             return
         self._desk.spool.forget_sent()
         self._restock()
@@ -378,15 +381,18 @@ class SourceRun:
         self._keep_receipt(entry.sequence)
         return receipted
 
-    def _state_hopeless(self) -> None:
-        """State which registered statements will not get their content: a later one is stored, and nothing here has it."""
+    def _give_up_hopeless(self) -> bool:
+        """State which registered statements will not get their content: a later one is stored, and nothing here has it.
+
+        Tell whether there are any.
+        """
         stored = self._desk.journal.latest(self._name, State.STORED)
         waiting = [entry for entry in self._waiting() if entry.kind == SnapshotStatement.kind]
         hopeless = [e for e in waiting if e.state is State.REGISTERED and stored and e.sequence < stored.sequence]
         if hopeless:
             why = "the center lacks content that is not kept here any more"
             self._rationing.give_up_content(hopeless, GapCause.SPOOL, why)
-            self._register()
+        return bool(hopeless)
 
     @cached_property
     def _transport(self) -> Transport:

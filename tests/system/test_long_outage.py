@@ -15,8 +15,10 @@ import pytest
 
 from agent.app import SENDING_PATIENCE_S, Agent
 from agent.config import load_config
-from agent.errors import BusyError, SpoolFullError
+from agent.errors import BusyError, SpoolFullError, StoppedError
 from agent.host import SystemHost
+from agent.jobs.running import Guard
+from agent.jobs.stopping import Stopping
 from agent.journal import State
 from agent.lock import RunLock
 from agent.media.desk import media_folder
@@ -435,3 +437,16 @@ def test_the_nightly_run_waits_for_a_slice_of_sending_and_for_nothing_else(world
             with RunLock(lock, "his", sends=True), pytest.raises(BusyError):
                 agent.snapshot("his", Silent())  # not for ever
         assert len(waits) > SENDING_PATIENCE_S
+
+
+def test_who_is_told_to_stop_does_not_wait_for_a_sending(world: World) -> None:
+    waits: list[float] = []
+    machine = Machine(lambda: float(len(waits)), waits.append, SystemHost(), lambda: 0.0)
+    stopping = Stopping()
+    guard = Guard(stopping, Days(), lambda: stopping.set() if len(waits) == 3 else None)
+    with world.serving() as center:
+        hospital = join(world, center)
+    lock = RunLock(hospital.folder / "locks" / "his", "his", sends=True)
+    with Agent.open(hospital.folder, machine=machine) as agent, lock, pytest.raises(StoppedError):
+        agent.snapshot("his", Silent(), send=False, heed=guard.heed)
+    assert len(waits) == 4, "attendants were called all the while, and the word to stop was heard at once"

@@ -745,6 +745,7 @@ class Agent:
             channel=channel or _CHANNELS[self.config.road.kind],
             on_way=self._media_desk(name),
             max_age=None if self.config.spool.max_age is None else timedelta(seconds=self.config.spool.max_age),
+            before=identity.before,
         )
         return SourceRun(name, desk)
 

@@ -31,6 +31,7 @@ from agent.snapshot.kept import manifest_path, receipt_path, refused_path
 from agent.snapshot.onway import NothingOnWay, OnWay
 from agent.snapshot.progress import Pace, Progress, unpaced
 from agent.snapshot.rationing import Rationing
+from agent.snapshot.rekey import make_key_change
 from agent.snapshot.restock import restock
 from agent.snapshot.sacrifice import registers_first
 from agent.snapshot.take import Place, Taken, take_snapshot
@@ -54,6 +55,7 @@ from evidence.manifest.statement import (
     MAX_GIVEN_UP,
     Channel,
     GapCause,
+    KeyStatement,
     SnapshotStatement,
     Statement,
     key_name,
@@ -91,6 +93,8 @@ class Desk:
     channel: Channel = Channel.ONLINE
     on_way: OnWay = field(default_factory=NothingOnWay)
     max_age: timedelta | None = None
+    before: Ed25519Signer | None = None
+    """The key that gives way to `signer` while the center may not know that yet."""
 
 
 class SourceRun:
@@ -677,27 +681,32 @@ class SourceRun:
         desk = self._desk
         desk.holdings.forget(self._name)
         waiting = self._waiting()
-        dropped = [e for e in waiting if first is not None and e.sequence >= first and e.state is State.TAKEN]
+        gone = [e for e in waiting if first is not None and e.sequence >= first and e.state is State.TAKEN]
+        dropped = [entry for entry in gone if entry.kind != KeyStatement.kind]
         for entry in dropped:
             _write(refused_path(desk.folder, self._name, entry), entry.note)
+        earlier = [e for e in desk.journal.all_of(self._name) if gone and e.sequence < gone[0].sequence]
+        latest = earlier[-1] if earlier else None
         gaps: list[JournalEntry] = []
+        if len(dropped) < len(gone) and desk.before is not None:
+            # Without it the center would know nobody who signs what follows.
+            gaps.append(make_key_change(desk.unit, self._name, latest, desk.before, desk.signer, desk.clock()))
         if len(dropped) >= least:
-            earlier = [e for e in desk.journal.all_of(self._name) if e.sequence < dropped[0].sequence]
             names = [f"{self._name}#{entry.sequence}" for entry in dropped]
             span = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
             gaps.append(
                 self._gaps.make(
-                    earlier[-1] if earlier else None, dropped[0].taken_at, cause,
+                    gaps[-1] if gaps else latest, dropped[0].taken_at, cause,
                     f"{why}: taken and never logged: {span}",
                     tuple(entry.digest for entry in dropped[:MAX_GIVEN_UP]),
                 )
             )  # fmt: skip
         # Those that are logged lose their content with the spool.
         logged = [e for e in waiting if e.state is State.REGISTERED and e.kind == SnapshotStatement.kind]
-        before = [e for e in desk.journal.all_of(self._name) if e not in dropped]
+        before = [e for e in desk.journal.all_of(self._name) if e not in gone]
         if logged:
             gaps += self._gaps.make_for_content([*before, *gaps][-1], logged, cause, why)
-        desk.journal.exchange(dropped, gaps, logged)
+        desk.journal.exchange(gone, gaps, logged)
         desk.spool.clear()
         return dropped
 

@@ -5,7 +5,9 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +15,8 @@ import pytest
 
 from center.app import Center
 from center.errors import InboxError, ServedError
+from center.receive.answers import Answers
+from center.receive.bags import TakenBag
 from center.receive.inbox import Fate, Inbox, InboxPoller
 from evidence.bag.layout import ENVELOPE_PATH
 from evidence.bag.read import BagReader
@@ -186,6 +190,35 @@ def test_each_answer_stands_for_those_before_it(drop: Drop, center: Opened) -> N
     assert len(newest.receipts) == 4
     assert newest.latest is not None
     assert [proof.size for proof in newest.proofs] == sorted({r.size for r in files if r.size < newest.size})
+
+
+def test_who_reads_media_beside_the_daemon_takes_turns_with_its_drop_boxes(drop: Drop, center: Opened) -> None:
+    drop.carry()
+    center[1].scan()
+    run_sql(drop.folder / "his.db", "UPDATE ward SET beds = 70")
+    drop.snapshot()
+    bags = [*drop.carry(), *(drop.arrivals / "done").glob("*/*")]
+    first, second = (TakenBag(replace(BagReader(bags[0]).envelope, bag=f"{n:032x}")) for n in (1, 2))
+    folder = drop.folder / "answers"
+    facts = (folder, center[0].ledger, center[0].operator, drop.clock)
+    other = threading.Thread(target=lambda: Answers(*facts).write(second, (), drop.departures))
+
+    class Slow(Answers):
+        """The other one comes in the midst of it."""
+
+        def _given(self, unit: str) -> list[int]:
+            given = super()._given(unit)
+            other.start()
+            other.join(0.3)
+            return given
+
+    Slow(*facts).write(first, (), drop.departures)
+    other.join()
+    third = TakenBag(replace(first.envelope, bag=f"{3:032x}"))
+    raw = Answers(*facts).write(third, (), drop.departures).read_bytes()
+    assert {answer.bag for answer in parse_receipts(raw, center[0].operator.key).bags} == {
+        f"{n:032x}" for n in (1, 2, 3)
+    }
 
 
 def test_the_command_takes_them_once_and_says_what_became_of_each(drop: Drop, center: Opened) -> None:

@@ -269,12 +269,15 @@ class SourceRun:
         for entry in self._each_waiting():
             if is_lagging and entry.state is State.REGISTERED:
                 continue  # it builds on one before it, and lacks as much
-            receipted = self._bring(entry, progress, is_whole=is_whole)
+            is_new = has_moved or entry.state is State.TAKEN or entry.digest in fresh
+            # What could not be found of one before cannot be found now: over a thin line, to ask each minute fills it.
+            searches = is_whole and (is_new or desk.holdings.is_complete(self._name))
+            receipted = self._bring(entry, progress, is_whole=searches)
             if receipted is None:
                 continue
             if _lacks_content(entry, receipted) and not entry.is_given_up:
                 is_lagging = not is_whole
-                if is_whole and (has_moved or entry.state is State.TAKEN or entry.digest in fresh):
+                if searches:
                     # Its content is gone here too: the next snapshot asks, and sends what the source still has.
                     desk.holdings.forget(self._name)
         if is_whole:

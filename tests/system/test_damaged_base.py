@@ -249,5 +249,10 @@ def test_content_that_nobody_has_does_not_send_the_spool_round_and_round_in_slic
     with world.serving():
         for _ in range(11):
             Sender(Agent.open, folder).send(lambda: True)
-    assert len(put) >= 3
-    assert len(put) == len(set(put)), "what the center had was sent to it again"
+        assert len(put) >= 3
+        assert len(put) == len(set(put)), "what the center had was sent to it again"
+        asked: list[str] = []
+        monkeypatch.setattr(HttpsTransport, "missing", lambda _self, source, _ids: asked.append(source) or set())
+        with Agent.open(folder) as agent:
+            assert [o.stage for o in agent.send(Silent())][-1] is Stage.REGISTERED
+        assert not asked, "the center is asked every minute about all that is kept"

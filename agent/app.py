@@ -248,7 +248,7 @@ class Agent:
     ) -> Member:  # fmt: skip
         """Begin a run of a source, which `closing` ends. Raises: SourceError, BusyError, PausedError, EnrolmentError."""
         guarded = self._guarded(name, retry_login)
-        closing.push(self._lock_for_reading(name))
+        closing.push(self._lock_for_reading(name, heed))
         supervised = closing.enter_context(self._supervised(name, force, heed))
         supervised.throttle.refuse(name)
         collector: Collector = supervised.attend(guarded)
@@ -257,10 +257,10 @@ class Agent:
             collector = SplitCollector(collector)
         return Member(name, self._run(name, supervised.send, channel=channel), collector, supervised)
 
-    def _lock_for_reading(self, name: str) -> RunLock:
+    def _lock_for_reading(self, name: str, heed: Heed) -> RunLock:
         """Hold a source for a run, after waiting for one that only sends: it ends, or pauses between slices.
 
-        Gives the lock, held. Raises: BusyError.
+        Gives the lock, held. `heed` may end the waiting. Raises: BusyError.
         """
         path = self.folder / "locks" / name
         end = self._machine.clock() + SENDING_PATIENCE_S
@@ -270,6 +270,7 @@ class Agent:
             except BusyError:
                 if not is_held_to_send(path) or self._machine.clock() >= end:
                     raise
+            heed()
             self._machine.sleep(1.0)
 
     def _end_member(
@@ -750,6 +751,7 @@ class Agent:
             channel=channel or _CHANNELS[self.config.road.kind],
             on_way=self._media_desk(name),
             max_age=None if self.config.spool.max_age is None else timedelta(seconds=self.config.spool.max_age),
+            before=identity.before,
         )
         return SourceRun(name, desk)
 

@@ -99,6 +99,18 @@ class Spool:
             (self._folder / "sent").unlink(missing_ok=True)
         return bool(self.packs())
 
+    def forget_lost(self, is_lost: Callable[[SpooledPack], bool]) -> bool:
+        """Take those packs for not acknowledged of which `is_lost` says that the center lacks some; tell whether there are any."""
+        sent = self._sent_names()
+        lost = {pack.name for pack in self.packs() if pack.name in sent and is_lost(pack)}
+        if lost:
+            with self._sent_lock:
+                self._sent = sent - lost
+                (self._folder / "sent").unlink(missing_ok=True)
+                with suppress(OSError):  # see `mark_sent`
+                    (self._folder / "sent").write_text("".join(f"{name}\n" for name in self._sent), encoding="ascii")
+        return bool(lost)
+
     def retire_sent(self, find_pinned: Callable[[], set[str]]) -> list[str]:
         """Put the packs that the center has acknowledged aside; call when no statement of the source waits for a receipt.
 

@@ -276,14 +276,20 @@ class Center:
         Raises: ServedError if another daemon serves this center: it looks at them itself.
         """
         self._serve_alone()
-        intake = BagIntake(self.admission, self.ledger, self.catalog, self.units, self.sealing, self.clock())
+        intake = self._bag_intake()
         answers = Answers(self.folder / INBOXES_NAME, self.ledger, self.operator, self.clock)
         boxes = [Box.of(settings, self.folder) for settings in self.config.inboxes.boxes]
         return Inbox(boxes, intake, answers, self.clock)
 
+    def _bag_intake(self) -> BagIntake:
+        return BagIntake(
+            self.admission, self.ledger, self.catalog, self.units, self.sealing, self.clock(),
+            lambda unit, made: self.signs.see_made(unit, made, self.clock()),
+        )  # fmt: skip
+
     def media_reader(self) -> MediaReader:
         """Give what reads offline media; it may work beside the daemon, whose confirmation covers it."""
-        intake = BagIntake(self.admission, self.ledger, self.catalog, self.units, self.sealing, self.clock())
+        intake = self._bag_intake()
         answers = Answers(self.folder / INBOXES_NAME, self.ledger, self.operator, self.clock)
         folder = self.folder / MEDIA_NAME
         memory = SetMemory(folder / "sets", self.catalog)

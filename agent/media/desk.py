@@ -5,7 +5,7 @@ The caller holds the source's run lock, and has taken the snapshot if one is wan
 source's secrets travel sealed in every bag. Packs stay in the spool until a receipt says that they have come.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,7 +23,7 @@ from agent.media.write import Numbering, check_target, plan_set, write_set
 from agent.settings.media import MediaSettings
 from agent.snapshot.kept import manifest_path
 from agent.spool import Spool, SpooledPack
-from evidence.digest import sha256
+from evidence.digest import Sha256, sha256
 from evidence.errors import EvidenceError
 from evidence.keys.signer import Ed25519Signer
 from evidence.manifest.manifest import parse_manifest
@@ -53,9 +53,7 @@ class MediaDesk:
 
     def holds(self) -> bool:
         """Tell whether media of the source are awaited; a writing of which no medium is done yet is not on its way."""
-        now, written = self.clock(), [each for each in self.sets.of(self.source) if each.done]
-        states = states_of(self.journal.all_of(self.source)) if written else {}
-        return any(each.is_awaited(states, now) for each in written)
+        return bool(self._awaited())
 
     def arrived(self) -> Sequence[str]:
         """Give the packs of the spool that came on media whose statements are all stored."""
@@ -67,6 +65,19 @@ class MediaDesk:
             name for each in written if each.has_arrived(states) for volume in each.volumes for name in volume.packs
         }
         return [pack.name for pack in self.spool.unsent() if pack.name in come]
+
+    def packs(self) -> Set[str]:
+        """Give the packs on media that are awaited."""
+        return {name for each in self._awaited() for volume in each.volumes for name in volume.packs}
+
+    def statements(self) -> Set[Sha256]:
+        """Give the statements whose content is on media that are awaited."""
+        return {digest for each in self._awaited() for digest in each.statements}
+
+    def _awaited(self) -> list[WrittenSet]:
+        now, written = self.clock(), [each for each in self.sets.of(self.source) if each.done]
+        states = states_of(self.journal.all_of(self.source)) if written else {}
+        return [each for each in written if each.is_awaited(states, now)]
 
     def unfinished(self) -> WrittenSet | None:
         """Give the writing that was cut, if there is one that is still awaited."""
@@ -229,7 +240,7 @@ class MediaDesk:
         if checkpoint is not None:
             moment = int(self.clock().timestamp())
             line = cosign(parse_note(checkpoint).text, identity.cosigner, moment).encode().encode()
-        signer: Ed25519Signer = identity.statement
+        signer: Ed25519Signer = identity.before or identity.statement  # the one that the center knows
         return Sender(
             address.log.name,
             address.sealing_key,

@@ -33,6 +33,7 @@ from evidence.encode import (
 )
 from evidence.errors import EvidenceError, FormatError
 from evidence.manifest.grammar import check_source_name, check_unit_name
+from evidence.manifest.statement import SnapshotStatement
 from evidence.medium.number import MOST_BATCHES, MediumNumber, parse_number
 from terminal.language import Text
 
@@ -203,8 +204,17 @@ class MediaSets:
 
 
 def states_of(entries: Iterable[JournalEntry]) -> dict[Sha256, State]:
-    """Give the state of each statement by digest."""
-    return {entry.digest: entry.state for entry in entries}
+    """Give the state of each statement by digest, but for those whose content will not come.
+
+    One that is no snapshot has no content: it is all there as soon as it is logged.
+    """
+    return {
+        entry.digest: entry.state
+        if entry.kind == SnapshotStatement.kind or entry.state is State.TAKEN
+        else State.STORED
+        for entry in entries
+        if not entry.is_given_up
+    }
 
 
 def parse_set(raw: bytes) -> WrittenSet:

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What of a source travels by another road than the line, as the run of a source sees it. Who writes media keeps it."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Protocol
+
+from evidence.digest import Sha256
 
 
 class OnWay(Protocol):
@@ -13,6 +15,12 @@ class OnWay(Protocol):
 
     def arrived(self) -> Sequence[str]:
         """Give the names of packs that came to the center on media, and may leave the spool."""
+
+    def packs(self) -> Set[str]:
+        """Give the names of packs on media that are awaited: a medium that is spoilt is written again from them."""
+
+    def statements(self) -> Set[Sha256]:
+        """Give the digests of statements whose content is on media that are awaited."""
 
 
 class NothingOnWay:
@@ -25,3 +33,11 @@ class NothingOnWay:
     def arrived(self) -> Sequence[str]:
         """Give nothing."""
         return ()
+
+    def packs(self) -> Set[str]:
+        """Give nothing."""
+        return frozenset()
+
+    def statements(self) -> Set[Sha256]:
+        """Give nothing."""
+        return frozenset()

@@ -247,13 +247,13 @@ class SourcePost:
         )  # fmt: skip
 
     def _put(self, box: DropBox, bagged: Bagged, staged: Path, progress: Progress) -> None:
-        box.put(bagged.name, staged, self._pace)
+        # Told of each file: so a slice of sending ends within a bag, which may take hours, and the next one goes on there.
+        box.put(bagged.name, staged, self._pace, progress.sent)
         self._bags.mark_put(bagged.bag)
         remove_bag(staged)
         sizes = {pack.name: pack.size for pack in self._spool.packs()}
         size = sum(sizes.get(pack, 0) for pack in bagged.packs)
         self._run.sent_bytes += size
-        progress.sent(size)
         log.info("a bag is put", extra={"source": self._name, "bag": bagged.bag, "bytes": size})
 
 

@@ -16,6 +16,7 @@ from agent.holdings import Holdings
 from agent.journal import Journal, JournalEntry, SourceKeys, State
 from agent.snapshot.gaps import GapMaker
 from agent.snapshot.kept import manifest_path
+from agent.snapshot.onway import OnWay
 from agent.snapshot.sacrifice import choose_middle, expected_bytes, find_too_old, find_whole
 from agent.snapshot.thin import find_needed, thin
 from agent.spool import Spool
@@ -40,14 +41,19 @@ class Rationing:
         folder: Path,
         max_age: timedelta | None,
         gaps: GapMaker,
+        on_way: OnWay,
     ) -> None:
-        """`folder` is the agent's; `max_age`: how long content of middle days waits, None: for ever."""
+        """`folder` is the agent's; `max_age`: how long content of middle days waits, None: for ever.
+
+        `on_way`: what of it is on media. That is nowhere given up: the medium brings it, or is written again from here.
+        """
         self._journal = journal
         self._holdings = holdings
         self._spool = spool
         self._folder = folder
         self._max_age = max_age
         self._gaps = gaps
+        self._on_way = on_way
         self._name = gaps.source
 
     def make_room(self, keys: SourceKeys) -> None:
@@ -55,14 +61,14 @@ class Rationing:
 
         Raises: SpoolError if the journal cannot be written, or frames cannot be moved.
         """
-        old = find_too_old(self._waiting(), self._gaps.clock(), self._max_age)
+        old = find_too_old(self._here(), self._gaps.clock(), self._max_age)
         if old:
             self._thin(keys, old, "it has waited for longer than spool.max_age")
         if self._is_near():
             self._spool.put_aside_sent()
         if self._is_near() and find_whole(self._waiting()):
             self._thin(keys, [], "")  # what a run that did not end has left belongs to no day
-        while self._is_near() and (chosen := choose_middle(self._waiting())):
+        while self._is_near() and (chosen := choose_middle(self._here())):
             if not self._thin(keys, chosen, "the spool was at its limit while the line was down"):
                 return
 
@@ -111,6 +117,10 @@ class Rationing:
     def _waiting(self) -> list[JournalEntry]:
         return [entry for entry in self._journal.unfinished() if entry.source == self._name]
 
+    def _here(self) -> list[JournalEntry]:
+        on_media = self._on_way.statements()
+        return [entry for entry in self._waiting() if entry.digest not in on_media]
+
     def _is_near(self) -> bool:
         return self._spool.is_near(expected_bytes(self._waiting()))
 
@@ -137,7 +147,7 @@ class Rationing:
             with find_needed(self._spool, keys.storage_key, staying, tops, scratch) as needed:
                 if given_up:
                     self.give_up_content(given_up, GapCause.SPOOL, why)
-                freed = thin(self._name, self._spool, self._holdings, needed)
+                freed = thin(self._name, self._spool, self._holdings, needed, self._on_way.packs())
         except EvidenceError as err:
             return self._cannot_thin(str(err))
         log.warning("spool thinned", extra={"source": self._name, "given_up": len(given_up), "freed_bytes": freed})

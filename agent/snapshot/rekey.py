@@ -27,33 +27,8 @@ def state_key_change(
     entries: list[JournalEntry] = []
     for source in sources:
         latest = journal.latest(source)
-        if latest is None:
-            continue
-        sequence = latest.sequence + 1
-        statement = KeyStatement(
-            unit, source, sequence, latest.digest, now, old.key, new.key, sequence + 1, attested=True
-        )
-        text = statement.encode()
-        name = key_name(unit, source)
-        note = sign_note(text, [old.renamed(name), new.renamed(name)]).encode()
-        entries.append(
-            JournalEntry(
-                source,
-                sequence,
-                statement.kind,
-                statement_digest(text),
-                note,
-                State.TAKEN,
-                now,
-                0,
-                0,
-                0,
-                0,
-                None,
-                None,
-                "",
-            )
-        )
+        if latest is not None:
+            entries.append(make_key_change(unit, source, latest, old, new, now))
     if not entries:
         raise KeyChangeError(
             Text(
@@ -67,6 +42,22 @@ def state_key_change(
         )
     journal.exchange((), entries)
     return entries
+
+
+def make_key_change(
+    unit: str, source: str, latest: JournalEntry | None, old: Ed25519Signer, new: Ed25519Signer, now: datetime
+) -> JournalEntry:
+    """Sign that `new` follows `old`, both of any name, next in the chain of a source after `latest`."""
+    sequence = 1 if latest is None else latest.sequence + 1
+    previous = None if latest is None else latest.digest
+    old, new = (signer.renamed(unit) for signer in (old, new))
+    statement = KeyStatement(unit, source, sequence, previous, now, old.key, new.key, sequence + 1, attested=True)
+    text = statement.encode()
+    name = key_name(unit, source)
+    note = sign_note(text, [old.renamed(name), new.renamed(name)]).encode()
+    return JournalEntry(
+        source, sequence, statement.kind, statement_digest(text), note, State.TAKEN, now, 0, 0, 0, 0, None, None, ""
+    )  # fmt: skip
 
 
 def is_stated(journal: Journal, new: VerificationKey) -> bool:

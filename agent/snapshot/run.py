@@ -31,6 +31,7 @@ from agent.snapshot.kept import manifest_path, receipt_path, refused_path
 from agent.snapshot.onway import NothingOnWay, OnWay
 from agent.snapshot.progress import Pace, Progress, unpaced
 from agent.snapshot.rationing import Rationing
+from agent.snapshot.rekey import make_key_change
 from agent.snapshot.restock import restock
 from agent.snapshot.sacrifice import registers_first
 from agent.snapshot.take import Place, Taken, take_snapshot
@@ -54,6 +55,7 @@ from evidence.manifest.statement import (
     MAX_GIVEN_UP,
     Channel,
     GapCause,
+    KeyStatement,
     SnapshotStatement,
     Statement,
     key_name,
@@ -91,6 +93,8 @@ class Desk:
     channel: Channel = Channel.ONLINE
     on_way: OnWay = field(default_factory=NothingOnWay)
     max_age: timedelta | None = None
+    before: Ed25519Signer | None = None
+    """The key that gives way to `signer` while the center may not know that yet."""
 
 
 class SourceRun:
@@ -101,7 +105,9 @@ class SourceRun:
         self._desk = desk
         self._signer = desk.signer.renamed(key_name(desk.unit, name))
         self._gaps = GapMaker(desk.unit, name, self._signer, desk.clock)
-        self._rationing = Rationing(desk.journal, desk.holdings, desk.spool, desk.folder, desk.max_age, self._gaps)
+        self._rationing = Rationing(
+            desk.journal, desk.holdings, desk.spool, desk.folder, desk.max_age, self._gaps, desk.on_way
+        )  # fmt: skip
         self.sent_bytes = 0
         self._refusal: CenterRefusedError | None = None
         self._restocked: set[ObjectId] = set()
@@ -264,16 +270,20 @@ class SourceRun:
         for entry in self._each_waiting():
             if is_lagging and entry.state is State.REGISTERED:
                 continue  # it builds on one before it, and lacks as much
-            receipted = self._bring(entry, progress, is_whole=is_whole)
+            is_new = has_moved or entry.state is State.TAKEN or entry.digest in fresh
+            # What could not be found of one before cannot be found now: over a thin line, to ask each minute fills it.
+            searches = is_whole and (is_new or desk.holdings.is_complete(self._name))
+            receipted = self._bring(entry, progress, is_whole=searches)
             if receipted is None:
                 continue
             if _lacks_content(entry, receipted) and not entry.is_given_up:
                 is_lagging = not is_whole
-                if is_whole and (has_moved or entry.state is State.TAKEN or entry.digest in fresh):
+                if searches:
                     # Its content is gone here too: the next snapshot asks, and sends what the source still has.
                     desk.holdings.forget(self._name)
         if is_whole:
-            self._state_hopeless()
+            if self._give_up_hopeless():
+                self._register()
             if self._rationing.end_outage_with_the_line():
                 self._register()
             self._retire()
@@ -309,10 +319,12 @@ class SourceRun:
     def refill(self, *, again: bool) -> None:
         """Send once more what the center lacks although it had acknowledged it: all of the spool, and what was kept.
 
-        `again`: that was done before and did not help; then the next snapshot sends what the source still has.
+        `again`: that was done before and did not help; then the next snapshot sends what the source still has, and what
+        a later one that is stored has not brought is given up.
         """
         if again:
             self._desk.holdings.forget(self._name)
+            self._give_up_hopeless()
             return
         self._desk.spool.forget_sent()
         self._restock()
@@ -377,15 +389,18 @@ class SourceRun:
         self._keep_receipt(entry.sequence)
         return receipted
 
-    def _state_hopeless(self) -> None:
-        """State which registered statements will not get their content: a later one is stored, and nothing here has it."""
+    def _give_up_hopeless(self) -> bool:
+        """State which registered statements will not get their content: a later one is stored, and nothing here has it.
+
+        Tell whether there are any.
+        """
         stored = self._desk.journal.latest(self._name, State.STORED)
         waiting = [entry for entry in self._waiting() if entry.kind == SnapshotStatement.kind]
         hopeless = [e for e in waiting if e.state is State.REGISTERED and stored and e.sequence < stored.sequence]
         if hopeless:
             why = "the center lacks content that is not kept here any more"
             self._rationing.give_up_content(hopeless, GapCause.SPOOL, why)
-            self._register()
+        return bool(hopeless)
 
     @cached_property
     def _transport(self) -> Transport:
@@ -611,14 +626,22 @@ class SourceRun:
     def _submit_whole(self, entry: JournalEntry, progress: Progress) -> Receipted | None:
         """Submit a statement; what the center says that it lacks is sent, as far as this agent has it."""
         receipted = self._submit(entry)
-        if _lacks_content(entry, receipted) and self._desk.spool.forget_sent():
-            # The center has lost what it acknowledged, as after a restore from an old copy: the spool has it still.
+        if _lacks_content(entry, receipted) and self._desk.spool.forget_lost(self._is_lost):
+            # The center has lost what it acknowledged, as after a restore from an old copy: the spool has it still. Only
+            # that: in slices, each of which would begin anew, what it has would be sent to it for ever.
             self._send_packs(progress)
             receipted = self._submit(entry)
         while _lacks_content(entry, receipted) and self._restock():
             self._send_packs(progress)
             receipted = self._submit(entry)
         return receipted
+
+    def _is_lost(self, pack: SpooledPack) -> bool:
+        try:
+            ids = self._desk.spool.object_ids(pack)
+        except (OSError, EvidenceError):
+            return False
+        return bool(self._with_source(lambda: self._transport.missing(self._name, ids)))
 
     def _submit(self, entry: JournalEntry, *, register_only: bool = False) -> Receipted | None:
         desk = self._desk
@@ -662,27 +685,32 @@ class SourceRun:
         desk = self._desk
         desk.holdings.forget(self._name)
         waiting = self._waiting()
-        dropped = [e for e in waiting if first is not None and e.sequence >= first and e.state is State.TAKEN]
+        gone = [e for e in waiting if first is not None and e.sequence >= first and e.state is State.TAKEN]
+        dropped = [entry for entry in gone if entry.kind != KeyStatement.kind]
         for entry in dropped:
             _write(refused_path(desk.folder, self._name, entry), entry.note)
+        earlier = [e for e in desk.journal.all_of(self._name) if gone and e.sequence < gone[0].sequence]
+        latest = earlier[-1] if earlier else None
         gaps: list[JournalEntry] = []
+        if len(dropped) < len(gone) and desk.before is not None:
+            # Without it the center would know nobody who signs what follows.
+            gaps.append(make_key_change(desk.unit, self._name, latest, desk.before, desk.signer, desk.clock()))
         if len(dropped) >= least:
-            earlier = [e for e in desk.journal.all_of(self._name) if e.sequence < dropped[0].sequence]
             names = [f"{self._name}#{entry.sequence}" for entry in dropped]
             span = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
             gaps.append(
                 self._gaps.make(
-                    earlier[-1] if earlier else None, dropped[0].taken_at, cause,
+                    gaps[-1] if gaps else latest, dropped[0].taken_at, cause,
                     f"{why}: taken and never logged: {span}",
                     tuple(entry.digest for entry in dropped[:MAX_GIVEN_UP]),
                 )
             )  # fmt: skip
         # Those that are logged lose their content with the spool.
         logged = [e for e in waiting if e.state is State.REGISTERED and e.kind == SnapshotStatement.kind]
-        before = [e for e in desk.journal.all_of(self._name) if e not in dropped]
+        before = [e for e in desk.journal.all_of(self._name) if e not in gone]
         if logged:
             gaps += self._gaps.make_for_content([*before, *gaps][-1], logged, cause, why)
-        desk.journal.exchange(dropped, gaps, logged)
+        desk.journal.exchange(gone, gaps, logged)
         desk.spool.clear()
         return dropped
 

@@ -13,7 +13,7 @@ packs that are whole, and the next thinning goes on. Source: docs/decisions/0060
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
@@ -117,6 +117,10 @@ class Needed:
         rows = self._db.execute(sql, (self.first_waiting,)).fetchall()
         return {pack for pack, needed, size in rows if needed >= INTACT_SHARE * size}
 
+    def find_waiting(self, names: Set[str]) -> set[int]:
+        """Give the packs that wait and have one of these names."""
+        return {number for number in range(self.first_waiting, len(self.packs)) if self.packs[number].name in names}
+
     def needed_frames(self, pack: int) -> Iterator[Frame]:
         """Yield the frames of a pack that are needed, in order."""
         sql = "SELECT offset, size FROM frame WHERE pack = ? AND needed ORDER BY offset"
@@ -194,9 +198,12 @@ def _children_of_node(body: bytes) -> tuple[int, list[ObjectId]]:
     return level, [entry.child for entry in entries]
 
 
-def thin(source: str, spool: Spool, holdings: Holdings, needed: Needed) -> int:
-    """Let go of what is not needed; give the bytes freed. Raises: SpoolError if there is no room to move frames in."""
-    intact = needed.find_intact()
+def thin(source: str, spool: Spool, holdings: Holdings, needed: Needed, whole: Set[str] = frozenset()) -> int:
+    """Let go of what is not needed; give the bytes freed. Packs of the names `whole` are left as they are.
+
+    Raises: SpoolError if there is no room to move frames in.
+    """
+    intact = needed.find_intact() | needed.find_waiting(whole)
     for number in intact:
         needed.need_coded_against(number)
     waiting = range(needed.first_waiting, len(needed.packs))

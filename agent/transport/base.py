@@ -117,8 +117,11 @@ class DropBox(Protocol):
     Not thread-safe. Close it, or use it as a context manager.
     """
 
-    def put(self, name: str, folder: Path, pace: SendPace = unpaced) -> None:
-        """Put the bag that lies in `folder` into the outbox, under `name`; `pace`: of the bytes that go."""
+    def put(self, name: str, folder: Path, pace: SendPace = unpaced, after: SendPace = unpaced) -> None:
+        """Put the bag that lies in `folder` into the outbox, under `name`; `pace`: of the bytes that go.
+
+        `after` is told the size of each file that has come whole; what it raises ends the putting, to go on some other time.
+        """
 
     def check(self) -> None:
         """Raises: unless bags can be put and receipts read now."""

@@ -44,7 +44,7 @@ class FolderBox:
     def close(self) -> None:
         """Do nothing: folders are not held open."""
 
-    def put(self, name: str, folder: Path, pace: SendPace = unpaced) -> None:
+    def put(self, name: str, folder: Path, pace: SendPace = unpaced, after: SendPace = unpaced) -> None:
         """Put the bag that lies in `folder` into the outbox, under `name`."""
 
         def act() -> None:
@@ -52,7 +52,7 @@ class FolderBox:
                 return
             part = self._outbox / f".{name}.part"
             self._outbox.stat()  # a share that is not mounted must not be taken for an empty one and made anew
-            _copy_tree(folder, part, pace)
+            _copy_tree(folder, part, pace, after)
             part.rename(self._outbox / name)
             sync_folder(self._outbox)
 
@@ -108,7 +108,7 @@ class FolderBox:
             ) from err
 
 
-def _copy_tree(source: Path, target: Path, pace: SendPace) -> None:
+def _copy_tree(source: Path, target: Path, pace: SendPace, after: SendPace) -> None:
     """Copy files that are not there in full yet, and make all of it durable. Raises: OSError."""
     make_folder(target)
     for base, _, names in os.walk(source):
@@ -124,3 +124,4 @@ def _copy_tree(source: Path, target: Path, pace: SendPace) -> None:
                     pace(len(part))
                     file.write(part)
                 file.commit_over(below / name)
+            after(path.stat().st_size)

@@ -57,7 +57,7 @@ class SftpBox:
             session.close()
             session.sock.close()
 
-    def put(self, name: str, folder: Path, pace: SendPace = unpaced) -> None:
+    def put(self, name: str, folder: Path, pace: SendPace = unpaced, after: SendPace = unpaced) -> None:
         """Put the bag that lies in `folder` into the outbox, under `name`."""
         with self._opened() as sftp:
             target, part = f"{self._outbox}/{name}", f"{self._outbox}/.{name}.part"
@@ -67,7 +67,7 @@ class SftpBox:
                 below = "/".join([part, *Path(base).relative_to(folder).parts])
                 _make_folder(sftp, below)
                 for each in sorted(names):
-                    _put_file(sftp, Path(base) / each, f"{below}/{each}", pace)
+                    _put_file(sftp, Path(base) / each, f"{below}/{each}", pace, after)
             _rename(sftp, part, target)
 
     def check(self) -> None:
@@ -136,7 +136,7 @@ def _begin(session: paramiko.Transport) -> paramiko.SFTPClient:
     return sftp
 
 
-def _put_file(sftp: paramiko.SFTPClient, path: Path, target: str, pace: SendPace) -> None:
+def _put_file(sftp: paramiko.SFTPClient, path: Path, target: str, pace: SendPace, after: SendPace) -> None:
     """Upload a file, or the rest of it. Raises: OSError, SSHException."""
     size = path.stat().st_size
     there = _find(sftp, target)
@@ -153,6 +153,7 @@ def _put_file(sftp: paramiko.SFTPClient, path: Path, target: str, pace: SendPace
     found = _find(sftp, target)
     if found != size:
         raise OSError(f"the server keeps {found} of {size} bytes of {target}")
+    after(size)
 
 
 def _find(sftp: paramiko.SFTPClient, path: str) -> int | None:

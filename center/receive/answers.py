@@ -20,6 +20,7 @@ from center.errors import InboxError, StoreError
 from center.ledger.ledger import Ledger
 from center.receive.bags import TakenBag
 from center.registry.catalog import StatementRow
+from center.registry.lock import FolderLock
 from evidence.bag.receipts import (
     MAX_PROOFS,
     MAX_RECEIPTS,
@@ -29,7 +30,7 @@ from evidence.bag.receipts import (
     read_bag_answer,
     sign_receipts,
 )
-from evidence.disk import write_over
+from evidence.disk import make_folder, write_over
 from evidence.encode import Json, encode_json, expect_list, parse_decimal, parse_json, parse_members
 from evidence.errors import EvidenceError
 from evidence.keys.signer import Signer
@@ -45,7 +46,7 @@ _MOST_RECEIPT_BYTES: Final = 8 << 20
 
 
 class Answers:
-    """Answer bags, in one center. One bag of a source at a time, by the caller."""
+    """Answer bags, in one center. Threads and processes take turns: the daemon's drop boxes, and whoever reads media beside it."""
 
     def __init__(self, folder: Path, ledger: Ledger, operator: Signer, clock: Callable[[], datetime]) -> None:
         """Keep what was answered in `folder`."""
@@ -60,6 +61,11 @@ class Answers:
         Raises: HeldError while nobody has confirmed the ledger; InboxError: the folder cannot be written; StoreError.
         """
         self._ledger.check_confirmed()
+        make_folder(self._folder)
+        with FolderLock(self._folder / ".lock").hold():
+            return self._write(taken, logged, target)
+
+    def _write(self, taken: TakenBag, logged: Sequence[StatementRow], target: Path) -> Path:
         checkpoint = self._ledger.checkpoint()
         size = parse_checkpoint(parse_note(checkpoint).text).size
         before = [known for known in self._read(taken) if known.bag != taken.envelope.bag]

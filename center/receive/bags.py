@@ -9,7 +9,7 @@ Where bags come from, and where they go, is `inbox.py`'s business. Source: desig
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -34,8 +34,11 @@ from evidence.bag.layout import pack_path, statement_path
 from evidence.bag.read import BagReader, Damage, DamagedError
 from evidence.bag.receipts import MAX_IDS, BagAnswer, Refusal, StatementAnswer
 from evidence.digest import Sha256
-from evidence.errors import EvidenceError
+from evidence.errors import EvidenceError, UnknownSignerError
+from evidence.keys.key import VerificationKey
 from evidence.manifest.entry import Level
+from evidence.manifest.statement import key_name
+from evidence.note.signed import Note
 from evidence.wire.secrets import Direction, SealedFor
 
 log = logging.getLogger(__name__)
@@ -46,10 +49,14 @@ _FORGED = "ask the unit whether it sent it; if not, somebody else can write to t
 
 @dataclass(frozen=True, slots=True)
 class OpenedBag:
-    """A bag whose envelope is the unit's own."""
+    """A bag whose envelope is the unit's own.
+
+    `is_former`: it is signed by a key that has given way since, so its packs count, and no statement that is not logged.
+    """
 
     reader: BagReader
     unit: Unit
+    is_former: bool = False
 
     @property
     def envelope(self) -> Envelope:
@@ -82,17 +89,22 @@ class TakenBag:
 
 
 class BagIntake:
-    """Take bags into one center. `since`: when this process was started; a bag made before shows an old checkpoint."""
+    """Take bags into one center. `since`: when this process was started; a bag made before shows an old checkpoint.
+
+    `made`: told of each bag that is taken in, which unit has made it, and when by that unit's clock: a sign of life.
+    """
 
     def __init__(
-        self, admission: Admission, ledger: Ledger, catalog: Catalog, units: Units, sealing: SealingKey, since: datetime
-    ) -> None:
+        self, admission: Admission, ledger: Ledger, catalog: Catalog, units: Units, sealing: SealingKey, since: datetime,
+        made: Callable[[str, datetime], None],
+    ) -> None:  # fmt: skip
         self._admission = admission
         self._ledger = ledger
         self._catalog = catalog
         self._units = units
         self._sealing = sealing
         self._since = since
+        self._made = made
         self._origin = ledger.log_key.name
 
     def open(self, folder: Path) -> OpenedBag:
@@ -114,17 +126,17 @@ class BagIntake:
             unit = self._units.get(envelope.unit)
             if unit.statement_key is None:
                 raise BagError(f"{where} is refused: the unit is not enrolled", hint="enrol it, then put the bag back")
-            verify_envelope(reader.note, envelope, unit.statement_key)
+            is_former = _verify(reader.note, envelope, unit.statement_key, unit.former_keys)
         except NotFoundError as err:
             raise BagError(f"{where} is refused: {err}", hint=_FORGED) from err
         except EvidenceError as err:
-            raise BagError(f"{where} is not signed by the unit's key of now: {err}", hint=_FORGED) from err
+            raise BagError(f"{where} is not signed by the unit's key: {err}", hint=_FORGED) from err
         if unit.disabled:
             raise ForbiddenError(
                 f"{where} is refused: the unit is disabled",
                 hint=f"jinsuo-center unit enable {unit.unit}, then put the bag back into the drop box",
             )
-        return OpenedBag(reader, unit)
+        return OpenedBag(reader, unit, is_former)
 
     def show(self, bag: OpenedBag) -> int:
         """Show the ledger the checkpoint that the agent had seen; give its size if we hold it, else 0.
@@ -162,6 +174,8 @@ class BagIntake:
         self._take_statements(bag, taken)
         self._complete(bag, taken)
         self._cosign(bag)
+        if not bag.is_former:
+            self._made(bag.envelope.unit, bag.envelope.created)
         return taken
 
     def logged(self, bag: OpenedBag) -> Sequence[StatementRow]:
@@ -221,6 +235,9 @@ class BagIntake:
 
     def _take_statements(self, bag: OpenedBag, taken: TakenBag) -> None:
         envelope = bag.envelope
+        if bag.is_former:
+            # Whoever has stolen the old key could state what he likes. The agent sends them again under the new one.
+            return
         for statement in envelope.statements:
             if statement.sequence > self.newest(bag) + 1:
                 taken.is_early = True
@@ -262,6 +279,23 @@ class BagIntake:
             self._ledger.add_cosignature(read_signature_line(line), key)
         except EvidenceError as err:
             log.warning("a cosignature was not taken", extra={"unit": bag.envelope.unit, "reason": str(err)})
+
+
+def _verify(note: Note, envelope: Envelope, now: VerificationKey, former: Sequence[VerificationKey]) -> bool:
+    """Verify who has signed an envelope; tell whether it was by a key that has given way. Raises: EvidenceError.
+
+    A medium may travel for months, and bags lie in a drop box, while the change of the key comes by another one.
+    """
+    try:
+        verify_envelope(note, envelope, now)
+    except UnknownSignerError:
+        name = key_name(envelope.unit, envelope.source)
+        key = next((key for key in former if key.renamed(name).key_id == note.signatures[0].key_id), None)
+        if key is None:
+            raise
+        verify_envelope(note, envelope, key)
+        return True
+    return False
 
 
 def _refusal(err: CenterError) -> Refusal:

@@ -12,7 +12,7 @@ from center.registry.catalog import Catalog
 from center.registry.units import Unit, Units
 from evidence.errors import FormatError
 from evidence.keys.key import VerificationKey
-from evidence.manifest.statement import KeyStatement, Statement, key_name, parse_statement
+from evidence.manifest.statement import KeyStatement, Statement, key_name, parse_statement, statement_digest
 from evidence.note.signed import Note, parse_note, verify_note
 
 
@@ -35,7 +35,7 @@ class Signers:
         if len(note.signatures) == 1:
             # Nearly always: the key that the unit has now, and nothing needs to be looked up.
             is_current = note.signatures[0].key_id == record.statement_key.renamed(name).key_id
-            keys = [record.statement_key] if is_current else self._find_allowed(record, source)
+            keys = [record.statement_key] if is_current else self._find_speaking(record, source, note)
             verify_note(note, [key.renamed(name) for key in keys])
         statement = parse_statement(note.text)
         if (statement.unit, statement.source) != (unit, source):
@@ -79,6 +79,16 @@ class Signers:
         return any(
             row.sequence == statement.sequence and parse_note(row.note).text == statement.encode() for row in rows
         )
+
+    def _find_speaking(self, unit: Unit, source: str, note: Note) -> list[VerificationKey]:
+        """Give the keys by which a note may be signed: of one that is logged already, any that the unit has had.
+
+        It spoke in its time, and comes again because its content has come, or its receipt was lost.
+        """
+        row = self._catalog.by_digest(statement_digest(note.text))
+        if row is not None and (row.unit, row.source) == (unit.unit, source):
+            return [pair.statement for pair in unit.keys]
+        return self._find_allowed(unit, source)
 
     def _find_allowed(self, unit: Unit, source: str) -> list[VerificationKey]:
         """Give the keys that may sign for a source now: the unit's, and those before it that its chain has not left.

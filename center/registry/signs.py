@@ -124,6 +124,14 @@ class Signs:
             del self._written[unit]
             log.warning("sign of life not noted", extra={"unit": unit, "why": str(err)})
 
+    def see_made(self, unit: str, made: datetime, now: datetime) -> None:
+        """Take note that what came without a line was made by a unit at `made`; what was made later counts, and no future."""
+        sql = "INSERT INTO seen VALUES (?, ?) ON CONFLICT DO UPDATE SET at = excluded.at WHERE excluded.at > at"
+        try:
+            self._put(sql, unit, encode_time(min(made, now)))
+        except (FullError, StoreError) as err:
+            log.warning("sign of life not noted", extra={"unit": unit, "why": str(err)})
+
     def hear(self, unit: str, heartbeat: Heartbeat, now: datetime) -> None:
         """Keep a unit's heartbeat in the place of the one before. Raises: FullError, StoreError."""
         self._put("INSERT OR REPLACE INTO heartbeat VALUES (?, ?, ?)", unit, encode_time(now), heartbeat.encode())

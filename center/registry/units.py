@@ -65,6 +65,14 @@ class Unit:
     last_checkpoint_size: int | None
     keys: tuple[KeyPair, ...] = ()
 
+    @property
+    def former_keys(self) -> tuple[VerificationKey, ...]:
+        """Give the statement keys that gave way to the one of now by attested changes, newest first.
+
+        Keys that share a cosigner's key followed each other by such; at an enrolment both are new.
+        """
+        return tuple(pair.statement for pair in self.keys[-2::-1] if pair.cosigner == self.cosigner_key)
+
 
 class Units:
     """The registry of units in one folder."""

@@ -4,6 +4,7 @@
 Changed pages travel as differences against what the center is believed to hold; so damage there once stopped a source.
 """
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +13,10 @@ import pytest
 
 from agent.app import Agent
 from agent.errors import CenterDownError, CenterRefusedError
+from agent.jobs.sending import Sender
 from agent.outcome import Stage
 from agent.snapshot.progress import Silent
+from agent.transport.https import HttpsTransport
 from center.app import CATALOG_NAME, Center
 from center.registry.rebuild import rebuild_catalog
 from evidence.digest import ObjectId
@@ -216,3 +219,40 @@ def test_a_store_that_cannot_be_read_now_costs_nothing_but_time(world: World, mo
         with Agent.open(folder) as agent:
             (outcome,) = agent.send(Silent())
         assert (outcome.sequence, outcome.stage) == (2, Stage.STORED)
+
+
+def test_content_that_nobody_has_does_not_send_the_spool_round_and_round_in_slices(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_incompressible(world.folder / "big.db", 1_000_000)
+    with world.serving() as center:
+        folder = world.add_agent(center, UNIT, sqlite_source("his", world.folder / "big.db"))
+        world.snapshot(UNIT)
+    shutil.rmtree(folder / "spool" / "his" / "kept")
+    for number in range(3):
+        run_sql(world.folder / "big.db", f"CREATE TABLE more{number} (id INTEGER PRIMARY KEY, body BLOB)")
+        for row in range(90):
+            run_sql(world.folder / "big.db", f"INSERT INTO more{number} VALUES (?, ?)", row, os.urandom(50_000))
+        with Agent.open(folder) as agent:
+            agent.snapshot("his", Silent(), send=False)
+    for path in stored_packs(world):
+        path.unlink()
+    rebuild(world)
+    put: list[str] = []
+    really_put = HttpsTransport.put_pack
+
+    def count(self: HttpsTransport, source: str, name: str, path: Path) -> None:
+        put.append(name)
+        really_put(self, source, name, path)
+
+    monkeypatch.setattr(HttpsTransport, "put_pack", count)
+    with world.serving():
+        for _ in range(11):
+            Sender(Agent.open, folder).send(lambda: True)
+        assert len(put) >= 3
+        assert len(put) == len(set(put)), "what the center had was sent to it again"
+        asked: list[str] = []
+        monkeypatch.setattr(HttpsTransport, "missing", lambda _self, source, _ids: asked.append(source) or set())
+        with Agent.open(folder) as agent:
+            assert [o.stage for o in agent.send(Silent())][-1] is Stage.REGISTERED
+        assert not asked, "the center is asked every minute about all that is kept"

@@ -134,6 +134,24 @@ def test_the_daemon_takes_what_arrives_and_answers_it_while_it_serves(drop: Drop
     assert "a bag is taken in unit=X013" in (drop.folder / "center.log").read_text(encoding="utf-8")
 
 
+def test_content_that_nobody_has_any_more_is_stated_as_given_up(drop: Drop, center: Opened) -> None:
+    drop.snapshot()
+    drop.exchange(center[1])
+    center[0].close()
+    _lose_packs(drop)
+    shutil.rmtree(drop.agent_folder / "spool" / "his" / "kept")
+    with drop.center() as (again, inbox):
+        for edit in ("UPDATE ward SET beds = 5", "UPDATE 病程记录 SET 内容 = 内容 || '。' WHERE 编号 % 7 = 3"):
+            run_sql(drop.folder / "his.db", edit)
+            drop.snapshot()
+            for _ in range(4):
+                drop.exchange(inbox)
+        assert check_chain(again, "X013", "his") == ["snapshot", "snapshot", "snapshot", "gap"]
+        assert read_back(again, "X013", "his", 3) > 600
+        with drop.agent() as agent:
+            assert not agent.journal.unfinished()
+
+
 @pytest.mark.parametrize("first", ["his", "his-x"])
 def test_two_sources_of_one_name_and_more_do_not_take_each_others_receipts(
     drop: Drop, center: Opened, first: str

@@ -15,10 +15,15 @@ import pytest
 
 from agent.app import SENDING_PATIENCE_S, Agent
 from agent.config import load_config
-from agent.errors import BusyError, SpoolFullError
+from agent.errors import BusyError, SpoolFullError, StoppedError
 from agent.host import SystemHost
+from agent.jobs.running import Guard
+from agent.jobs.stopping import Stopping
 from agent.journal import State
 from agent.lock import RunLock
+from agent.media.desk import media_folder
+from agent.media.order import Choice, Wish
+from agent.media.sets import MediaSets
 from agent.outcome import Outcome, Stage
 from agent.snapshot.progress import Silent
 from agent.snapshot.supervised import Machine
@@ -28,6 +33,7 @@ from center.app import Center
 from evidence.digest import Sha256
 from evidence.manifest.entry import Level
 from evidence.manifest.statement import GapCause, GapStatement, parse_statement
+from evidence.medium.missing import Missing
 from evidence.note.signed import parse_note
 from tests.builders.center import NOW
 from tests.builders.world import World, check_chain, check_kept, make_incompressible, read_back, run_sql, sqlite_source
@@ -296,6 +302,39 @@ def test_a_volume_that_others_have_filled_is_stated_when_there_is_room_again(wor
         assert check_chain(center, UNIT, "his") == ["snapshot", "snapshot", "gap"]
 
 
+def test_what_is_on_a_disc_that_is_awaited_is_not_thinned_and_can_be_written_again(world: World) -> None:
+    with world.serving() as center:
+        hospital = join(world, center)
+    for day in range(3):
+        hospital.change(day)
+        hospital.take()
+    with hospital.open() as agent:
+        on_disc = [pack.name for pack in agent.spool("his").unsent()]
+        agent.write_media("his", Wish(world.folder / "disc", 1 << 30), Choice.WAITING, Silent())
+    hospital.cap, hospital.max_age = 1_500_000, 2 * 86_400
+    for day in range(3, 12):
+        hospital.change(day)
+        hospital.take()
+    with hospital.open() as agent:
+        assert set(on_disc) <= {pack.name for pack in agent.spool("his").unsent()}
+        (written,) = MediaSets(media_folder(hospital.folder)).of("his")
+        set_id, volume = written.set_id, written.volumes[0].number
+        lost = Missing("X013", "his", set_id, volume, ())
+        (world.folder / lost.file_name).write_bytes(lost.encode())
+        again = agent.rewrite_media([world.folder / lost.file_name], Wish(world.folder / "again", 1 << 30), Silent())
+        entries = {entry.digest: entry for entry in agent.journal.all_of("his")}
+        assert not any(entries[digest].is_given_up for digest in written.statements)
+        assert any(entry.is_given_up for entry in entries.values()), "nothing was thinned, so nothing is shown"
+    with world.serving() as center:
+        with hospital.open() as agent:
+            agent.greet()
+        reading = center.media_reader().read([medium.path for medium in again.media], world.folder / "back")
+        with hospital.open() as agent:
+            agent.take_media_receipt(reading.receipts[0])
+        hospital.send()
+        check_nothing_is_unsaid(center, hospital)
+
+
 def test_where_it_cannot_be_told_what_is_needed_nothing_is_given_up(world: World) -> None:
     with world.serving() as center:
         hospital = join(world, center)
@@ -406,3 +445,16 @@ def test_the_nightly_run_waits_for_a_slice_of_sending_and_for_nothing_else(world
             with RunLock(lock, "his", sends=True), pytest.raises(BusyError):
                 agent.snapshot("his", Silent())  # not for ever
         assert len(waits) > SENDING_PATIENCE_S
+
+
+def test_who_is_told_to_stop_does_not_wait_for_a_sending(world: World) -> None:
+    waits: list[float] = []
+    machine = Machine(lambda: float(len(waits)), waits.append, SystemHost(), lambda: 0.0)
+    stopping = Stopping()
+    guard = Guard(stopping, Days(), lambda: stopping.set() if len(waits) == 3 else None)
+    with world.serving() as center:
+        hospital = join(world, center)
+    lock = RunLock(hospital.folder / "locks" / "his", "his", sends=True)
+    with Agent.open(hospital.folder, machine=machine) as agent, lock, pytest.raises(StoppedError):
+        agent.snapshot("his", Silent(), send=False, heed=guard.heed)
+    assert len(waits) == 4, "attendants were called all the while, and the word to stop was heard at once"

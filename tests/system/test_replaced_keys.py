@@ -14,15 +14,16 @@ import pytest
 import agent.app
 from agent.app import Agent
 from agent.cli.main import make_program
-from agent.errors import KeyChangeError
+from agent.errors import CenterRefusedError, KeyChangeError
 from agent.identity import Identity
 from agent.journal import Journal, State
 from agent.outcome import KeyChange, Stage
 from agent.snapshot.progress import Silent
-from center.app import Center
+from center.app import CATALOG_NAME, Center
 from center.audit.audit import audit
 from center.audit.opening import open_audited
 from center.certify.certify import find_passages, make_bundle, make_policy, parse_key
+from center.registry.rebuild import rebuild_catalog
 from evidence.rows.line import Token
 from evidence.verify.policy import Policy, parse_policy
 from evidence.verify.report import Outcome
@@ -126,6 +127,46 @@ def test_a_policy_bounds_the_old_key_by_the_statement_that_replaced_it(world: Wo
     assert [key.key for key in trust.keys_for(UNIT, "his", 2)] == [change.old, change.new]
     assert [key.key for key in trust.keys_for(UNIT, "his", 3)] == [change.new]
     assert [key.key for key in trust.keys_for(UNIT, "lis", 1)] == [change.new], "of lis the old key has signed nothing"
+
+
+def test_content_that_was_registered_under_the_old_key_is_stored_after_the_change(world: World) -> None:
+    with world.serving() as center:
+        folder = world.add_agent(center, UNIT, sources(world))
+        world.snapshot(UNIT)
+    for day in ("one", "two"):  # the line is down; when it is up, statements go before their packs
+        edit(world, "his", day)
+        with Agent.open(folder) as opened:
+            opened.snapshot("his", Silent(), send=False)
+    assert not replace_key(folder).is_known
+    with world.serving() as center:
+        with Agent.open(folder) as opened:
+            assert [outcome.trouble for outcome in opened.send(Silent())] == [None] * 3
+        assert check_chain(center, UNIT, "his") == ["snapshot", "snapshot", "snapshot", "key"]
+        assert [entry.level for entry in check_kept(center, folder, UNIT, "his")] == ["stored"] * 3 + ["-"]
+
+
+def test_a_change_that_waits_outlasts_the_snapshot_before_it_that_is_given_up(world: World) -> None:
+    with world.serving() as center:
+        folder = world.add_agent(center, UNIT, sqlite_source("his", world.folder / "his.db"))
+        world.snapshot(UNIT)
+    edit(world, "his", "coded against what the center has lost")
+    with Agent.open(folder) as opened:
+        opened.snapshot("his", Silent(), send=False)
+    assert not replace_key(folder).is_known
+    shutil.rmtree(folder / "spool" / "his" / "kept")
+    for path in (world.center_folder / "store" / "packs").rglob("*.pack"):
+        path.unlink()
+    with Center.open(world.center_folder) as center:
+        center.catalog.close()
+        rebuild_catalog(world.center_folder / CATALOG_NAME, center.store, center.ledger, center.units)
+    with world.serving() as center:
+        with Agent.open(folder) as opened:
+            assert [type(outcome.trouble) for outcome in opened.send(Silent())] == [CenterRefusedError] * 2
+        outcome = world.snapshot(UNIT)
+        kinds = check_chain(center, UNIT, "his")
+        assert (kinds[0], kinds[-1], set(kinds)) == ("snapshot", "snapshot", {"snapshot", "key"})
+        assert read_back(center, UNIT, "his") == outcome.rows
+        assert center.units.get(UNIT).statement_key == Identity.open(folder).statement.key
 
 
 def test_without_a_line_the_change_waits_and_what_is_sent_next_completes_it(world: World) -> None:

@@ -5,7 +5,9 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,8 +15,11 @@ import pytest
 
 from center.app import Center
 from center.errors import InboxError, ServedError
+from center.receive.answers import Answers
+from center.receive.bags import TakenBag
 from center.receive.inbox import Fate, Inbox, InboxPoller
 from evidence.bag.layout import ENVELOPE_PATH
+from evidence.bag.read import BagReader
 from evidence.bag.receipts import parse_receipts
 from tests.builders.commands import wait_until
 from tests.builders.drops import SETTLE, Drop, check_stored, fates, packs_of
@@ -187,6 +192,35 @@ def test_each_answer_stands_for_those_before_it(drop: Drop, center: Opened) -> N
     assert [proof.size for proof in newest.proofs] == sorted({r.size for r in files if r.size < newest.size})
 
 
+def test_who_reads_media_beside_the_daemon_takes_turns_with_its_drop_boxes(drop: Drop, center: Opened) -> None:
+    drop.carry()
+    center[1].scan()
+    run_sql(drop.folder / "his.db", "UPDATE ward SET beds = 70")
+    drop.snapshot()
+    bags = [*drop.carry(), *(drop.arrivals / "done").glob("*/*")]
+    first, second = (TakenBag(replace(BagReader(bags[0]).envelope, bag=f"{n:032x}")) for n in (1, 2))
+    folder = drop.folder / "answers"
+    facts = (folder, center[0].ledger, center[0].operator, drop.clock)
+    other = threading.Thread(target=lambda: Answers(*facts).write(second, (), drop.departures))
+
+    class Slow(Answers):
+        """The other one comes in the midst of it."""
+
+        def _given(self, unit: str) -> list[int]:
+            given = super()._given(unit)
+            other.start()
+            other.join(0.3)
+            return given
+
+    Slow(*facts).write(first, (), drop.departures)
+    other.join()
+    third = TakenBag(replace(first.envelope, bag=f"{3:032x}"))
+    raw = Answers(*facts).write(third, (), drop.departures).read_bytes()
+    assert {answer.bag for answer in parse_receipts(raw, center[0].operator.key).bags} == {
+        f"{n:032x}" for n in (1, 2, 3)
+    }
+
+
 def test_the_command_takes_them_once_and_says_what_became_of_each(drop: Drop, center: Opened) -> None:
     center[0].close()
     (bag,) = drop.carry()
@@ -198,3 +232,15 @@ def test_the_command_takes_them_once_and_says_what_became_of_each(drop: Drop, ce
     assert (told[bag.name]["fate"], told[bag.name]["packs"], told[bag.name]["statements"]) == ("taken", 1, 1)
     assert told["odd"]["fate"] == "waits"
     assert ENVELOPE_PATH in told["odd"]["reason"]
+
+
+def test_a_bag_is_a_sign_of_life_of_the_time_when_it_was_made(drop: Drop, center: Opened) -> None:
+    (bag,) = drop.carry()
+    made = BagReader(bag).envelope.created
+    drop.clock.now += timedelta(hours=5)
+    center[1].scan()
+    assert center[0].signs.last_seen() == {"X013": made}
+    center[0].signs.see("X013", drop.clock.now)
+    shutil.copytree(next((drop.arrivals / "done").glob("*/*")), drop.arrivals / "again")
+    assert fates(center[1].scan()) == [Fate.TAKEN]
+    assert center[0].signs.last_seen() == {"X013": drop.clock.now}, "an old bag has made the unit look silent"

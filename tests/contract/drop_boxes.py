@@ -106,7 +106,7 @@ class DropBoxContract:
         check_stored(drop, center[0], 2)
         with drop.agent() as agent:
             assert agent.spool("his").packs() == []
-            assert agent._bags.of("his") == []
+            assert agent.parts.bags.of("his") == []
 
     def test_receipts_may_come_in_any_order_and_twice(self, drop: Drop, center: Opened) -> None:
         for night in range(3):

@@ -39,6 +39,7 @@ STRICT;
 CREATE TABLE IF NOT EXISTS checkpoint (id INTEGER PRIMARY KEY CHECK (id = 1), size INTEGER NOT NULL, note BLOB NOT NULL)
 STRICT;
 """
+_UNFINISHED = "state <> 'stored' AND NOT (state = 'registered' AND (kind <> 'snapshot' OR is_given_up))"
 _WITH_CONTENT = (
     "SELECT statement.*, coalesce(given_up, 0) AS is_given_up, coalesce(spooled, 0) AS spooled "
     "FROM statement LEFT JOIN content ON content.source = statement.source AND content.digest = statement.digest"
@@ -216,7 +217,11 @@ class Journal:
 
     def unfinished(self) -> list[JournalEntry]:
         """Give all statements that are not final at the center yet, oldest first, source by source."""
-        return self._entries("state <> 'stored' AND NOT (state = 'registered' AND (kind <> 'snapshot' OR is_given_up))")
+        return self._entries(_UNFINISHED)
+
+    def unfinished_of(self, source: str) -> list[JournalEntry]:
+        """Give those of one source."""
+        return self._entries(f"source = ? AND {_UNFINISHED}", source)
 
     def note_outage(self, source: str, now: datetime, cause: str) -> None:
         """Note that nothing was taken at `now`, for want of room; the first such time and its cause stay until it is over."""

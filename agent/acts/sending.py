@@ -51,7 +51,7 @@ class Sending:
         check_pause(parts.folder, parts.clock, force)()
         outcomes: list[Outcome] = []
         for name in self.waiting_sources() if sources is None else sources:
-            waiting = [entry for entry in parts.journal.unfinished() if entry.source == name]
+            waiting = parts.journal.unfinished_of(name)
             trouble: AgentError | None = None
             try:
                 with parts.lock(name, sends=True):

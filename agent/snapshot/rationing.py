@@ -109,7 +109,7 @@ class Rationing:
         return True
 
     def _waiting(self) -> list[JournalEntry]:
-        return [entry for entry in self._journal.unfinished() if entry.source == self._name]
+        return self._journal.unfinished_of(self._name)
 
     def _is_near(self) -> bool:
         return self._spool.is_near(expected_bytes(self._waiting()))

@@ -13,10 +13,10 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
-from agent.errors import SpoolError
+from agent.database import changing, from_micros, journal_unwritten, to_micros
 from evidence.digest import Sha256
 
 _MOST_PROOFS = 2_000
@@ -60,7 +60,7 @@ class BagLog:
                 self._db.execute(f"PRAGMA {pragma}")
             self._db.executescript(_SCHEMA)
         except sqlite3.DatabaseError as err:
-            raise _unwritten(err) from err
+            raise journal_unwritten(err) from err
 
     def close(self) -> None:
         """Close the file."""
@@ -70,7 +70,7 @@ class BagLog:
     def add(self, bagged: Bagged) -> None:
         """Note a bag that is whole and durable, before it is put."""
         with self._change() as db:
-            values = (bagged.bag, bagged.source, bagged.name, int(bagged.is_put), _micros(bagged.made_at))
+            values = (bagged.bag, bagged.source, bagged.name, int(bagged.is_put), to_micros(bagged.made_at))
             db.execute("INSERT INTO bag VALUES (?, ?, ?, ?, ?)", values)
             db.executemany("INSERT INTO bag_pack VALUES (?, ?)", [(bagged.bag, pack) for pack in bagged.packs])
             db.executemany("INSERT INTO bag_statement VALUES (?, ?)", [(bagged.bag, s) for s in bagged.statements])
@@ -97,7 +97,7 @@ class BagLog:
             ]
         return [
             Bagged(
-                row[0], row[1], row[2], bool(row[3]), _from_micros(row[4]),
+                row[0], row[1], row[2], bool(row[3]), from_micros(row[4]),
                 tuple(pack[0] for pack in packed), tuple(Sha256(note[0]) for note in noted),
             )
             for row, packed, noted in zip(rows, packs, notes, strict=True)
@@ -129,29 +129,5 @@ class BagLog:
 
     @contextmanager
     def _change(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException as err:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                if not isinstance(err, sqlite3.OperationalError):
-                    raise
-                raise _unwritten(err) from err
-
-
-def _unwritten(err: sqlite3.Error) -> SpoolError:
-    return SpoolError(
-        f"the agent's journal could not be written: {err}",
-        hint="make room on the volume of the agent's folder, then run `jinsuo-agent send`; nothing is lost",
-    )
-
-
-def _micros(moment: datetime) -> int:
-    return int(moment.timestamp()) * 1_000_000 + moment.microsecond
-
-
-def _from_micros(micros: int) -> datetime:
-    return datetime.fromtimestamp(micros // 1_000_000, UTC).replace(microsecond=micros % 1_000_000)
+        with self._lock, changing(self._db, journal_unwritten) as db:
+            yield db

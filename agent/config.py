@@ -2,7 +2,7 @@
 """agent.yaml as frozen models: what a person sets. No secret stands here, only the name of one.
 
 Which center this agent belongs to is not a setting: enrolment writes it beside the keys. Collectors have settings of
-their own; `agent.app` makes them from these. Invariant: a loaded configuration has absolute paths, and no two sources
+their own; `agent.sources` makes them from these. Invariant: a loaded configuration has absolute paths, and no two sources
 whose names differ at most in case (a Windows folder could not keep their spools apart).
 """
 

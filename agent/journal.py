@@ -13,10 +13,11 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
+from agent.database import changing, from_micros, journal_unwritten, to_micros
 from agent.errors import SpoolError
 from evidence.digest import Sha256
 
@@ -39,6 +40,7 @@ STRICT;
 CREATE TABLE IF NOT EXISTS checkpoint (id INTEGER PRIMARY KEY CHECK (id = 1), size INTEGER NOT NULL, note BLOB NOT NULL)
 STRICT;
 """
+_UNFINISHED = "state <> 'stored' AND NOT (state = 'registered' AND (kind <> 'snapshot' OR is_given_up))"
 _WITH_CONTENT = (
     "SELECT statement.*, coalesce(given_up, 0) AS is_given_up, coalesce(spooled, 0) AS spooled "
     "FROM statement LEFT JOIN content ON content.source = statement.source AND content.digest = statement.digest"
@@ -181,7 +183,7 @@ class Journal:
                 [
                     (
                         entry.source, entry.sequence, entry.kind, entry.digest, entry.note, entry.state.value,
-                        _micros(entry.taken_at), entry.tables, entry.rows, entry.bytes_, entry.sent_bytes,
+                        to_micros(entry.taken_at), entry.tables, entry.rows, entry.bytes_, entry.sent_bytes,
                         entry.log_index, entry.receipt, entry.omitted,
                     )
                     for entry in added
@@ -216,21 +218,25 @@ class Journal:
 
     def unfinished(self) -> list[JournalEntry]:
         """Give all statements that are not final at the center yet, oldest first, source by source."""
-        return self._entries("state <> 'stored' AND NOT (state = 'registered' AND (kind <> 'snapshot' OR is_given_up))")
+        return self._entries(_UNFINISHED)
+
+    def unfinished_of(self, source: str) -> list[JournalEntry]:
+        """Give those of one source."""
+        return self._entries(f"source = ? AND {_UNFINISHED}", source)
 
     def note_outage(self, source: str, now: datetime, cause: str) -> None:
         """Note that nothing was taken at `now`, for want of room; the first such time and its cause stay until it is over."""
         with self._change() as db:
             db.execute(
                 "INSERT INTO outage VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET tries = tries + 1",
-                (source, _micros(now), cause),
+                (source, to_micros(now), cause),
             )
 
     def outage(self, source: str) -> Outage | None:
         """Give the time in which nothing is taken, if it has begun and no `gap` has stated it yet."""
         with self._lock:
             row = self._db.execute("SELECT since, cause, tries FROM outage WHERE source = ?", (source,)).fetchone()
-        return None if row is None else Outage(_from_micros(row[0]), row[1], row[2])
+        return None if row is None else Outage(from_micros(row[0]), row[1], row[2])
 
     def all_of(self, source: str) -> list[JournalEntry]:
         """Give all statements of a source, oldest first."""
@@ -278,7 +284,7 @@ class Journal:
             rows = self._db.execute(sql, values).fetchall()
         return [
             JournalEntry(
-                r[0], r[1], r[2], Sha256(r[3]), r[4], State(r[5]), _from_micros(r[6]), r[7], r[8], r[9], r[10], r[11], r[12],
+                r[0], r[1], r[2], Sha256(r[3]), r[4], State(r[5]), from_micros(r[6]), r[7], r[8], r[9], r[10], r[11], r[12],
                 r[13], bool(r[14]), r[15],
             )
             for r in rows
@@ -291,26 +297,5 @@ class Journal:
 
     @contextmanager
     def _change(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException as err:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                if not isinstance(err, sqlite3.OperationalError):
-                    raise
-                raise SpoolError(
-                    f"the agent's journal could not be written: {err}",
-                    hint="make room on the volume of the agent's folder, then run `jinsuo-agent send`; nothing is lost",
-                ) from err
-
-
-def _micros(moment: datetime) -> int:
-    delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
-    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
-
-
-def _from_micros(micros: int) -> datetime:
-    return datetime.fromtimestamp(micros // 1_000_000, UTC).replace(microsecond=micros % 1_000_000)
+        with self._lock, changing(self._db, journal_unwritten) as db:
+            yield db

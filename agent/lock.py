@@ -23,15 +23,15 @@ class RunLock:
 
     def __init__(self, path: Path, source: str, busy: BusyError | None = None, *, sends: bool = False) -> None:
         """`sends`: nothing is read under it, and it is held for a while only."""
-        self._path = path
+        self.path = path
         self._source = source
         self._busy = busy
         self._sends = sends
         self._file: BinaryIO | None = None
 
     def __enter__(self) -> "RunLock":
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._path.open("ab")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self.path.open("ab")
         try:
             _lock(self._file)
         except OSError as err:

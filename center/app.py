@@ -27,7 +27,7 @@ from center.alerts.figures import FigureReader
 from center.alerts.look import Center as Looked
 from center.alerts.look import Looker, measure_disk
 from center.alerts.memory import MEMORY_NAME, Memory
-from center.alerts.metrics import MetricsServer
+from center.alerts.metrics import open_metrics
 from center.alerts.post import Post
 from center.alerts.watch import Watch
 from center.config import CONFIG_NAME, DEFAULT_LISTEN, CenterConfig, load_config, parse_listen, write_config
@@ -76,6 +76,7 @@ from evidence.wire.messages import CenterInfo
 from evidence.wire.offline import EnrolledFile, KnownSource, parse_request
 from evidence.wire.secrets import Direction, SealedFor, seal_secrets
 from terminal.language import Text, choose_language
+from terminal.pages import PageServer
 
 log = logging.getLogger(__name__)
 CATALOG_NAME = "catalog.sqlite"
@@ -349,13 +350,13 @@ class Center:
         post = Post(memory, senders, self.config.origin, language, self.folder)
         return Watch(self._looker(), memory, post, self.clock)
 
-    def metrics(self) -> MetricsServer | None:
+    def metrics(self) -> PageServer | None:
         """Give the server of metrics, ready to run; None if settings name no address. Raises: MetricsAddressError."""
         if self.config.metrics.listen is None:
             return None
         channels = [channel.name for channel in self.config.alerts.channels]
         reader = FigureReader(self._looker(), self._open_memory(), self.counters, channels, self.clock)
-        return MetricsServer(*parse_listen(self.config.metrics.listen), reader.read)
+        return open_metrics(*parse_listen(self.config.metrics.listen), reader.read)
 
     def _open_memory(self) -> Memory:
         return self._closing.enter_context(closing_of(Memory(self.folder / MEMORY_NAME)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`jinsuo-agent`: only the list of its commands. Each command is one file of this room; `agent.app` does the work."""
+"""`jinsuo-agent`: only the list of its commands. Each command is one file of this room; `agent.acts` does the work."""
 
 import os
 import sys

@@ -10,12 +10,12 @@ power loss, whole or not at all. Notes are kept for `KEEP`, so the file does not
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from agent.database import EPOCH, changing, from_micros, to_micros
 from agent.errors import SpoolError
 from agent.jobs.job import Fate, JobState, Note, Pending
 from terminal.language import Text
@@ -32,7 +32,6 @@ CREATE TABLE IF NOT EXISTS note (
     ended INTEGER, sequences TEXT NOT NULL, stated INTEGER NOT NULL, PRIMARY KEY (job, at)
 ) STRICT;
 """
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class ScheduleMemory:
@@ -74,25 +73,25 @@ class ScheduleMemory:
 
     def replace(self, name: str, state: JobState | None, dropped: Sequence[Note], added: Sequence[Note]) -> None:
         """As `put`, and in the same step forget `dropped`. Raises: SpoolError."""
-        with self._change() as db:
+        with changing(self._db, self._unwritable) as db:
             if state is None:
                 db.execute("DELETE FROM job WHERE name = ?", (name,))
             else:
-                row = (name, state.words, _micros(state.settled), _write_pending(state.pending))
+                row = (name, state.words, to_micros(state.settled), _write_pending(state.pending))
                 db.execute("INSERT OR REPLACE INTO job VALUES (?, ?, ?, ?)", row)
-            db.executemany("DELETE FROM note WHERE job = ? AND at = ?", [(n.job, _micros(n.at)) for n in dropped])
+            db.executemany("DELETE FROM note WHERE job = ? AND at = ?", [(n.job, to_micros(n.at)) for n in dropped])
             insert = "INSERT OR REPLACE INTO note VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             db.executemany(insert, [_row(note) for note in added])
 
     def is_taken(self, name: str, at: datetime) -> bool:
         """Tell whether the run that was due at this instant was taken."""
         sql = "SELECT 1 FROM note WHERE job = ? AND at = ? AND fate = 'taken'"
-        return bool(self._rows(sql, name, _micros(at)))
+        return bool(self._rows(sql, name, to_micros(at)))
 
-    def notes(self, name: str | None = None, since: datetime = _EPOCH) -> list[Note]:
+    def notes(self, name: str | None = None, since: datetime = EPOCH) -> list[Note]:
         """Give what became of the runs of a job (None: of all) that were due from `since` on, in their order."""
         sql = "SELECT * FROM note WHERE (? IS NULL OR job = ?) AND last >= ? ORDER BY at, job"
-        return [_read(row) for row in self._rows(sql, name, name, _micros(since))]
+        return [_read(row) for row in self._rows(sql, name, name, to_micros(since))]
 
     def unstated(self, name: str) -> list[Note]:
         """Give the notes of runs that were not taken, and of which no manifest tells yet."""
@@ -101,33 +100,20 @@ class ScheduleMemory:
 
     def mark_stated(self, notes: Sequence[Note]) -> None:
         """Note that these stand in a manifest. Raises: SpoolError."""
-        with self._change() as db:
-            rows = [(note.job, _micros(note.at)) for note in notes]
+        with changing(self._db, self._unwritable) as db:
+            rows = [(note.job, to_micros(note.at)) for note in notes]
             db.executemany("UPDATE note SET stated = 1 WHERE job = ? AND at = ?", rows)
 
     def forget_before(self, moment: datetime) -> None:
         """Forget the notes of what was due before `moment`. Raises: SpoolError."""
-        with self._change() as db:
-            db.execute("DELETE FROM note WHERE last < ?", (_micros(moment),))
+        with changing(self._db, self._unwritable) as db:
+            db.execute("DELETE FROM note WHERE last < ?", (to_micros(moment),))
 
     def _rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:  # Any: SQLite's columns, strictly typed there
         try:
             return self._db.execute(sql, values).fetchall()
         except sqlite3.DatabaseError as err:
             raise self._damaged(err) from err
-
-    @contextmanager
-    def _change(self) -> Iterator[sqlite3.Connection]:
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            yield self._db
-            self._db.execute("COMMIT")
-        except BaseException as err:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            if isinstance(err, sqlite3.OperationalError):
-                raise self._unwritable(err) from err
-            raise
 
     def _damaged(self, err: sqlite3.Error) -> SpoolError:
         return SpoolError(
@@ -150,8 +136,8 @@ class ScheduleMemory:
 
 def _row(note: Note) -> tuple[object, ...]:
     return (
-        note.job, _micros(note.at), _micros(note.last), note.count, note.fate.value, note.reason, note.code, note.attempts,
-        int(note.is_late), note.began and _micros(note.began), note.ended and _micros(note.ended),
+        note.job, to_micros(note.at), to_micros(note.last), note.count, note.fate.value, note.reason, note.code, note.attempts,
+        int(note.is_late), note.began and to_micros(note.began), note.ended and to_micros(note.ended),
         json.dumps(dict(note.sequences)), int(note.stated),
     )  # fmt: skip
 
@@ -170,8 +156,8 @@ def _write_pending(pending: Pending | None) -> str | None:
         return None
     return json.dumps(
         {
-            "at": _micros(pending.at), "not_before": _micros(pending.not_before), "is_late": pending.is_late,
-            "attempts": pending.attempts, "began": None if pending.began is None else _micros(pending.began),
+            "at": to_micros(pending.at), "not_before": to_micros(pending.not_before), "is_late": pending.is_late,
+            "attempts": pending.attempts, "began": None if pending.began is None else to_micros(pending.began),
             "newest": dict(pending.newest), "code": pending.code, "why": pending.why,
         }
     )  # fmt: skip
@@ -187,10 +173,6 @@ def _read_pending(raw: str | None) -> Pending | None:
     return Pending(**(document | times))
 
 
-def _micros(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1)
-
-
 def _moment(micros: object) -> datetime:
     assert isinstance(micros, int)
-    return _EPOCH + timedelta(microseconds=micros)
+    return from_micros(micros)

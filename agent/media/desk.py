@@ -219,7 +219,7 @@ class MediaDesk:
         return list(dict.fromkeys(names))
 
     def _waiting(self) -> list[JournalEntry]:
-        return [entry for entry in self.journal.unfinished() if entry.source == self.source]
+        return self.journal.unfinished_of(self.source)
 
     def _newest(self) -> JournalEntry | None:
         kind = SnapshotStatement.kind

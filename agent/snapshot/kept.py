@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where an agent keeps a file for each of its statements, for people and for later runs. Pure."""
+"""Where an agent keeps a file for each of its statements, for people and for later runs, and the durable write."""
 
 from pathlib import Path
 
+from agent.errors import SpoolError
 from agent.journal import JournalEntry
+from evidence.disk import write_over
 
 
 def manifest_path(folder: Path, source: str, sequence: int) -> Path:
@@ -19,3 +21,14 @@ def refused_path(folder: Path, source: str, entry: JournalEntry) -> Path:
 def receipt_path(folder: Path, source: str, sequence: int) -> Path:
     """Give where an agent in `folder` keeps the receipt of a statement."""
     return folder / "receipts" / source / f"{sequence}.json"
+
+
+def keep(path: Path, data: bytes) -> None:
+    """Write such a file, durably. Raises: SpoolError."""
+    try:
+        write_over(path, data)
+    except OSError as err:
+        raise SpoolError(
+            f"{path} cannot be written: {err.strerror or err}",
+            hint="make room on the volume of the agent's folder, then run again; nothing is lost",
+        ) from err

@@ -195,7 +195,7 @@ class SourcePost:
         return len(volumes)
 
     def _waiting(self) -> list[JournalEntry]:
-        return [entry for entry in self._journal.unfinished() if entry.source == self._name]
+        return self._journal.unfinished_of(self._name)
 
     def _make(
         self, packs: Sequence[SpooledPack], notes: Sequence[JournalEntry], set_: str, volume: int, volumes: int

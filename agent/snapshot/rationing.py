@@ -115,7 +115,7 @@ class Rationing:
         return True
 
     def _waiting(self) -> list[JournalEntry]:
-        return [entry for entry in self._journal.unfinished() if entry.source == self._name]
+        return self._journal.unfinished_of(self._name)
 
     def _here(self) -> list[JournalEntry]:
         on_media = self._on_way.statements()

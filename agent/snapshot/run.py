@@ -11,23 +11,24 @@ A kill at any moment leaves either no statement (whole packs serve the next run)
 line may be down from `take` on: then everything waits in the spool, as long as it has room (`rationing.py`). Source: design sections 5 to 7.
 """
 
-import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from agent.collectors.base import Collector
-from agent.errors import CenterDownError, CenterRefusedError, ReceiptError, SpoolError
+from agent.errors import CenterDownError, CenterRefusedError
 from agent.holdings import Base, Holdings
 from agent.journal import Journal, JournalEntry, SourceKeys, State
 from agent.snapshot.carrying import Carrying, ReadPlan, find_carrying
+from agent.snapshot.chain import Chain
 from agent.snapshot.gaps import GapMaker
-from agent.snapshot.kept import manifest_path, receipt_path, refused_path
+from agent.snapshot.givingup import ANEW, GivingUp, MakeChange
+from agent.snapshot.kept import keep, manifest_path, receipt_path
 from agent.snapshot.onway import NothingOnWay, OnWay
 from agent.snapshot.progress import Pace, Progress, unpaced
 from agent.snapshot.rationing import Rationing
@@ -43,36 +44,24 @@ from agent.transport.send import (
     Budget,
     Parties,
     Receipted,
-    check_receipt,
     send_packs,
     submit,
 )
 from evidence.digest import ObjectId, Sha256
-from evidence.disk import write_over
-from evidence.errors import EvidenceError, FormatError
+from evidence.errors import EvidenceError
 from evidence.keys.signer import Ed25519Signer
 from evidence.manifest.statement import (
-    MAX_GIVEN_UP,
     Channel,
     GapCause,
-    KeyStatement,
     SnapshotStatement,
-    Statement,
     key_name,
-    parse_statement,
     statement_digest,
 )
-from evidence.note.signed import parse_note, verify_note
 from evidence.wire.secrets import SourceSecrets
-from terminal.language import Language, Text
 
-log = logging.getLogger(__name__)
-_STATEMENT_REFUSED = "JS-3102"
-_CONFLICT = "JS-3103"
 _NOT_FOUND = "JS-3106"
 _FULL = "JS-3201"
 _T = TypeVar("_T")
-_ANEW = "run the snapshot again: it asks the center about every object and sends what is missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +93,14 @@ class SourceRun:
         self._name = name
         self._desk = desk
         self._signer = desk.signer.renamed(key_name(desk.unit, name))
-        self._gaps = GapMaker(desk.unit, name, self._signer, desk.clock)
+        gaps = GapMaker(desk.unit, name, self._signer, desk.clock)
+        self._chain = Chain(desk.journal, desk.parties, gaps)
         self._rationing = Rationing(
-            desk.journal, desk.holdings, desk.spool, desk.folder, desk.max_age, self._gaps, desk.on_way
+            desk.journal, desk.holdings, desk.spool, desk.folder, desk.max_age, gaps, desk.on_way
         )  # fmt: skip
+        self._giving_up = GivingUp(
+            desk.folder, desk.journal, desk.holdings, desk.spool, gaps, self._rationing, self._find_change()
+        )
         self.sent_bytes = 0
         self._refusal: CenterRefusedError | None = None
         self._restocked: set[ObjectId] = set()
@@ -122,7 +115,7 @@ class SourceRun:
         """
         keys = self._settle_keys(offline=offline)
         try:
-            self._settle_chain()
+            self._chain.settle(self._find_latest)
         except CenterDownError:
             if not offline:
                 raise
@@ -307,7 +300,6 @@ class SourceRun:
             try:
                 self._submit(entry)
             except CenterRefusedError as err:
-                self._rejoin(err)
                 self._yield_to(err, entry)
                 continue
             self._keep_receipt(entry.sequence)
@@ -331,7 +323,7 @@ class SourceRun:
 
     def give_up_on_pack(self, err: CenterRefusedError) -> NoReturn:
         """Let go of what needs a pack that the center refuses again and again. Raises: CenterRefusedError."""
-        self._refused(err)
+        self._giving_up.give_up_on_pack(err)
 
     def _register_alone(self) -> None:
         """Have the statements logged ahead of their content, which comes on media; those whose content has come are stored."""
@@ -376,14 +368,13 @@ class SourceRun:
             else:
                 receipted = self._submit_whole(entry, progress)
         except CenterRefusedError as err:
-            self._rejoin(err)
             self._yield_to(err, entry)
             return None
         if receipted is None:
-            self._give_up(entry.sequence, GapCause.SPOOL, "the center lacks content that they need")
+            self._giving_up.give_up(entry.sequence, GapCause.SPOOL, "the center lacks content that they need")
             raise CenterDownError(
                 f"the center lacks content of {self._name}#{entry.sequence} that was sent before; the statement was not logged",
-                hint=_ANEW,
+                hint=ANEW,
             )
         self.sent_bytes = 0
         self._keep_receipt(entry.sequence)
@@ -407,7 +398,7 @@ class SourceRun:
         return self._desk.connect()
 
     def _waiting(self) -> list[JournalEntry]:
-        return [entry for entry in self._desk.journal.unfinished() if entry.source == self._name]
+        return self._desk.journal.unfinished_of(self._name)
 
     def _settle_keys(self, *, offline: bool) -> SourceKeys:
         journal = self._desk.journal
@@ -435,145 +426,32 @@ class SourceRun:
             journal.mark_deposited(self._name)
         return keys
 
-    def _settle_chain(self) -> None:
-        """Where the journal knows nothing of a source that the center knows, go on from there, and state a gap."""
-        journal = self._desk.journal
-        if journal.latest(self._name) is not None:
-            return
-        found = self._transport.latest(self._name)
-        if found is None:
-            return
-        entry, received = self._read_latest(*found)
-        gap = self._gaps.make(
-            entry, received, GapCause.JOURNAL,
-            "the agent's journal was lost: snapshots that were taken and not sent, if there were any",
-        )  # fmt: skip
-        journal.exchange((), [entry, gap])
+    def _find_latest(self) -> tuple[bytes, bytes] | None:
+        return self._transport.latest(self._name)
 
-    def _rejoin(self, err: CenterRefusedError) -> None:
-        """Go on from the center's chain where the journal is older than it, as after a restore from a backup.
+    def _yield_to(self, err: CenterRefusedError, entry: JournalEntry) -> None:
+        """Answer the refusal of a statement: go on from the center's chain if that is newer, else give the statement up.
 
-        What was taken on the old journal contradicts what was logged, so it is given up, in a `gap`, and taken anew.
-        Does nothing if the chain is as the journal has it.
-        Raises: CenterDownError, when the gap is logged; `err`, if the chain has nothing to do with it.
+        A refusal of what was logged before is raised when all else is done.
+        Raises: CenterDownError, when the center's chain is taken up and the gap is logged; else CenterRefusedError.
         """
-        if err.refusal not in (_CONFLICT, _STATEMENT_REFUSED):
-            raise err
-        journal = self._desk.journal
-        found = self._transport.latest(self._name)
-        known = [entry for entry in journal.all_of(self._name) if entry.state is not State.TAKEN]
-        if found is None:
-            if known:
-                raise err
+        newest = self._chain.rejoin(err, self._find_latest)
+        if newest is None:
+            refusal = self._giving_up.yield_to(err, entry)
+            self._refusal = self._refusal or refusal
             return
-        newest, received = self._read_latest(*found)
-        if any(entry.digest == newest.digest for entry in known):
-            return
-        if known and known[-1].sequence >= newest.sequence:
-            raise ReceiptError(
-                f"the center says that {self._name}#{newest.sequence} is its newest statement, but this agent has its "
-                f"receipt for #{known[-1].sequence}",
-                hint="keep the agent's folder as it is, and call the archives: this must not happen",
-            ) from err
-        dropped = [entry for entry in journal.all_of(self._name) if entry.state is State.TAKEN]
-        gap = self._gaps.make(
-            newest, min([received, *(entry.taken_at for entry in dropped)]), GapCause.JOURNAL,
-            f"the agent's journal was older than its chain, which another copy of it had brought to #{newest.sequence}",
-            tuple(entry.digest for entry in dropped if entry.digest != newest.digest)[:MAX_GIVEN_UP],
-        )  # fmt: skip
-        journal.exchange(dropped, [newest, gap])
-        for entry in self._waiting():
-            self._submit(entry)
-            self._keep_receipt(entry.sequence)
+        for waiting in self._waiting():
+            self._submit(waiting)
+            self._keep_receipt(waiting.sequence)
         raise CenterDownError(
             f"the center has other statements of {self._name} up to #{newest.sequence}: the agent's folder was restored "
             "from an older copy, or is in use twice; this agent goes on from there, and a gap is logged",
             hint="see that no other copy of the agent's folder is in use, then run the snapshot again",
         ) from err
 
-    def _yield_to(self, err: CenterRefusedError, entry: JournalEntry) -> None:
-        """Let go of a snapshot whose content the center refuses for good, so that the next one goes on.
-
-        It, and what was taken on top of it, is given up in a `gap`; their notes are kept for the archives, which have the
-        objects too: every pack had been sent. One that was logged before its content came stays registered, and a `gap` says that
-        its content will not come.
-        Raises: CenterRefusedError with the center's words, and what was done.
-        """
-        if err.refusal != _STATEMENT_REFUSED or entry.kind != SnapshotStatement.kind:
-            raise err
-        if entry.state is not State.TAKEN:
-            log.error(
-                "content is refused", extra={"source": self._name, "sequence": entry.sequence, "reason": str(err)}
-            )
-            _write(refused_path(self._desk.folder, self._name, entry), entry.note)
-            self._rationing.give_up_content([entry], GapCause.OTHER, "the center refused it")
-            self._refusal = self._refusal or self._explain_refusal(err, entry, entry)
-            return
-        dropped = self._give_up(
-            entry.sequence, GapCause.OTHER, f"the center refused the content of {self._name}#{entry.sequence}", least=1
-        )
-        raise self._explain_refusal(err, entry, dropped[-1]) from err
-
-    def _explain_refusal(self, err: CenterRefusedError, first: JournalEntry, last: JournalEntry) -> CenterRefusedError:
-        """Give the center's words, and what was done about it."""
-        folder = self._desk.folder / "refused" / self._name
-        span_zh = span_en = f"{self._name}#{first.sequence}"
-        if last.sequence > first.sequence:
-            span_zh, span_en = f"{span_zh} 至 #{last.sequence}", f"{span_en} to #{last.sequence}"
-        verb = "are" if last.sequence > first.sequence else "is"
-        return CenterRefusedError(
-            Text(
-                zh=f"{err.sentence(Language.ZH)}；{span_zh} 已放弃，并签署了缺口声明（gap）",
-                en=f"{err}; {span_en} {verb} given up, and a gap is stated",
-            ),
-            hint=Text(
-                zh=f"其声明保存在 {folder}：请将此句告知档案馆；更正后再做快照即可继续",
-                en=f"what was refused is kept in {folder}: show this sentence to the archives; once its cause is mended,"
-                " the next snapshot goes on",
-            ),
-            refusal=err.refusal,
-        )
-
-    def _read_latest(self, note: bytes, receipt: bytes) -> tuple[JournalEntry, datetime]:
-        """Give the center's newest statement as an entry, and when it was received. Raises: ReceiptError."""
-        try:
-            statement, text = self._read_own(note)
-        except EvidenceError as err:
-            raise ReceiptError(
-                f"the center's latest statement of {self._name} does not verify: {err}",
-                hint="keep the agent's folder as it is, and call the archives",
-            ) from err
-        snapshot = statement if isinstance(statement, SnapshotStatement) else None
-        now = self._desk.clock()
-        entry = JournalEntry(
-            self._name, statement.sequence, statement.kind, statement_digest(text), note, State.STORED,
-            snapshot.ended if snapshot else now, snapshot.tables if snapshot else 0, snapshot.rows if snapshot else 0,
-            snapshot.bytes_ if snapshot else 0, 0, None, receipt, "",
-        )  # fmt: skip
-        verified = check_receipt(receipt, entry, self._desk.parties)
-        return replace(entry, log_index=verified.index), min(verified.entry.received, now)
-
-    def _read_own(self, raw: bytes) -> tuple[Statement, bytes]:
-        """Read a statement of this source that the center gives back, and its text.
-
-        A signature by this agent's key must verify; one by a key that was lost with an older folder cannot be checked
-        here, and the log's receipt stands for it. Raises: EvidenceError.
-        """
-        note = parse_note(raw)
-        own = self._signer.key
-        for line in note.signatures:
-            if line.name != own.name:
-                raise FormatError(f"it is signed as {line.name}, not as {own.name}")
-            if line.key_id == own.key_id:
-                verify_note(note, [own])
-        statement = parse_statement(note.text)
-        if (statement.unit, statement.source) != (self._desk.unit, self._name):
-            raise FormatError(f"it is about {statement.unit}/{statement.source}")
-        return statement, note.text
-
     def _note(self, taken: Taken, spooled_bytes: int) -> None:
         statement = taken.statement
-        _write(manifest_path(self._desk.folder, self._name, statement.sequence), taken.manifest.encode())
+        keep(manifest_path(self._desk.folder, self._name, statement.sequence), taken.manifest.encode())
         # The statement comes to exist here, in one durable step: everything below it is in the spool or at the center.
         self._desk.journal.add(
             JournalEntry(
@@ -607,7 +485,7 @@ class SourceRun:
                 return not self._desk.spool.unsent()
             except CenterRefusedError as err:
                 if err.refusal != PACK_REFUSED or not self._restock():
-                    self._refused(err)
+                    self._giving_up.give_up_on_pack(err)
 
     def _restock(self) -> int:
         """Put into the spool, in new packs, what the center lacks and this agent has kept; give the number of objects.
@@ -663,74 +541,21 @@ class SourceRun:
             self._transport.deposit(self._name, SourceSecrets(keys.row_secret, keys.storage_key))
             return act()
 
-    def _refused(self, err: CenterRefusedError) -> NoReturn:
-        """Raise what the center has refused; a pack that it refuses now is refused again, and blocks the spool no more.
-
-        It may be coded against an object that the center has lost.
-        """
-        if err.refusal != PACK_REFUSED:
-            raise err
-        waiting = [entry.sequence for entry in self._waiting() if entry.kind == SnapshotStatement.kind]
-        self._give_up(min(waiting, default=None), GapCause.SPOOL, "the center refused a pack that they need")
-        raise CenterRefusedError(
-            str(err), hint=f"{_ANEW}; call the archives if it is refused again", refusal=err.refusal
-        )
-
-    def _give_up(self, first: int | None, cause: GapCause, why: str, least: int = 2) -> list[JournalEntry]:
-        """Drop the statements from `first` on, which were not logged, and what the center is believed to hold.
-
-        Their notes are kept. `least` or more of them are stated as a `gap`; of a single one that the next snapshot replaces
-        nothing is lost but time. Gives those that were dropped.
-        """
+    def _find_change(self) -> MakeChange | None:
+        """Give what states once more that a key gives way to the one in use, while the center may not know that yet."""
         desk = self._desk
-        desk.holdings.forget(self._name)
-        waiting = self._waiting()
-        gone = [e for e in waiting if first is not None and e.sequence >= first and e.state is State.TAKEN]
-        dropped = [entry for entry in gone if entry.kind != KeyStatement.kind]
-        for entry in dropped:
-            _write(refused_path(desk.folder, self._name, entry), entry.note)
-        earlier = [e for e in desk.journal.all_of(self._name) if gone and e.sequence < gone[0].sequence]
-        latest = earlier[-1] if earlier else None
-        gaps: list[JournalEntry] = []
-        if len(dropped) < len(gone) and desk.before is not None:
-            # Without it the center would know nobody who signs what follows.
-            gaps.append(make_key_change(desk.unit, self._name, latest, desk.before, desk.signer, desk.clock()))
-        if len(dropped) >= least:
-            names = [f"{self._name}#{entry.sequence}" for entry in dropped]
-            span = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
-            gaps.append(
-                self._gaps.make(
-                    gaps[-1] if gaps else latest, dropped[0].taken_at, cause,
-                    f"{why}: taken and never logged: {span}",
-                    tuple(entry.digest for entry in dropped[:MAX_GIVEN_UP]),
-                )
-            )  # fmt: skip
-        # Those that are logged lose their content with the spool.
-        logged = [e for e in waiting if e.state is State.REGISTERED and e.kind == SnapshotStatement.kind]
-        before = [e for e in desk.journal.all_of(self._name) if e not in gone]
-        if logged:
-            gaps += self._gaps.make_for_content([*before, *gaps][-1], logged, cause, why)
-        desk.journal.exchange(gone, gaps, logged)
-        desk.spool.clear()
-        return dropped
+        old = desk.before
+        if old is None:
+            return None
+        return lambda latest: make_key_change(desk.unit, self._name, latest, old, desk.signer, desk.clock())
 
     def _keep_receipt(self, sequence: int) -> None:
         entry = self._desk.journal.get(self._name, sequence)
         if entry.receipt is not None:
-            _write(receipt_path(self._desk.folder, self._name, sequence), entry.receipt)
+            keep(receipt_path(self._desk.folder, self._name, sequence), entry.receipt)
 
 
 def _lacks_content(entry: JournalEntry, receipted: Receipted | None) -> bool:
     """Tell whether the center lacks content of a statement, logged (registered) or not."""
     is_registered = receipted is not None and receipted.state is State.REGISTERED
     return receipted is None or (is_registered and entry.kind == SnapshotStatement.kind)
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        write_over(path, data)
-    except OSError as err:
-        raise SpoolError(
-            f"{path} cannot be written: {err.strerror or err}",
-            hint="make room on the volume of the agent's folder, then run again; nothing is lost",
-        ) from err

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The road to the center. Others see only `base`; `agent.app` alone names concrete roads."""
+"""The road to the center. Others see what `base` promises; `roads`, `agent.identity` and `agent.acts.road` name concrete roads."""

@@ -5,6 +5,7 @@ import argparse
 
 from center.cli.opening import open_center
 from center.cli.unit import account
+from center.cli.words import CONFIRM_HELP
 from center.receive.inbox import BagOutcome, Fate
 from terminal.command import Examples, Parser
 from terminal.errors import EXIT_FAILED, EXIT_OK, EXIT_RETRY
@@ -38,14 +39,7 @@ class InboxOnce:
                 en="nothing more will come: take bags that are not whole in part, and name what is missing",
             ),
         )
-        parser.add(
-            "--confirm",
-            metavar="REASON",
-            help=Text(
-                zh="没有采集端可以证实日志是最新的：由操作员担保，记入日志",
-                en="no agent is left to confirm that the ledger is the newest: the operator vouches, and it is logged",
-            ),
-        )
+        parser.add("--confirm", metavar="REASON", help=CONFIRM_HELP)
 
     def run(self, args: argparse.Namespace, out: Printer) -> int:
         """Look once and tell what became of each bag."""

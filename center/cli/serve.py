@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from center.cli.opening import open_center
 from center.cli.unit import account
+from center.cli.words import CONFIRM_HELP
 from center.receive.inbox import InboxPoller
 from terminal.command import Examples, Parser
 from terminal.errors import EXIT_OK, OperatorError
@@ -43,14 +44,7 @@ class Serve:
 
     def add_arguments(self, parser: Parser) -> None:
         """Add --confirm."""
-        parser.add(
-            "--confirm",
-            metavar="REASON",
-            help=Text(
-                zh="没有采集端可以证实日志是最新的：由操作员担保，记入日志",
-                en="no agent is left to confirm that the ledger is the newest: the operator vouches, and it is logged",
-            ),
-        )
+        parser.add("--confirm", metavar="REASON", help=CONFIRM_HELP)
 
     def run(self, args: argparse.Namespace, out: Printer) -> int:
         """Serve until stopped; the first line (JSON: record) says where, once connections are taken."""

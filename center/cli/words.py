@@ -29,6 +29,10 @@ FLAGS: Final = {
     "gap": Text(zh="缺口", en="gap"),
     "given-up": Text(zh="内容已放弃", en="content given up"),
 }
+CONFIRM_HELP: Final = Text(
+    zh="没有采集端可以证实日志是最新的：由操作员担保，记入日志",
+    en="no agent is left to confirm that the ledger is the newest: the operator vouches, and it is logged",
+)
 MOST_SHOWN: Final = 60
 
 

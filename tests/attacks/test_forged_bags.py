@@ -230,7 +230,7 @@ def test_a_bag_that_has_seen_more_stops_a_restored_center_before_it_signs(drop: 
 def _forged_receipts(drop: Drop, center: Center, signer: Ed25519Signer) -> bytes:
     with drop.agent() as agent:
         digest = agent.journal.get("his", 1).digest
-        (bagged,) = agent._bags.of("his")
+        (bagged,) = agent.parts.bags.of("his")
     refusal = Refusal("JS-3102", "it does not hold", "give it up")
     receipts = Receipts(
         ORIGIN, "X013", "his", drop.clock.now, center.ledger.checkpoint(), (BagAnswer(bagged.bag),),

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from agent.acts.outcomes import make_outcome
 from agent.app import Agent
 from agent.identity import Identity
 from agent.offline import accept_enrolment, request_enrolment
@@ -111,7 +112,7 @@ class Drop:
     def stages(self) -> list[Stage]:
         """Give how far each statement of the agent has come, in order."""
         with self.agent() as agent:
-            return [agent._outcome(entry).stage for entry in agent.journal.all_of(self.source)]
+            return [make_outcome(entry, agent.folder).stage for entry in agent.journal.all_of(self.source)]
 
     def bags(self) -> list[Path]:
         """Give the bags in the outbox, in the order in which they were made."""

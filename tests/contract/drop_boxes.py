@@ -56,7 +56,7 @@ class DropBoxContract:
             other.journal.mark_deposited("his")
         drop.exchange(center[1])
         with Agent.open(online, drop.clock) as other, pytest.MonkeyPatch.context() as patch:
-            patch.setattr("agent.snapshot.run.SourceRun._settle_chain", lambda _run: None)  # nobody answers there
+            patch.setattr("agent.snapshot.chain.Chain.settle", lambda *_: None)  # nobody answers there
             root = other.snapshot("his", Silent(), send=False).root
             names = {pack.name for pack in other.spool("his").packs()}
         assert center[0].open_snapshot("X013", "his").statement.root.hex() == root
@@ -106,7 +106,7 @@ class DropBoxContract:
         check_stored(drop, center[0], 2)
         with drop.agent() as agent:
             assert agent.spool("his").packs() == []
-            assert agent._bags.of("his") == []
+            assert agent.parts.bags.of("his") == []
 
     def test_receipts_may_come_in_any_order_and_twice(self, drop: Drop, center: Opened) -> None:
         for night in range(3):

@@ -67,7 +67,7 @@ def test_a_target_that_is_too_small_is_told_before_anything_is_written(world: Wo
         write(world, disk.folder)
     assert list(disk.folder.iterdir()) == []
     with Agent.open(world.agent_folder("X013")) as agent:
-        assert not agent._media_desk("his").holds(), "nothing is on its way yet"
+        assert not agent.parts.media_desk("his").holds(), "nothing is on its way yet"
 
 
 class Filling(Silent):

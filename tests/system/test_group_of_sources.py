@@ -18,6 +18,7 @@ from agent.outcome import Outcome, Stage
 from agent.pausing import Pause, PauseFile
 from agent.snapshot.group import take_group
 from agent.snapshot.progress import Progress, Silent, unpaced
+from agent.sources import SourceMaker
 from center.app import Center
 from evidence.manifest.group import GroupLack, GroupView, parse_group_note
 from tests.builders.world import World, check_chain, run_sql, sqlite_source
@@ -82,11 +83,11 @@ class _Moving:
         return self._collector.grants()
 
 
-class _MovingAgent(Agent):
+class _MovingSources(SourceMaker):
     move: Callable[[], None] = staticmethod(lambda: None)
 
-    def _make_collector(self, source: AnySource) -> Collector:
-        return _Moving(super()._make_collector(source), self.move)
+    def collector(self, source: AnySource) -> Collector:
+        return _Moving(super().collector(source), self.move)
 
 
 def test_money_moved_while_the_first_source_is_read_is_in_none_of_the_groups_snapshots(
@@ -101,8 +102,8 @@ def test_money_moved_while_the_first_source_is_read_is_in_none_of_the_groups_sna
         run_sql(tmp_path / "his.db", "UPDATE account SET money = money - 7")
         run_sql(tmp_path / "pacs.db", "UPDATE account SET money = money + 7")
 
-    _MovingAgent.move = staticmethod(move)
-    with _MovingAgent.open(world.agent_folder("X013")) as agent:
+    _MovingSources.move = staticmethod(move)
+    with Agent.open(world.agent_folder("X013"), make_sources=_MovingSources) as agent:
         ends = agent.snapshot_group("nightly", silent)
         outcomes = [end.end for end in ends]
         assert [end.source for end in ends] == list(NAMES)
@@ -165,12 +166,12 @@ class _Failing(_Moving):
             yield view
 
 
-class _FailingAgent(Agent):
-    def _make_collector(self, source: AnySource) -> Collector:
+class _FailingSources(SourceMaker):
+    def collector(self, source: AnySource) -> Collector:
         def fail() -> None:
             raise BudgetError("too old", hint="read at a quieter hour")
 
-        found = super()._make_collector(source)
+        found = super().collector(source)
         return _Failing(found, fail) if source.name == "lis" else found
 
 
@@ -178,7 +179,7 @@ def test_member_that_fails_while_it_is_read_stands_in_the_notes_of_those_read_la
     hospital: tuple[World, Center],
 ) -> None:
     world, center = hospital
-    with _FailingAgent.open(world.agent_folder("X013")) as agent:
+    with Agent.open(world.agent_folder("X013"), make_sources=_FailingSources) as agent:
         ends = {end.source: end.end for end in agent.snapshot_group("nightly", silent)}
     assert isinstance(ends["his"], Outcome)
     assert isinstance(ends["pacs"], Outcome)
@@ -329,7 +330,7 @@ def test_paused_agent_opens_no_view_of_a_group(hospital: tuple[World, Center]) -
 
 def test_member_that_ends_while_it_is_read_says_so_in_its_load_report(hospital: tuple[World, Center]) -> None:
     world, _ = hospital
-    with _FailingAgent.open(world.agent_folder("X013")) as agent:
+    with Agent.open(world.agent_folder("X013"), make_sources=_FailingSources) as agent:
         agent.snapshot_group("nightly", silent)
         assert [load.outcome for load in agent.loads(None)] == ["stored", BudgetError.code, "stored"]
 

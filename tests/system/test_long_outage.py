@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.app import SENDING_PATIENCE_S, Agent
+from agent.acts.runs import SENDING_PATIENCE_S
+from agent.app import Agent
 from agent.config import load_config
 from agent.errors import BusyError, SpoolFullError, StoppedError
 from agent.host import SystemHost

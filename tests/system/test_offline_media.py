@@ -374,7 +374,7 @@ def test_all_of_a_snapshot_that_is_here_is_written_without_reading_the_source(ho
 
 def check_whole(agent: Agent, written: WrittenSet) -> None:
     """The packs on the media hold every object of the newest snapshot; without any one of them they do not."""
-    desk = agent._media_desk("his")
+    desk = agent.parts.media_desk("his")
     on_media = {name for volume in written.volumes for name in volume.packs}
     found = desk.find_whole(agent.folder)
     assert found is not None and {pack.name for pack in found} <= on_media
@@ -423,7 +423,7 @@ def test_after_the_time_limit_everything_goes_by_the_line_and_a_late_disc_does_n
     (note,) = (hospital.folder / "media").glob("*.json")
     with Agent.open(hospital.folder) as agent:
         (written,) = agent_sets(agent)
-        agent._media_desk("his").abandon(written)
+        agent.parts.media_desk("his").abandon(written)
         assert [status.state for status in agent.media()] == [SetState.LATE]
     assert note.exists()
     with hospital.world.serving():

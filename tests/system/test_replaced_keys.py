@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-import agent.app
+import agent.acts.joining
+import agent.acts.road
 from agent.app import Agent
 from agent.cli.main import make_program
 from agent.errors import CenterRefusedError, KeyChangeError
@@ -193,7 +194,17 @@ class Cut(BaseException):
     """The power is gone."""
 
 
-@pytest.mark.parametrize("step", ["make_key", "state_key_change", "settle_key", "finish_key", "mark_receipted"])
+STEPS: dict[str, object] = {
+    "make_key": agent.acts.joining,
+    "state_key_change": agent.acts.joining,
+    "settle_key": agent.acts.road,
+    "finish_key": agent.acts.road,
+    "mark_receipted": Journal,
+}
+"""Each step, and whose it is."""
+
+
+@pytest.mark.parametrize("step", STEPS)
 def test_a_cut_at_any_step_of_a_change_leaves_an_agent_that_goes_on(
     world: World, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -201,7 +212,7 @@ def test_a_cut_at_any_step_of_a_change_leaves_an_agent_that_goes_on(
     with world.serving() as center:
         folder = world.add_agent(center, UNIT, sources(world))
         world.snapshot(UNIT)
-        place: object = Journal if step == "mark_receipted" else agent.app
+        place = STEPS[step]
         act = getattr(place, step)
 
         def cut(*arguments: object, **more: object) -> None:

@@ -24,7 +24,7 @@ from agent.jobs.job import Fate, Note
 from agent.jobs.memory import ScheduleMemory
 from agent.journal import JournalEntry, State
 from agent.pausing import Pause, PauseFile
-from agent.snapshot.run import manifest_path
+from agent.snapshot.kept import manifest_path
 from center.app import Center
 from evidence.manifest.manifest import parse_manifest
 from evidence.manifest.statement import GapStatement, SnapshotStatement

@@ -8,14 +8,13 @@ SourceDownError. Source: MySQL error reference; MariaDB error codes.
 from dataclasses import dataclass
 from typing import Final
 
+from agent.collectors.lost import lose_because
 from agent.errors import (
     AgentError,
     LoginError,
     SourceChangedError,
     SourceDownError,
     SourceError,
-    TableBusyError,
-    TableLostError,
 )
 from terminal.language import Text
 
@@ -181,20 +180,3 @@ def lose(err: Error, address: str, table: str) -> AgentError:
         return refuse(err, address)
     reason = _LOST_REASONS.get(err.number, f"the server refused, error {err.number}")
     return lose_because(table, reason, err.words)
-
-
-def lose_because(table: str, reason: str, detail: str = "") -> TableLostError:
-    """Give the error that leaves `table` out because of `reason`."""
-    full = f"{reason} ({detail})" if detail else reason
-    return TableLostError(
-        f"table {table} cannot be read: {full}", hint="run `jinsuo-agent check` and `jinsuo-agent grants`", reason=full
-    )
-
-
-def busy_because(table: str, reason: str) -> TableBusyError:
-    """Give the error that leaves `table` for later because of `reason`."""
-    return TableBusyError(
-        f"table {table} cannot be read now: {reason}",
-        hint="run the snapshot at an hour when nobody alters or locks the table",
-        reason=reason,
-    )

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from agent.collectors.base import BlobSink
+from agent.collectors.lost import lose_because
 from agent.collectors.mysql.catalog import SourceColumn, quote
 from agent.collectors.mysql.connect import Session
-from agent.collectors.mysql.failures import lose_because
 from agent.collectors.mysql.mapping import expression_of, keeps_other_text, kind_of, undecoded
 from agent.collectors.mysql.tables import OfferedTable
 from evidence.rows.line import MAX_CELL_BYTES, Token

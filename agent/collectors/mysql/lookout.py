@@ -22,8 +22,9 @@ from typing import Final, Protocol
 import MySQLdb
 
 from agent.collectors.base import Strain
+from agent.collectors.lost import busy_because
 from agent.collectors.mysql.connect import Row, Session, text_of
-from agent.collectors.mysql.failures import Error, busy_because, refuse
+from agent.collectors.mysql.failures import Error, refuse
 from agent.collectors.mysql.settings import MysqlSettings
 from agent.errors import AgentError, BudgetError
 

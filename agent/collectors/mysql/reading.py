@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from agent.collectors.base import BlobSink
+from agent.collectors.lost import lose_because
 from agent.collectors.mysql.catalog import Server, quote
 from agent.collectors.mysql.connect import Row
-from agent.collectors.mysql.failures import lose_because
 from agent.collectors.mysql.large import LargeCells
 from agent.collectors.mysql.mapping import (
     OWN_BYTES,

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent.collectors.base import Omission, Table
+from agent.collectors.lost import lose_because
 from agent.collectors.mysql.catalog import ELSEWHERE, Index, SourceColumn, SourceTable, quote, read_tables
 from agent.collectors.mysql.connect import Session
-from agent.collectors.mysql.failures import lose_because
 from agent.collectors.mysql.mapping import Reading, is_padded, is_spatial, keeps_other_text, locates, orders, read_as
 from agent.collectors.mysql.settings import MysqlSettings
 from evidence.rows.schema import MAX_COLUMNS, Column, Schema

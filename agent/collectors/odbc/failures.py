@@ -8,10 +8,11 @@ SourceDownError. Source: ISO/IEC 9075 SQLSTATE classes; Microsoft's ODBC appendi
 import re
 from typing import Final
 
+from agent.collectors.lost import lose_because
 from agent.collectors.odbc.dialect import Dialect
 from agent.collectors.odbc.process import StatementError
 from agent.collectors.odbc.settings import OdbcSettings
-from agent.errors import AgentError, LoginError, SourceDownError, SourceError, TableLostError
+from agent.errors import AgentError, LoginError, SourceDownError, SourceError
 
 _LOGIN: Final = re.compile(
     r"authentication failed|认证失败|no password supplied|Access denied for user|Login failed|登录失败|password incorrect"
@@ -73,14 +74,6 @@ def lose(err: StatementError, settings: OdbcSettings, table: str) -> AgentError:
     if is_down(err):
         return refuse(err, settings)
     return lose_because(table, _LOST_REASONS.get(err.state, "the server refused"), hide(err.text, settings))
-
-
-def lose_because(table: str, reason: str, detail: str = "") -> TableLostError:
-    """Give the error that leaves `table` out because of `reason`."""
-    full = f"{reason} ({detail})" if detail else reason
-    return TableLostError(
-        f"table {table} cannot be read: {full}", hint="run `jinsuo-agent check` and `jinsuo-agent grants`", reason=full
-    )
 
 
 def is_down(err: StatementError) -> bool:

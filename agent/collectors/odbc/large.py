@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from typing import BinaryIO, Final, cast
 
 from agent.collectors.base import BlobSink
+from agent.collectors.lost import lose_because
 from agent.collectors.odbc.cells import CellError, Convert
 from agent.collectors.odbc.dialect import Form
-from agent.collectors.odbc.failures import lose_because
 from agent.collectors.odbc.session import Session
 from agent.collectors.odbc.tables import OfferedTable, ReadColumn
 from agent.collectors.parts import PartStream

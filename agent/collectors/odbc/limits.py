@@ -7,8 +7,8 @@ Source: lessons.md, "Dangers to the live database".
 from collections.abc import Callable
 from typing import Final
 
+from agent.collectors.lost import lose_because
 from agent.collectors.odbc.dialect import Dialect, fill
-from agent.collectors.odbc.failures import lose_because
 from agent.collectors.odbc.process import StatementError
 from agent.collectors.odbc.session import Session
 from agent.errors import BudgetError

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from agent.collectors.base import BlobSink
+from agent.collectors.lost import lose_because
 from agent.collectors.odbc.cells import CellError
-from agent.collectors.odbc.failures import lose_because
 from agent.collectors.odbc.large import LargeCells
 from agent.collectors.odbc.session import Row, Session
 from agent.collectors.odbc.tables import OfferedTable, ReadColumn

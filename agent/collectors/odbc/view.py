@@ -15,10 +15,11 @@ from dataclasses import replace
 from typing import Final
 
 from agent.collectors.base import BlobSink, Document, Omission, Omissions, Table
+from agent.collectors.lost import lose_because
 from agent.collectors.naming import check_names
 from agent.collectors.odbc.catalog import SourceTable, read_tables
 from agent.collectors.odbc.dialect import Dialect
-from agent.collectors.odbc.failures import is_down, lose, lose_because, refuse
+from agent.collectors.odbc.failures import is_down, lose, refuse
 from agent.collectors.odbc.limits import Budget, Patience
 from agent.collectors.odbc.process import StatementError
 from agent.collectors.odbc.reading import WHOLE_ROW, TableReading

@@ -7,8 +7,9 @@ Source: Oracle Database Error Messages; python-oracledb, "Troubleshooting Errors
 import re
 from typing import Final
 
+from agent.collectors.lost import lose_because
 from agent.collectors.oracle.settings import OracleSettings
-from agent.errors import AgentError, BudgetError, LoginError, SourceDownError, SourceError, TableLostError
+from agent.errors import AgentError, BudgetError, LoginError, SourceDownError, SourceError
 
 _CODE: Final = re.compile(r"\b(?:ORA|DPY|DPI)-\d{4,5}\b")
 _LOGIN: Final = frozenset({"ORA-01017", "ORA-28000", "ORA-28001", "ORA-01045", "DPY-4001"})
@@ -85,14 +86,6 @@ def lose(text: str, settings: OracleSettings, table: str) -> AgentError:
     if is_down(text):
         return refuse(text, settings)
     return lose_because(table, _LOST.get(code, "the server refused"), hide(text, settings))
-
-
-def lose_because(table: str, reason: str, detail: str = "") -> TableLostError:
-    """Give the error that leaves `table` out because of `reason`."""
-    full = f"{reason} ({detail})" if detail else reason
-    return TableLostError(
-        f"table {table} cannot be read: {full}", hint="run `jinsuo-agent check` and `jinsuo-agent grants`", reason=full
-    )
 
 
 def is_down(text: str) -> bool:

@@ -10,9 +10,9 @@ from contextlib import AbstractContextManager
 from typing import BinaryIO, Final, Protocol, cast
 
 from agent.collectors.base import BlobSink
+from agent.collectors.lost import lose_because
 from agent.collectors.odbc.cells import CellError
 from agent.collectors.oracle.catalog import Row
-from agent.collectors.oracle.failures import lose_because
 from agent.collectors.oracle.mapping import Lob, Locator, Value
 from agent.collectors.oracle.tables import OfferedTable
 from agent.collectors.parts import PartStream

@@ -14,9 +14,10 @@ import psycopg2
 from psycopg2.extensions import connection as Connection
 
 from agent.collectors.base import BlobSink
+from agent.collectors.lost import lose_because
 from agent.collectors.postgresql.catalog import quote
 from agent.collectors.postgresql.connect import query
-from agent.collectors.postgresql.failures import is_down, lose_because
+from agent.collectors.postgresql.failures import is_down
 from agent.collectors.postgresql.large import aside, put_slices
 from evidence.rows.line import MAX_CELL_BYTES, Cell, encode_line
 from evidence.rows.names import encode_name

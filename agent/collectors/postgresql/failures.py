@@ -11,14 +11,13 @@ from typing import Final
 
 import psycopg2
 
+from agent.collectors.lost import busy_because, lose_because
 from agent.errors import (
     AgentError,
     LoginError,
     SourceChangedError,
     SourceDownError,
     SourceError,
-    TableBusyError,
-    TableLostError,
 )
 from terminal.language import Text
 
@@ -140,23 +139,6 @@ def lose(err: psycopg2.Error, address: str, table: str) -> AgentError:
     if err.pgcode in _BUSY_CODES:
         return busy_because(table, f"{_LOST_REASONS[err.pgcode]} ({_one_line(str(err))})")
     return lose_because(table, _LOST_REASONS.get(err.pgcode or "", "the server refused"), _one_line(str(err)))
-
-
-def lose_because(table: str, reason: str, detail: str = "") -> TableLostError:
-    """Give the error that leaves `table` out because of `reason`."""
-    full = f"{reason} ({detail})" if detail else reason
-    return TableLostError(
-        f"table {table} cannot be read: {full}", hint="run `jinsuo-agent check` and `jinsuo-agent grants`", reason=full
-    )
-
-
-def busy_because(table: str, reason: str) -> TableBusyError:
-    """Give the error that leaves `table` for later because of `reason`."""
-    return TableBusyError(
-        f"table {table} cannot be read now: {reason}",
-        hint="run the snapshot at an hour when nobody alters or locks the table",
-        reason=reason,
-    )
 
 
 def is_down(err: psycopg2.Error) -> bool:

@@ -17,9 +17,9 @@ from typing import Final
 from psycopg2.extensions import connection as Connection
 
 from agent.collectors.base import BlobSink
+from agent.collectors.lost import busy_because
 from agent.collectors.postgresql.connect import use_raw_encoding
 from agent.collectors.postgresql.copy import BrokenOffError, CopyStream
-from agent.collectors.postgresql.failures import busy_because
 from agent.collectors.postgresql.large import MarkedCells, find_raw_columns, keeps_long_cells
 from agent.collectors.postgresql.limits import Budget
 from agent.collectors.postgresql.lookout import Lookout

@@ -13,9 +13,9 @@ from typing import Final
 from psycopg2.extensions import connection as Connection
 
 from agent.collectors.base import Omission, Table
+from agent.collectors.lost import lose_because
 from agent.collectors.postgresql.catalog import RelationKind, Server, SourceColumn, SourceTable, quote
 from agent.collectors.postgresql.connect import query
-from agent.collectors.postgresql.failures import lose_because
 from agent.collectors.postgresql.mapping import (
     Native,
     expression_of,

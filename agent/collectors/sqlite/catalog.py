@@ -13,10 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from agent.collectors.base import Document, Omission, Table
+from agent.collectors.naming import check_names
 from agent.collectors.sqlite.settings import SqliteSettings
-from agent.errors import SourceError
-from evidence.errors import FormatError
-from evidence.rows.names import encode_name, parse_name
+from evidence.rows.names import encode_name
 from evidence.rows.schema import MAX_COLUMNS, Column, Schema
 from evidence.rows.values import UNORDERED_KINDS, Kind
 
@@ -89,7 +88,8 @@ def read_catalog(connection: sqlite3.Connection, settings: SqliteSettings) -> Ca
             tables.append(outcome)
         elif outcome is not None:
             omitted.append(outcome)
-    omitted += _check_settings(settings, tables, omitted)
+    known = {encode_name([table.name]) for table in tables} | {omission.name for omission in omitted}
+    omitted += check_names(settings, [table.table.schema.name for table in tables], known)
     notes = (
         () if is_utf8 else (f"the database keeps text as {encoding}; text stands here as SQLite converts it to UTF-8",)
     )
@@ -240,25 +240,6 @@ def _estimate_rows(connection: sqlite3.Connection, table: str, rowid: str | None
     except sqlite3.Error:
         return None  # a damaged table: reading it will say so, and costs the others nothing
     return max(0, int(found)) if isinstance(found, int) else 0
-
-
-def _check_settings(settings: SqliteSettings, tables: list[SourceTable], omitted: list[Omission]) -> list[Omission]:
-    """Refuse two tables of one name; give what the settings name but the database has not."""
-    names = [t.table.schema.name for t in tables]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise SourceError(f"two tables would have the name {twice[0]!r}", hint="change `as:` so that names differ")
-    for logical in settings.as_names.values():
-        try:
-            parse_name(logical)
-        except FormatError as err:
-            raise SourceError(
-                f"`as: {logical}` is no name of a table: {err}",
-                hint="join identifiers by `.`; inside them write `\\\\` and `\\.`, and `\\@` for a leading @",
-            ) from err
-    known = {encode_name([t.name]) for t in tables} | {o.name for o in omitted}
-    wanted = [p for p in settings.include if not set("*?[") & set(p)] + list(settings.as_names)
-    return [Omission(name, "named in the settings, but not in the database") for name in sorted(set(wanted) - known)]
 
 
 def _documents(connection: sqlite3.Connection, encoding: str) -> Iterator[Document]:

@@ -116,7 +116,7 @@ def test_every_key_of_the_example_that_is_new_has_a_comment_before_it() -> None:
 @pytest.mark.parametrize("model", _KINDS.values())
 def test_every_key_of_a_source_is_passed_on_by_the_wiring(model: type[BaseModel]) -> None:
     wiring = "".join(
-        (ROOT / "agent" / name).read_text(encoding="utf-8") for name in ("app.py", "jobs/job.py", "sources.py")
+        (ROOT / "agent" / name).read_text(encoding="utf-8") for name in ("acts/runs.py", "jobs/job.py", "sources.py")
     )
     assert [name for name in model.model_fields if name != "kind" and f"source.{name}" not in wiring] == []
 

@@ -9,7 +9,7 @@ import pytest
 
 from center.alerts.alert import Alert, Kind, Severity
 from center.alerts.course import Acknowledgement, Record
-from center.alerts.metrics import Figures, MetricsAddressError, MetricsServer, write_metrics
+from center.alerts.metrics import Figures, MetricsAddressError, open_metrics, write_metrics
 from center.alerts.report import Lag, make_report, parse_month
 from center.alerts.scene import SourceScene
 from center.alerts.today import Arrival, make_today
@@ -151,21 +151,23 @@ def test_metrics_are_served_and_nothing_else_is() -> None:
             raise answer
         return answer
 
-    server = MetricsServer("127.0.0.1", 0, write)
+    server = open_metrics("127.0.0.1", 0, write)
     with server.running():
         url = f"http://127.0.0.1:{server.port}"
         with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
             assert answer.read() == b"jinsuo_up 1\n"
             assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
-        for path, status in (("/", 404), ("/metrics", 500)):
+        for path, host, status in (
+            ("/", "127.0.0.1", 404), ("/metrics", "127.0.0.1", 500), ("/metrics", "evil.example", 421),
+        ):  # fmt: skip
             with pytest.raises(urllib.error.HTTPError) as caught:
-                urllib.request.urlopen(url + path, timeout=10)
+                urllib.request.urlopen(urllib.request.Request(url + path, headers={"Host": host}), timeout=10)
             assert caught.value.code == status
             assert b"secret" not in caught.value.read()
             caught.value.close()
 
 
 def test_an_address_that_is_taken_is_told() -> None:
-    server = MetricsServer("127.0.0.1", 0, lambda: "")
+    server = open_metrics("127.0.0.1", 0, lambda: "")
     with server.running(), pytest.raises(MetricsAddressError, match=f"127.0.0.1:{server.port}"):
-        MetricsServer("127.0.0.1", server.port, lambda: "")
+        open_metrics("127.0.0.1", server.port, lambda: "")

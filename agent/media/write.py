@@ -7,7 +7,7 @@
 
 A kill, a full target, a medium that was pulled: what is done stays done, and the same command goes on with the next one.
 What is half written lies under names that begin with a dot, and is removed when its turn comes again. Slips to print lie
-beside the media. Nothing leaves the spool here. Source: decision 0071.
+beside the media. Nothing leaves the spool here. Source: decision 0070.
 """
 
 import errno

@@ -5,7 +5,7 @@ Whatever carries the bytes (a socket, a proxy, a channel of SSH) is a `Way`; TLS
 A nonce comes with every answer and is used for the next request; where none is at hand, the center is asked for one. An
 answer 401 is tried once more with the nonce that it brings (the center was started anew, or ours grew old); a second
 one is a refusal. What is read of an answer is bounded before it is kept. Thread-safe. Knows nothing of what the
-requests mean. Source: design section 6; RFC 9110; decision 0064 (why httpcore).
+requests mean. Source: design section 6; RFC 9110; decision 0063 (why httpcore).
 """
 
 import logging

@@ -4,7 +4,7 @@
 The session is opened with the first stream and kept; when it is gone the next stream opens another. Order: the server
 proves that it holds the pinned host key, only then is it shown who comes (this agent's key), then it is asked to connect
 us to the center (direct-tcpip), and to nobody else. What SSH guards is the way; that it ends at the center is proven
-by TLS and its pin, as on every road. Thread-safe. Source: RFC 4253, 4252, 4254; decisions 0064 to 0066; paramiko 5.
+by TLS and its pin, as on every road. Thread-safe. Source: RFC 4253, 4252, 4254; decisions 0063 to 0065; paramiko 5.
 """
 
 import logging

@@ -2,7 +2,7 @@
 """Figures for Prometheus: which ones a scene and the receiver's counters make, and where they are shown.
 
 At `/metrics`, on loopback alone; a figure is what was so when it was asked for. How they are written is a matter of
-`terminal.exposition`, how they are served of `terminal.pages`. Source: docs/decisions/0076.
+`terminal.exposition`, how they are served of `terminal.pages`. Source: docs/decisions/0074.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -7,7 +7,7 @@
        same intake as bags of drop boxes                           6. write receipts, and what is lacking
 
 One bad disc stops no other. A kill at any moment leaves copies that are used again, and packs that are known. Whatever
-comes by the line meanwhile is the same packs and statements; each is taken once. Source: decision 0072.
+comes by the line meanwhile is the same packs and statements; each is taken once. Source: decision 0071.
 """
 
 import errno

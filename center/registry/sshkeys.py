@@ -7,7 +7,7 @@ Such a key opens a connection to the center, and no terminal, command, file tran
 `permitlisten` names a port that no ordinary account can listen on, because there is no word for none. Invariant: a
 change is first logged, then durable here in one step, then told; lines of others are kept as they are; a key stands in
 one line, for sshd takes the first. An agent's evidence does not hang on this file: whoever gets through still meets the
-pin, the token and the log. Only Ed25519 keys are taken. Source: sshd(8), AUTHORIZED_KEYS FILE FORMAT; decision 0065.
+pin, the token and the log. Only Ed25519 keys are taken. Source: sshd(8), AUTHORIZED_KEYS FILE FORMAT; decision 0064.
 """
 
 import binascii

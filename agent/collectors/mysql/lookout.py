@@ -11,7 +11,7 @@ A look is SHOW FULL PROCESSLIST, the cheapest question that tells it on every se
     a table that only the     all that was read would be lost with the snapshot: only after a while, too
     end of the snapshot frees
 
-Source: decision 0080.
+Source: decision 0078.
 """
 
 import re

@@ -8,7 +8,7 @@
 Tables of engines without transactions (MyISAM, Aria, MEMORY, CSV …) do not belong to the snapshot: if one is offered,
 the view is of class `per-table`, and the notes name them. Between batches the view looks at the clock, for the server
 keeps old versions of rows for us; a thread looks whether somebody waits for our lock, and gives way, for behind him all
-others queue. Source: lessons.md, "Dangers to the live database"; decisions 0030, 0031, 0080.
+others queue. Source: lessons.md, "Dangers to the live database"; decisions 0030, 0031, 0078.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

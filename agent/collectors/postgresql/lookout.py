@@ -4,7 +4,7 @@
 A lock for reading makes an ALTER, LOCK TABLE or TRUNCATE wait, and *behind it* everybody else who needs the table. The
 reader may be writing a pack or pausing meanwhile: so a thread looks, in a session of its own, outside of any transaction,
 every 50 ms as long as something is held. A look is one call of the server (`pg_locks`, which is what it is at the
-moment); whom a waiter waits for is asked of those alone who wait for a table. Source: decision 0080.
+moment); whom a waiter waits for is asked of those alone who wait for a table. Source: decision 0078.
 """
 
 import contextlib

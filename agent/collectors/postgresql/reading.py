@@ -8,7 +8,7 @@
 All transactions take the same snapshot over, and each compares the table with it anew, under its lock; so the rows are
 those of a reading that nobody disturbed, or the table is lost. Where rows do not come in the order of a key, nobody can
 say where to go on: then, or when it had to give way too often, the table is busy, and read again after the others.
-Source: decision 0080.
+Source: decision 0078.
 """
 
 from collections.abc import Callable, Iterator

@@ -9,7 +9,7 @@ Three sessions:
 
 So a lock lasts as long as the reading of its table, or until somebody else wants it, and a table that fails takes nothing
 with it. Between blocks the view looks at the clock, for the snapshot keeps the cluster's vacuum waiting.
-Source: lessons.md, "Dangers to the live database"; decisions 0011, 0080.
+Source: lessons.md, "Dangers to the live database"; decisions 0011, 0078.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

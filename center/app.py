@@ -76,6 +76,7 @@ from evidence.wire.messages import CenterInfo
 from evidence.wire.offline import EnrolledFile, KnownSource, parse_request
 from evidence.wire.secrets import Direction, SealedFor, seal_secrets
 from terminal.language import Text, choose_language
+from terminal.loopback import parse_loopback
 from terminal.pages import PageServer
 
 log = logging.getLogger(__name__)
@@ -356,7 +357,7 @@ class Center:
             return None
         channels = [channel.name for channel in self.config.alerts.channels]
         reader = FigureReader(self._looker(), self._open_memory(), self.counters, channels, self.clock)
-        return open_metrics(*parse_listen(self.config.metrics.listen), reader.read)
+        return open_metrics(*parse_loopback(self.config.metrics.listen), reader.read)
 
     def _open_memory(self) -> Memory:
         return self._closing.enter_context(closing_of(Memory(self.folder / MEMORY_NAME)))

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
 from socket import AF_INET6
 from typing import Final
 from urllib.parse import urlsplit
+
+from terminal.loopback import is_loopback
 
 SOCKET_TIMEOUT_S: Final = 10
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
@@ -32,18 +33,6 @@ class Page:
 
 Ask = Callable[[str], Page]
 """Give a page; told what languages the reader prefers (`Accept-Language`, or "")."""
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a host, as an address or a name, is this machine itself.
-
-    >>> is_loopback("127.0.0.1"), is_loopback("::1"), is_loopback("localhost"), is_loopback("0.0.0.0")
-    (True, True, True, False)
-    """
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class PageServer:

@@ -17,9 +17,9 @@ from agent.health.document import describe_status
 from agent.health.figures import list_families
 from agent.health.page import write_page
 from agent.outcome import AgentStatus
-from agent.settings.health import parse_listen
 from terminal.exposition import CONTENT_TYPE, write_exposition
 from terminal.language import Language
+from terminal.loopback import parse_loopback
 from terminal.pages import Page, PageServer
 from terminal.printer import to_json
 
@@ -46,7 +46,7 @@ class HealthDesk:
         self._server: PageServer | None = None
         pages = {"/": self._show, "/status.json": self._describe, "/metrics": self._measure}
         try:
-            self._server = PageServer(*parse_listen(listen), pages)
+            self._server = PageServer(*parse_loopback(listen), pages)
         except OSError as err:
             # Whoever watches it notices; that the daemon goes on matters more than a page.
             log.warning("the status page has no address", extra={"listen": listen, "why": err.strerror or str(err)})

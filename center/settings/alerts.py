@@ -5,7 +5,6 @@ Knows forms and bounds only. No secret stands in the file: `env:VARIABLE` or `fi
 Invariant: what comes out can be used as it is; days, times, zones and dates have been read once.
 """
 
-import ipaddress
 import re
 from datetime import date, timedelta
 from typing import Annotated, Final, Literal, Self
@@ -14,6 +13,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from terminal.language import Text
+from terminal.loopback import parse_loopback
 from terminal.settings import Seconds, Settings, SizeBytes, mistake
 
 MOST_RANGE_DAYS: Final = 366
@@ -23,7 +23,6 @@ _TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII)
 _MONTHLY = re.compile(r"monthly (?P<day>[1-9]|1[0-9]|2[0-8])", re.ASCII)
 _REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]{0,127}|file:.+")
 _RANGE = re.compile(r"(?P<first>[0-9]{4}-[0-9]{2}-[0-9]{2})(?:\.\.(?P<last>[0-9]{4}-[0-9]{2}-[0-9]{2}))?", re.ASCII)
-_PLACE = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>[1-9][0-9]{0,4})", re.ASCII)
 _MAIL = re.compile(r"[^\s@<>,;\"]{1,64}@[^\s@<>,;\"]{1,255}")
 
 
@@ -133,13 +132,11 @@ def _check_url(text: str) -> str:
 
 
 def _check_loopback(text: str) -> str:
-    match = _PLACE.fullmatch(text)
-    host = "" if match is None else match["host"].strip("[]")
     try:
-        is_here = host == "localhost" or ipaddress.ip_address(host).is_loopback
+        _, port = parse_loopback(text)
     except ValueError:
-        is_here = False
-    if match is None or int(match["port"]) > 65535 or not is_here:
+        port = 0
+    if port == 0:  # who scrapes must know where
         raise mistake(
             Text(
                 zh="本机地址:端口，如 127.0.0.1:9464",

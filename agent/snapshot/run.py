@@ -120,8 +120,7 @@ class SourceRun:
             if not offline:
                 raise
         with self._rationing.stating_no_room():
-            if not self.holds_packs():  # what media that are awaited bring may have to be written once more
-                self._rationing.make_room(keys)
+            self._rationing.make_room(keys)
             self._desk.spool.check_room()
         return keys
 

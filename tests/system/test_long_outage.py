@@ -384,7 +384,7 @@ def test_a_power_cut_while_the_spool_is_thinned_loses_nothing_that_stays(
     for day in range(1, 7):
         hospital.change(day)
         hospital.take()
-    hospital.fill_to(1.35)
+    hospital.fill_to(1.7)  # so much that more than one pack must go, whatever the salts
     with monkeypatch.context() as patch, hospital.open() as agent, pytest.raises(Cut):
         patch.setattr(Spool, step, cut_at(number, getattr(Spool, step)))
         agent.snapshot("his", Silent(), send=False)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Read offline media into the center: volumes in any order, again and again, until all of a set is there.
 
-    1. copy the medium to `media/work/`, bad sectors as zeros      4. keep its envelope (`sets.py`), drop the copy; a bag
-    2. where anything is damaged: mend the copy from PAR2             that waits for other volumes stays in `media/waiting/`
+    1. copy the medium to `work` below `media`, bad sectors        4. keep its envelope (`sets.py`), drop the copy; a bag
+       as zeros; where anything is damaged:                           that waits for other volumes stays in `waiting`
+    2. mend the copy from PAR2                                        beside it
     3. take its bag in: packs, statements, secrets; by the         5. after each bag try those that wait again
        same intake as bags of drop boxes                           6. write receipts, and what is lacking
 

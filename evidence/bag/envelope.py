@@ -57,7 +57,7 @@ MAX_NOTE_BYTES: Final = 32 << 10
 MAX_CHECKPOINT_BYTES: Final = 16 << 10
 ID_BYTES: Final = 16
 SEALED_SECRETS_BYTES: Final = 112
-_PACK_NAME = re.compile(r"[0-9a-f]{64}", re.ASCII)
+PACK_NAME = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _MEMBERS: Final = {
     "bag", "checkpoint", "cosignature", "created", "format", "key", "origin", "packs", "sealing", "secrets", "set",
@@ -75,7 +75,7 @@ class BaggedPack:
 
     def __post_init__(self) -> None:
         for name in (self.name, self.sealed):
-            if not _PACK_NAME.fullmatch(name):
+            if not PACK_NAME.fullmatch(name):
                 raise FormatError(f"a pack's name is 64 lower-case hex digits, found {name!r:.80}")
         if not 0 < self.size <= MAX_SEALED_PACK_BYTES:
             raise LimitError(f"a sealed pack has 1 to {MAX_SEALED_PACK_BYTES} bytes, {self.sealed} has {self.size}")

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from evidence.bag.envelope import MAX_CHECKPOINT_BYTES, MAX_PACKS, MAX_STATEMENTS, check_source
+from evidence.bag.envelope import MAX_CHECKPOINT_BYTES, MAX_PACKS, MAX_STATEMENTS, PACK_NAME, check_source
 from evidence.digest import HASH_SIZE, ObjectId, Sha256
 from evidence.encode import (
     Json,
@@ -57,7 +57,6 @@ MAX_IDS: Final = 4_096
 """Of one statement; after these are sent, the next file names more."""
 _MAX_PROOF_HASHES: Final = 64
 _CODE = re.compile(r"JS-[0-9]{4}", re.ASCII)
-_PACK_NAME = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _NAME = re.compile(r"receipts-[A-Za-z0-9._-]{3,162}\.note", re.ASCII)
 _MEMBERS: Final = {
@@ -97,7 +96,7 @@ class BagAnswer:
         names = [*self.missing, *(name for name, _ in self.refused)]
         if len(names) > MAX_PACKS or len(set(names)) != len(names):
             raise FormatError(f"the answer to bag {self.bag} names a pack twice, or more than {MAX_PACKS}")
-        if not all(_PACK_NAME.fullmatch(name) for name in names):
+        if not all(PACK_NAME.fullmatch(name) for name in names):
             raise FormatError(f"the answer to bag {self.bag} names something that is no pack")
 
     def to_json(self) -> dict[str, Json]:

@@ -7,7 +7,7 @@ given up is named in a signed gap; what was not taken is stated once for the who
 
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from agent.errors import BusyError, SpoolFullError, StoppedError
 from agent.host import SystemHost
 from agent.jobs.running import Guard
 from agent.jobs.stopping import Stopping
-from agent.journal import State
+from agent.journal import SourceKeys, State
 from agent.lock import RunLock
 from agent.media.desk import media_folder
 from agent.media.order import Choice, Wish
@@ -41,6 +41,8 @@ from tests.builders.world import World, check_chain, check_kept, make_incompress
 
 UNIT = "X013"
 ROWS = 250
+KEYS = SourceKeys(row_secret=bytes(range(32)), storage_key=bytes(32), deposited=False)
+"""The salts decide where pages end, and so what a pack needs: with salts of chance the caps below meet now one day, now two."""
 NO_CAP = 1 << 30
 
 
@@ -96,7 +98,7 @@ class Hospital:
             return agent.send(Silent(), budget=budget)
 
     def fill_to(self, share: float) -> None:
-        """Set the cap so that what waits is `share` of it. Sizes differ from run to run: a source's salts do."""
+        """Set the cap so that what waits is `share` of it."""
         with self.open() as agent:
             self.cap = int(self.waiting_bytes(agent) / share)
 
@@ -116,7 +118,9 @@ def join(world: World, center: Center) -> Hospital:
     folder = world.add_agent(center, UNIT, sqlite_source("his", world.folder / "his.db"))
     hospital = Hospital(world, folder, Days())
     with hospital.open() as agent:
+        agent.journal.put_keys("his", KEYS)
         agent.snapshot("his", Silent())
+        assert agent.journal.keys("his") == replace(KEYS, deposited=True)
     return hospital
 
 
@@ -384,7 +388,7 @@ def test_a_power_cut_while_the_spool_is_thinned_loses_nothing_that_stays(
     for day in range(1, 7):
         hospital.change(day)
         hospital.take()
-    hospital.fill_to(1.7)  # so much that more than one pack must go, whatever the salts
+    hospital.fill_to(1.7)  # so much that more than one pack must go
     with monkeypatch.context() as patch, hospital.open() as agent, pytest.raises(Cut):
         patch.setattr(Spool, step, cut_at(number, getattr(Spool, step)))
         agent.snapshot("his", Silent(), send=False)

@@ -13,7 +13,10 @@ from agent.collectors.base import Collector
 from agent.collectors.files import FileMemory, FilesCollector, FilesSettings
 from agent.collectors.naming import TableChoice
 from agent.collectors.watch import FolderLook, Look, Pace, SourceWatch, SqliteLook, SystemHints
-from agent.config import (
+from agent.errors import SourceError
+from agent.secrets import Secrets
+from agent.settings.reference import is_reference
+from agent.settings.sources import (
     AnySource,
     CommandSource,
     FilesSource,
@@ -25,9 +28,6 @@ from agent.config import (
     SqlserverSource,
     TableSource,
 )
-from agent.errors import SourceError
-from agent.secrets import Secrets
-from agent.settings.reference import is_reference
 from agent.snapshot.carrying import PERIODS
 from evidence.manifest.statement import Consistency
 from terminal.language import Text

@@ -14,7 +14,11 @@ from agent.acts.outcomes import make_outcome
 from agent.acts.parts import Parts
 from agent.acts.road import Road
 from agent.collectors.base import Collector
-from agent.config import (
+from agent.errors import AgentError, BusyError, CenterDownError
+from agent.lock import RunLock, is_held_to_send
+from agent.logins import LoginGuard
+from agent.outcome import Left, Outcome
+from agent.settings.sources import (
     MysqlSource,
     OdbcSource,
     OracleSource,
@@ -24,10 +28,6 @@ from agent.config import (
     age_limit_of,
     login_of,
 )
-from agent.errors import AgentError, BusyError, CenterDownError
-from agent.lock import RunLock, is_held_to_send
-from agent.logins import LoginGuard
-from agent.outcome import Left, Outcome
 from agent.snapshot.attended import GuardedCollector
 from agent.snapshot.carrying import ReadPlan
 from agent.snapshot.delivering import Delivery

@@ -14,7 +14,7 @@ from center.registry.carried import check_carried, manifests_of
 from center.registry.catalog import Catalog
 from center.registry.objects import SourceObjects
 from center.registry.packs import forget_lost
-from center.registry.units import SourceSecrets, Units
+from center.registry.units import Units
 from center.store.base import Store
 from evidence.digest import ObjectId
 from evidence.errors import EvidenceError, FormatError
@@ -23,6 +23,7 @@ from evidence.manifest.manifest import Manifest, parse_manifest
 from evidence.manifest.statement import SnapshotStatement
 from evidence.objects.object import ObjectKind
 from evidence.rows.commit import row_key
+from evidence.wire.secrets import SourceSecrets
 
 log = logging.getLogger(__name__)
 

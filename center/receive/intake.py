@@ -11,7 +11,6 @@ from center.errors import LostError
 from center.receive.closure import has_token, judge_group
 from center.registry.catalog import BLOB_SPEC, MANIFEST_SPEC, TOKENS_SPEC, Fact, ObjectPlace
 from center.registry.objects import SourceObjects
-from center.registry.units import SourceSecrets
 from center.registry.validity import MOST_KEPT_KEYS, judge_node, key_bytes
 from evidence.digest import ObjectId, sha256
 from evidence.errors import EvidenceError, FormatError, MissingObjectError
@@ -23,6 +22,7 @@ from evidence.rows.commit import row_key
 from evidence.rows.line import KeySpec
 from evidence.rows.schema import Schema, parse_schema
 from evidence.tree.nodes import parse_node
+from evidence.wire.secrets import SourceSecrets
 
 _GROUP_BYTES = 2 << 20
 """Pages hashed together at admission."""

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 from center.alerts.alert import Alert, Kind, Severity
 from center.alerts.scene import Fresh, FreshStatement, SchemaChange
-from center.registry.catalog import StatementRow
+from center.registry.catalog_tables import StatementRow
 from center.settings.alerts import AlertSettings
 from evidence.errors import EvidenceError
 from evidence.manifest.statement import GapStatement, parse_statement

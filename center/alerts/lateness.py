@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from center.alerts.alert import Alert, Kind, Severity
 from center.alerts.calendar import find_deadlines
 from center.alerts.scene import Scene, UnitScene
-from center.registry.catalog import StatementRow
+from center.registry.catalog_tables import StatementRow
 from center.settings.alerts import AlertSettings, Expected
 from evidence.manifest.entry import Level
 from terminal.language import Text

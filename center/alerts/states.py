@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 from center.alerts.alert import CENTER, Alert, Kind, Severity
 from center.alerts.lateness import is_late
 from center.alerts.scene import Scene, UnitScene
-from center.registry.catalog import StatementRow
+from center.registry.catalog_tables import StatementRow
 from center.settings.alerts import AlertSettings
 from terminal.language import Text
 from terminal.printer import format_size

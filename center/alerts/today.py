@@ -13,7 +13,7 @@ from center.alerts.calendar import find_deadlines
 from center.alerts.course import Record
 from center.alerts.lateness import find_came, find_expected, taken_at
 from center.alerts.scene import Scene, UnitScene
-from center.registry.catalog import StatementRow
+from center.registry.catalog_tables import StatementRow
 from center.settings.alerts import AlertSettings
 from evidence.wire.heartbeat import SourceBeat
 

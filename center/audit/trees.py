@@ -16,7 +16,8 @@ from center.audit.findings import Findings, KeyRange, Reading, SnapshotName, Thi
 from center.audit.reader import Reader
 from center.errors import CenterError
 from center.registry.carried import check_carried
-from center.registry.catalog import BLOBS_SPEC, TOKENS_SPEC, Catalog, Fact
+from center.registry.catalog import Catalog
+from center.registry.catalog_tables import BLOBS_SPEC, TOKENS_SPEC, Fact
 from center.registry.validity import check_top, judge_node, judge_pages
 from evidence.digest import ObjectId, Sha256, leaf_hash, sha256, tree_head
 from evidence.errors import EvidenceError, FormatError, TreeError

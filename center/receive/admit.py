@@ -22,7 +22,8 @@ from center.receive.conflicts import Conflicts
 from center.receive.content import ContentCheck
 from center.receive.intake import Intake
 from center.receive.signers import Signers
-from center.registry.catalog import Catalog, StatementRow
+from center.registry.catalog import Catalog
+from center.registry.catalog_tables import StatementRow
 from center.registry.lock import FolderLock
 from center.registry.objects import SourceObjects, pack_path
 from center.registry.replay import Replay

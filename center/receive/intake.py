@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from center.errors import LostError
 from center.receive.closure import has_token, judge_group
-from center.registry.catalog import BLOB_SPEC, MANIFEST_SPEC, TOKENS_SPEC, Fact, ObjectPlace
+from center.registry.catalog_tables import BLOB_SPEC, MANIFEST_SPEC, TOKENS_SPEC, Fact, ObjectPlace
 from center.registry.objects import SourceObjects
 from center.registry.validity import MOST_KEPT_KEYS, judge_node, key_bytes
 from evidence.digest import ObjectId, sha256

@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import cached_property
 
 from center.errors import NotFoundError, StoreError
-from center.registry.catalog import StatementRow
+from center.registry.catalog_tables import StatementRow
 from center.registry.objects import SourceObjects
 from evidence.digest import ObjectId, sha256
 from evidence.manifest.blobtable import ORDERING as BLOBS

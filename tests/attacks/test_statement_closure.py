@@ -13,7 +13,7 @@ import pytest
 from center.errors import StatementError
 from center.receive.closure import Closure
 from center.receive.intake import Intake
-from center.registry.catalog import BLOB_SPEC, Fact
+from center.registry.catalog_tables import BLOB_SPEC, Fact
 from center.registry.objects import SourceObjects
 from evidence.digest import ObjectId, sha256, tree_head
 from evidence.manifest.blobtable import encode_blob_line

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from center.registry.catalog import StatementRow
+from center.registry.catalog_tables import StatementRow
 from center.registry.snapshots import Snapshot
 from evidence.digest import ObjectId, Sha256, object_id, sha256
 from evidence.errors import MissingObjectError

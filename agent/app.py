@@ -61,7 +61,6 @@ class Agent:
         self.status = standing.status
         self.group_names = standing.group_names
         self.jobs = standing.jobs
-        self.scheduled_runs = standing.scheduled_runs
         self.newest = standing.newest
         self.last_outcome = standing.last_outcome
         self.loads = standing.loads

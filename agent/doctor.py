@@ -13,8 +13,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeAlias
 
-from agent.config import (
-    AgentConfig,
+from agent.config import AgentConfig
+from agent.errors import AgentError, CenterDownError, SecretError
+from agent.finding import Finding, Severity
+from agent.secrets import Secrets, variable_of
+from agent.settings.reference import is_reference
+from agent.settings.sources import (
     AnySource,
     CommandSource,
     FilesSource,
@@ -25,10 +29,6 @@ from agent.config import (
     SqliteSource,
     SqlserverSource,
 )
-from agent.errors import AgentError, CenterDownError, SecretError
-from agent.finding import Finding, Severity
-from agent.secrets import Secrets, variable_of
-from agent.settings.reference import is_reference
 from terminal.language import Language, Text
 
 CLOCK_WARN = timedelta(minutes=5)

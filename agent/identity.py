@@ -31,7 +31,7 @@ from evidence.errors import EvidenceError, FormatError
 from evidence.keys.key import KeyType, VerificationKey, parse_vkey
 from evidence.keys.signer import Ed25519Signer, create_key_file, open_signer
 from evidence.manifest.grammar import check_unit_name
-from evidence.wire import messages
+from evidence.wire import introduction, paths
 from evidence.wire.announcement import follow_announcements, parse_announcements
 from evidence.wire.enrolment import EnrolmentCode, parse_code, pin_of_vkey
 from evidence.wire.token import NOBODY, Request
@@ -252,7 +252,7 @@ def enroll(folder: Path, url: str, code_text: str, way: Way = DIRECT) -> tuple[I
     statement, cosigner = open_keys(folder)
     client = Client(url, code.spki_pin, "", lambda: None, way)
     try:
-        info = client.parsed(messages.parse_center_info, client.get_public(messages.PATH_CENTER))
+        info = client.parsed(introduction.parse_center_info, client.get_public(paths.PATH_CENTER))
         _check_log(info, code)
         answer = _introduce(client, info, code, statement, cosigner)
         pin = client.context.peer
@@ -280,17 +280,21 @@ def check_not_enrolled(folder: Path) -> None:
 
 
 def _introduce(
-    client: Client, info: messages.CenterInfo, code: EnrolmentCode, statement: Ed25519Signer, cosigner: Ed25519Signer
-) -> messages.EnrolAnswer:
+    client: Client,
+    info: introduction.CenterInfo,
+    code: EnrolmentCode,
+    statement: Ed25519Signer,
+    cosigner: Ed25519Signer,
+) -> introduction.EnrolAnswer:
     keys = (statement.key.public, cosigner.key.public)
-    proof = cosigner.sign(messages.cosigner_proof_text(info.origin, *keys))
-    body = messages.EnrolRequest(code.secret, *keys, proof).encode()
-    request = Request.of("POST", messages.PATH_ENROLL, body)
+    proof = cosigner.sign(introduction.cosigner_proof_text(info.origin, *keys))
+    body = introduction.EnrolRequest(code.secret, *keys, proof).encode()
+    request = Request.of("POST", paths.PATH_ENROLL, body)
     raw = client.call(request, Bytes(body), NOBODY, statement, origin=info.origin)
-    return client.parsed(messages.parse_enrol_answer, raw)
+    return client.parsed(introduction.parse_enrol_answer, raw)
 
 
-def _check_log(info: messages.CenterInfo, code: EnrolmentCode) -> None:
+def _check_log(info: introduction.CenterInfo, code: EnrolmentCode) -> None:
     found = pin_of_vkey(info.log_key.vkey)
     if found != code.vkey_pin:
         raise PinError(

@@ -17,9 +17,9 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from pathlib import Path
 
-from agent.config import is_name
 from agent.dpapi import Seal, machine_seal
 from agent.errors import SecretError
+from agent.settings.names import is_name
 from evidence.disk import write_over
 from terminal.language import Text
 from terminal.service.credential import find_credential

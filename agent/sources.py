@@ -11,8 +11,12 @@ from pathlib import Path
 
 from agent.collectors.base import Collector
 from agent.collectors.files import FileMemory, FilesCollector, FilesSettings
+from agent.collectors.naming import TableChoice
 from agent.collectors.watch import FolderLook, Look, Pace, SourceWatch, SqliteLook, SystemHints
-from agent.config import (
+from agent.errors import SourceError
+from agent.secrets import Secrets
+from agent.settings.reference import is_reference
+from agent.settings.sources import (
     AnySource,
     CommandSource,
     FilesSource,
@@ -22,10 +26,8 @@ from agent.config import (
     PostgresqlSource,
     SqliteSource,
     SqlserverSource,
+    TableSource,
 )
-from agent.errors import SourceError
-from agent.secrets import Secrets
-from agent.settings.reference import is_reference
 from agent.snapshot.carrying import PERIODS
 from evidence.manifest.statement import Consistency
 from terminal.language import Text
@@ -61,9 +63,7 @@ class SourceMaker:
             return SqliteCollector(
                 SqliteSettings(
                     path=source.path,
-                    include=source.include,
-                    exclude=source.exclude,
-                    as_names=dict(source.as_names),
+                    tables=_choose_tables(source),
                     busy_timeout_s=source.lock_timeout,
                     snapshot_age_limit_s=source.snapshot_age_limit,
                 )
@@ -101,9 +101,7 @@ class SourceMaker:
                 connection=source.connection,
                 user=source.user,
                 password=self.password(source),
-                include=source.include,
-                exclude=source.exclude,
-                as_names=dict(source.as_names),
+                tables=_choose_tables(source),
                 lock_timeout_s=source.lock_timeout,
                 give_way_after_s=source.give_way_after,
                 stall_limit_s=source.stall_timeout,
@@ -125,9 +123,7 @@ class SourceMaker:
                 driver=source.driver,
                 encrypt={"mandatory": "yes", "optional": "no", "strict": "strict"}[source.encrypt],
                 trust_certificate=source.trust_certificate,
-                include=source.include,
-                exclude=source.exclude,
-                as_names=dict(source.as_names),
+                tables=_choose_tables(source),
                 lock_timeout_s=source.lock_timeout,
                 give_way_after_s=source.give_way_after,
                 stall_limit_s=source.stall_timeout,
@@ -153,9 +149,7 @@ class SourceMaker:
                 user=source.user,
                 password=self.password(source),
                 client=source.client,
-                include=source.include,
-                exclude=source.exclude,
-                as_names=dict(source.as_names),
+                tables=_choose_tables(source),
                 stall_limit_s=source.stall_timeout,
                 snapshot_age_limit_s=source.snapshot_age_limit,
                 connect_timeout_s=source.connect_timeout,
@@ -211,9 +205,7 @@ class SourceMaker:
                 password=self.password(source),
                 ssl_mode=source.ssl_mode,
                 ssl_ca=source.ssl_ca,
-                include=source.include,
-                exclude=source.exclude,
-                as_names=dict(source.as_names),
+                tables=_choose_tables(source),
                 lock_guard=source.lock_guard,
                 lock_timeout_s=source.lock_timeout,
                 give_way_after_s=source.give_way_after,
@@ -236,9 +228,7 @@ class SourceMaker:
                 password=self.password(source),
                 sslmode=source.sslmode,
                 connect_options=options,
-                include=source.include,
-                exclude=source.exclude,
-                as_names=dict(source.as_names),
+                tables=_choose_tables(source),
                 materialized_views=source.materialized_views,
                 large_objects=source.large_objects,
                 lock_timeout_s=source.lock_timeout,
@@ -249,3 +239,7 @@ class SourceMaker:
                 pg_dump=source.pg_dump,
             )
         )
+
+
+def _choose_tables(source: TableSource) -> TableChoice:
+    return TableChoice(source.include, source.exclude, dict(source.as_names))

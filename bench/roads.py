@@ -34,7 +34,8 @@ from center.receive.admit import PackAnswer
 from evidence.digest import PackNamer, pack_name
 from evidence.keys.signer import Signer
 from evidence.wire.enrolment import parse_code
-from evidence.wire.messages import PATH_NONCE, parse_nonce_answer, path_of_pack
+from evidence.wire.introduction import parse_nonce_answer
+from evidence.wire.paths import PATH_NONCE, path_of_pack
 from evidence.wire.token import Request, Token, encode_authorization
 from tests.builders.receivers import ORIGIN, run_receiver
 from tests.builders.roads import admit, ssh_settings, ssh_way

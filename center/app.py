@@ -72,7 +72,7 @@ from evidence.manifest.statement import SnapshotStatement, parse_statement
 from evidence.note.signed import parse_note, sign_note
 from evidence.wire.announcement import TlsAnnouncement
 from evidence.wire.enrolment import pin_of_vkey
-from evidence.wire.messages import CenterInfo
+from evidence.wire.introduction import CenterInfo
 from evidence.wire.offline import EnrolledFile, KnownSource, parse_request
 from evidence.wire.secrets import Direction, SealedFor, seal_secrets
 from terminal.language import Text, choose_language

@@ -14,7 +14,6 @@ from agent.acts.road import Road
 from agent.acts.runs import Runs
 from agent.acts.standing import Standing
 from agent.collectors.watch import SourceWatch
-from agent.config import FilesSource, SqliteSource
 from agent.doctor import Circumstances, examine
 from agent.errors import AgentError
 from agent.finding import Finding, Severity
@@ -22,6 +21,7 @@ from agent.jobs.telling import examine_schedules
 from agent.outcome import Comparison
 from agent.plan.figures import Plan, Question
 from agent.plan.planning import Desk, make_plan
+from agent.settings.sources import FilesSource, SqliteSource
 from agent.snapshot.compare import compare_source
 from agent.snapshot.progress import Progress
 from agent.snapshot.supervised import COMPARED

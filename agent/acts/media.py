@@ -85,7 +85,7 @@ class OfflineMedia:
             posted = self._road.posted_or_asked(name)
             posted.take(receipts)
             try:
-                self._runs.run(name, line=posted).accept(lambda entry: posted.answers(entry.digest))
+                self._runs.run(name, line=posted).delivery.accept(lambda entry: posted.answers(entry.digest))
             except CenterDownError:
                 if journal.all_of(name) == before:
                     raise

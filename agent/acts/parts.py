@@ -21,7 +21,7 @@ from pathlib import Path
 
 from agent.bagged import BagLog
 from agent.collectors.base import Collector, Placed
-from agent.config import AgentConfig, AnySource
+from agent.config import AgentConfig
 from agent.errors import AgentError, SourceError
 from agent.holdings import Holdings
 from agent.host import SystemHost, own_cpu_s
@@ -32,6 +32,7 @@ from agent.media.desk import MediaDesk, media_folder
 from agent.media.sets import MediaSets
 from agent.pausing import PauseFile
 from agent.secrets import Secrets
+from agent.settings.sources import AnySource
 from agent.snapshot.supervised import Machine
 from agent.sources import SourceMaker
 from agent.spool import Spool

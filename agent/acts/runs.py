@@ -14,7 +14,11 @@ from agent.acts.outcomes import make_outcome
 from agent.acts.parts import Parts
 from agent.acts.road import Road
 from agent.collectors.base import Collector
-from agent.config import (
+from agent.errors import AgentError, BusyError, CenterDownError
+from agent.lock import RunLock, is_held_to_send
+from agent.logins import LoginGuard
+from agent.outcome import Left, Outcome
+from agent.settings.sources import (
     MysqlSource,
     OdbcSource,
     OracleSource,
@@ -24,16 +28,14 @@ from agent.config import (
     age_limit_of,
     login_of,
 )
-from agent.errors import AgentError, BusyError, CenterDownError
-from agent.lock import RunLock, is_held_to_send
-from agent.logins import LoginGuard
-from agent.outcome import Left, Outcome
 from agent.snapshot.attended import GuardedCollector
 from agent.snapshot.carrying import ReadPlan
+from agent.snapshot.delivering import Delivery
+from agent.snapshot.desk import Desk
 from agent.snapshot.group import Member
 from agent.snapshot.posting import PostSettings, Sender, SourcePost
 from agent.snapshot.progress import Heed, Progress, heed_nobody
-from agent.snapshot.run import Desk, SourceRun
+from agent.snapshot.run import SourceRun
 from agent.snapshot.splitting import SplitCollector
 from agent.snapshot.supervised import SupervisedRun
 from agent.snapshot.take import Taken
@@ -142,7 +144,7 @@ class Runs:
         told: Sequence[str] = ()
         if send:
             try:
-                told = self.send(name, member.run, progress, member.supervised.throttle.send, budget)
+                told = self.send(name, member.run.delivery, progress, member.supervised.throttle.send, budget)
             except CenterDownError as err:
                 if all(entry.note != taken.note for entry in journal.all_of(name)):
                     raise  # given up: it does not wait, it must be taken anew
@@ -159,20 +161,20 @@ class Runs:
         )
 
     def send(
-        self, name: str, run: SourceRun, progress: Progress, pace: SendPace, budget: Budget | None
+        self, name: str, delivery: Delivery, progress: Progress, pace: SendPace, budget: Budget | None
     ) -> Sequence[str]:
         """Send what a source's spool holds, over whatever road; give what a person should know of it."""
         if not self._road.carries_files:
-            run.deliver(progress, budget)
+            delivery.deliver(progress, budget)
             return ()
-        bags = self._post(name, run, pace).deliver(self._road.box, progress)
+        bags = self._post(name, delivery, pace).deliver(self._road.box, progress)
         return (
             (f"put into the drop box: {bags} bag{'s' if bags > 1 else ''}; the receipt comes back by it",)
             if bags
             else ()
         )
 
-    def _post(self, name: str, run: SourceRun, pace: SendPace) -> SourcePost:
+    def _post(self, name: str, delivery: Delivery, pace: SendPace) -> SourcePost:
         parts, identity = self._parts, self._road.identity()
         address, settings = identity.address, parts.config.road.bags
         sender = Sender(
@@ -180,6 +182,6 @@ class Runs:
             address.sealing_key, f"jinsuo {parts.version}",
         )  # fmt: skip
         return SourcePost(
-            name, run, self._road.posted[name], sender, parts.journal, parts.bags, parts.spool(name), parts.folder,
+            name, delivery, self._road.posted[name], sender, parts.journal, parts.bags, parts.spool(name), parts.folder,
             parts.clock, PostSettings(settings.size, timedelta(seconds=settings.resend_after)), pace,
         )  # fmt: skip

@@ -56,7 +56,7 @@ class Sending:
             try:
                 with parts.lock(name, sends=True):
                     pace = self._runs.supervised(name, force, heed).send
-                    self._runs.send(name, self._runs.run(name, pace), progress, pace, budget)
+                    self._runs.send(name, self._runs.run(name, pace).delivery, progress, pace, budget)
             except (PinError, ReceiptError):
                 raise
             except AgentError as err:

@@ -2,15 +2,14 @@
 """How everything stands, told from what lies in the agent's folder. Asks neither a source nor the center, changes nothing."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 
 from tzlocal import get_localzone
 
 from agent.acts.outcomes import STAGES, make_outcome
 from agent.acts.parts import Parts
 from agent.identity import Identity, is_enrolled
-from agent.jobs.job import Job, Note, make_jobs
-from agent.jobs.telling import Ahead, find_ahead, read_notes
+from agent.jobs.job import Job, make_jobs
+from agent.jobs.telling import Ahead, find_ahead
 from agent.journal import State
 from agent.load import LoadReport
 from agent.outcome import AgentStatus, Outcome, SourceStatus
@@ -30,10 +29,6 @@ class Standing:
     def jobs(self) -> Sequence[Job]:
         """Give what is scheduled, groups first, in the order of the file."""
         return make_jobs(self._parts.config, get_localzone())
-
-    def scheduled_runs(self, name: str | None, since: datetime) -> Sequence[Note]:
-        """Give what became of the scheduled runs of a source or group (None: of all) that were due from `since` on."""
-        return read_notes(self._parts.folder, name, since)
 
     def newest(self, sources: Sequence[str]) -> Mapping[str, int]:
         """Give the sequence of the newest snapshot of each of these sources; 0: none yet."""

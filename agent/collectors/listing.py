@@ -14,8 +14,8 @@ from agent.collectors.odbc.dialect import Dialect
 from agent.collectors.odbc.dialects import DIALECTS
 from agent.collectors.odbc.process import DriverProcess, StatementError
 from agent.collectors.sqlserver.dialect import SQLSERVER
-from agent.config import AnySource
 from agent.errors import DriverError
+from agent.settings.sources import AnySource
 
 NOT_YET: Final = "not yet run against a live server"
 

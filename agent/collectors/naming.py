@@ -3,7 +3,9 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Final
 
 from agent.collectors.base import Omission
 from agent.errors import SourceError
@@ -11,19 +13,40 @@ from evidence.errors import FormatError
 from evidence.rows.names import parse_name
 
 
-class NamingSettings(Protocol):
-    """Settings that select tables by patterns and give them logical names."""
+@dataclass(frozen=True, slots=True)
+class TableChoice:
+    """Which tables of a database are wanted, and what they are called in the evidence.
 
-    @property
-    def include(self) -> tuple[str, ...]:
-        """Give the patterns of tables that are wanted; none: all."""
+    `include` and `exclude` are patterns (`*`, `?`, `[…]`) on the tables' own names as design section 2 spells them; nothing
+    included means all. `as_names` gives a table (by that name) its logical name, spelled so too.
+    """
 
-    @property
-    def as_names(self) -> Mapping[str, str]:
-        """Give the logical names, by the tables' own."""
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    as_names: Mapping[str, str] = field(default_factory=dict)
+
+    def is_excluded(self, name: str) -> bool:
+        """Tell whether `name` is excluded by a pattern; what is included does not matter."""
+        return any(fnmatchcase(name, pattern) for pattern in self.exclude)
+
+    def exclusion_of(self, name: str) -> str | None:
+        """Give the reason why table `name` is left out, or None if it is wanted."""
+        for pattern in self.exclude:
+            if fnmatchcase(name, pattern):
+                return f"excluded by the settings ({pattern})"
+        if self.include and not any(fnmatchcase(name, pattern) for pattern in self.include):
+            return "not among the tables that the settings include"
+        return None
+
+    def logical_name(self, name: str) -> str:
+        """Give the name that table `name` has in the evidence."""
+        return self.as_names.get(name, name)
 
 
-def check_names(settings: NamingSettings, offered: Iterable[str], known: set[str]) -> Sequence[Omission]:
+ALL_TABLES: Final = TableChoice()
+
+
+def check_names(choice: TableChoice, offered: Iterable[str], known: set[str]) -> Sequence[Omission]:
     """Refuse two tables of one name; give what the settings name but the database has not.
 
     `offered`: logical names; `known`: the database's own. Raises: SourceError.
@@ -31,7 +54,7 @@ def check_names(settings: NamingSettings, offered: Iterable[str], known: set[str
     twice = sorted(name for name, count in Counter(offered).items() if count > 1)
     if twice:
         raise SourceError(f"two tables would have the name {twice[0]!r}", hint="change `as:` so that names differ")
-    for logical in settings.as_names.values():
+    for logical in choice.as_names.values():
         try:
             parse_name(logical)
         except FormatError as err:
@@ -39,5 +62,5 @@ def check_names(settings: NamingSettings, offered: Iterable[str], known: set[str
                 f"`as: {logical}` is no name of a table: {err}",
                 hint="join identifiers by `.`; inside them write `\\\\` and `\\.`, and `\\@` for a leading @",
             ) from err
-    wanted = {p for p in settings.include if not set("*?[") & set(p)} | set(settings.as_names)
+    wanted = {p for p in choice.include if not set("*?[") & set(p)} | set(choice.as_names)
     return [Omission(name, "named in the settings, but not in the database") for name in sorted(wanted - known)]

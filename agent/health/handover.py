@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from agent.config import (
-    AgentConfig,
+from agent.config import AgentConfig
+from agent.health.document import find_lag_s, format_lag
+from agent.outcome import AgentStatus, SourceStatus
+from agent.settings.reference import is_reference
+from agent.settings.sources import (
     AnySource,
     CommandSource,
     MysqlSource,
@@ -22,9 +25,6 @@ from agent.config import (
     SqlserverSource,
     TableSource,
 )
-from agent.health.document import find_lag_s, format_lag
-from agent.outcome import AgentStatus, SourceStatus
-from agent.settings.reference import is_reference
 from terminal.language import Language, Text
 from terminal.printer import make_visible
 

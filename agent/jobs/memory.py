@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from agent.database import EPOCH, changing, from_micros, to_micros
+from agent.database import changing, from_micros, to_micros
 from agent.errors import SpoolError
 from agent.jobs.job import Fate, JobState, Note, Pending
 from terminal.language import Text
@@ -88,10 +88,10 @@ class ScheduleMemory:
         sql = "SELECT 1 FROM note WHERE job = ? AND at = ? AND fate = 'taken'"
         return bool(self._rows(sql, name, to_micros(at)))
 
-    def notes(self, name: str | None = None, since: datetime = EPOCH) -> list[Note]:
-        """Give what became of the runs of a job (None: of all) that were due from `since` on, in their order."""
-        sql = "SELECT * FROM note WHERE (? IS NULL OR job = ?) AND last >= ? ORDER BY at, job"
-        return [_read(row) for row in self._rows(sql, name, name, to_micros(since))]
+    def notes(self, name: str | None = None) -> list[Note]:
+        """Give what became of the runs of a job (None: of all), in their order."""
+        sql = "SELECT * FROM note WHERE ? IS NULL OR job = ? ORDER BY at, job"
+        return [_read(row) for row in self._rows(sql, name, name)]
 
     def unstated(self, name: str) -> list[Note]:
         """Give the notes of runs that were not taken, and of which no manifest tells yet."""

@@ -52,14 +52,6 @@ def find_ahead(folder: Path, jobs: Sequence[Job], now: datetime) -> Mapping[str,
     return found
 
 
-def read_notes(folder: Path, name: str | None, since: datetime) -> Sequence[Note]:
-    """Give what became of the scheduled runs of a source or group (None: of all) due from `since` on. Raises: SpoolError."""
-    if not (folder / SCHEDULE_NAME).exists():
-        return []
-    with ScheduleMemory(folder) as memory:
-        return memory.notes(name, since)
-
-
 def examine_schedules(config: AgentConfig, jobs: Sequence[Job], now: datetime, machine: tzinfo) -> Iterator[Finding]:
     """Examine what is scheduled: the practice's rule, quiet hours, and what nobody takes by itself."""
     if not jobs:

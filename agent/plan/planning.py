@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.collectors.base import Collector, Sized
-from agent.config import AgentConfig, AnySource, CommandSource, FilesSource, MysqlSource, PostgresqlSource, TableSource
+from agent.config import AgentConfig
 from agent.doctor import FindData, examine_volume
 from agent.errors import AgentError
 from agent.finding import Finding
@@ -24,6 +24,7 @@ from agent.plan.figures import Line, Plan, Question, Sample, Surroundings
 from agent.plan.line import probe_line
 from agent.plan.rhythm import judge_rhythm
 from agent.plan.sample import Bounds, take_samples
+from agent.settings.sources import AnySource, CommandSource, FilesSource, MysqlSource, PostgresqlSource, TableSource
 from agent.snapshot.carrying import ReadPlan
 from agent.snapshot.progress import Progress
 from agent.spool import Spool

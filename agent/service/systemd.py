@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
-from agent.config import AgentConfig, AnySource, CommandSource, SqliteSource
+from agent.config import AgentConfig
 from agent.errors import ServiceError
 from agent.settings.reference import is_reference
+from agent.settings.sources import AnySource, CommandSource, SqliteSource
 from terminal.language import Text
 from terminal.service.notify import Heart, Notifier
 from terminal.service.unit import Unit, find_program, find_setting

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The settings of single rooms, as frozen models; agent.config puts them together."""
+"""The parts of agent.yaml, as frozen models; agent.config puts them together."""

@@ -6,7 +6,7 @@
 Order: a bag is made whole and durable here, noted (`agent.bagged`), put into the outbox, noted as put, removed here. Killed
 between any two: put again, which is harmless, or made anew. A pack or statement that is in a bag waits there for an
 answer, until the time is up. A file of receipts is removed once all that it says has been taken in; one that cannot be
-read stays where it is, and does not stop the others. Nothing counts as done but by a verified receipt (`SourceRun`).
+read stays where it is, and does not stop the others. Nothing counts as done but by a verified receipt (`Delivery`).
 """
 
 import logging
@@ -18,8 +18,8 @@ from pathlib import Path
 from agent.bagged import Bagged, BagLog
 from agent.errors import CenterDownError, CenterRefusedError, SpoolError
 from agent.journal import Journal, JournalEntry, State
+from agent.snapshot.delivering import Delivery
 from agent.snapshot.progress import Progress
-from agent.snapshot.run import SourceRun
 from agent.spool import Spool, SpooledPack
 from agent.transport.base import DropBox, SendPace, unpaced
 from agent.transport.posted import Posted, refused
@@ -63,12 +63,12 @@ class SourcePost:
     """The delivery of one source, whose `RunLock` the caller holds."""
 
     def __init__(
-        self, name: str, run: SourceRun, posted: Posted, sender: Sender, journal: Journal, bags: BagLog, spool: Spool,
+        self, name: str, delivery: Delivery, posted: Posted, sender: Sender, journal: Journal, bags: BagLog, spool: Spool,
         folder: Path, clock: Callable[[], datetime], settings: PostSettings, pace: SendPace = unpaced,
     ) -> None:  # fmt: skip
-        """`posted` is the transport of `run`; `folder` the agent's; `pace`: of bags on their way."""
+        """`posted` is the transport of `delivery`; `folder` the agent's; `pace`: of bags on their way."""
         self._name = name
-        self._run = run
+        self._delivery = delivery
         self._posted = posted
         self._sender = sender
         self._journal = journal
@@ -129,7 +129,7 @@ class SourcePost:
         for answer in receipts.bags:
             if answer.bag in known:
                 refusals += self._settle(known[answer.bag], answer)
-        self._run.accept(lambda entry: self._posted.answers(entry.digest))
+        self._delivery.accept(lambda entry: self._posted.answers(entry.digest))
         self._refill()
         if refusals:
             raise refused(refusals[0])
@@ -145,7 +145,7 @@ class SourcePost:
         self._bags.forget([bagged.bag])
         for name, refusal in answer.refused:
             if not self._bags.mark(self._name, f"refused {name}") and refusal.code == PACK_REFUSED:
-                self._run.give_up_on_pack(refused(refusal))
+                self._delivery.give_up_on_pack(refused(refusal))
         return []
 
     def _refill(self) -> None:
@@ -154,7 +154,7 @@ class SourcePost:
         if not lacking or self._spool.unsent() or self._bags.of(self._name):
             return
         is_first = self._bags.mark(self._name, f"refilled {lacking[0].digest.hex()}")
-        self._run.refill(again=not is_first)
+        self._delivery.refill(again=not is_first)
 
     def _put_rest(self, box: DropBox, progress: Progress) -> int:
         """Put the bags that a kill or the line has left here; forget those that are gone, or whose time is up."""
@@ -181,7 +181,7 @@ class SourcePost:
         bagged_notes = {digest for bagged in under_way for digest in bagged.statements}
         waiting = self._waiting()
         # What is on media that are awaited is on its way: statements go ahead without it.
-        unsent = [] if self._run.holds_packs() else self._spool.unsent()
+        unsent = [] if self._delivery.holds_packs() else self._spool.unsent()
         packs = [pack for pack in unsent if pack.name not in bagged_packs]
         notes = [e for e in waiting if e.state is State.TAKEN and e.digest not in bagged_notes][:MAX_STATEMENTS]
         if not notes and not (packs and waiting):
@@ -253,7 +253,7 @@ class SourcePost:
         remove_bag(staged)
         sizes = {pack.name: pack.size for pack in self._spool.packs()}
         size = sum(sizes.get(pack, 0) for pack in bagged.packs)
-        self._run.sent_bytes += size
+        self._delivery.count_sent(size)
         log.info("a bag is put", extra={"source": self._name, "bag": bagged.bag, "bytes": size})
 
 

@@ -13,13 +13,13 @@ from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 
-from agent.config import SourceThrottle
 from agent.errors import AgentError
 from agent.host import Host
 from agent.latency import Latency
 from agent.load import LoadLog, LoadReport
 from agent.outcome import Stage
 from agent.pausing import PauseFile
+from agent.settings.throttle import SourceThrottle
 from agent.snapshot.attended import AttendedCollector, GuardedCollector
 from agent.snapshot.progress import Heed, heed_nobody
 from agent.throttle import Limits, Surroundings, Throttle, parse_quiet_hours

@@ -32,17 +32,10 @@ from evidence.errors import EvidenceError
 from evidence.keys.signer import Signer
 from evidence.note.signed import Note, parse_note
 from evidence.wire.announcement import MAX_ANSWER_BYTES
-from evidence.wire.messages import (
-    HEADER_CHECKPOINT,
-    HEADER_NONCE,
-    HEADER_TLS,
-    MAX_JSON_BYTES,
-    PATH_NONCE,
-    PATH_TLS,
-    Refusal,
-    parse_nonce_answer,
-    parse_refusal,
-)
+from evidence.wire.body import MAX_JSON_BYTES
+from evidence.wire.introduction import parse_nonce_answer
+from evidence.wire.messages import Refusal, parse_refusal
+from evidence.wire.paths import HEADER_CHECKPOINT, HEADER_NONCE, HEADER_TLS, PATH_NONCE, PATH_TLS
 from evidence.wire.token import Nonce, Request, Token, encode_authorization, parse_nonce
 from terminal.language import Text
 

@@ -23,7 +23,8 @@ from evidence.keys.signer import Signer
 from evidence.log.merkle import prove_consistency
 from evidence.manifest.receipt import MAX_RECEIPT_BYTES
 from evidence.note.signed import SignatureLine
-from evidence.wire import messages
+from evidence.wire import messages, paths
+from evidence.wire.body import MAX_JSON_BYTES
 from evidence.wire.heartbeat import PATH_HEARTBEATS, Heartbeat, parse_heard_answer
 from evidence.wire.secrets import Direction, SealedFor, SourceSecrets, open_secrets, seal_secrets
 from evidence.wire.token import Request
@@ -87,7 +88,7 @@ class HttpsTransport:
         absent: set[ObjectId] = set()
         for start in range(0, len(asked), IDS_PER_REQUEST):
             body = messages.MissingRequest(source, tuple(asked[start : start + IDS_PER_REQUEST])).encode()
-            answer = self._post(messages.PATH_MISSING, body)
+            answer = self._post(paths.PATH_MISSING, body)
             absent.update(self._client.parsed(messages.parse_missing_answer, answer).ids)
         return absent
 
@@ -99,13 +100,13 @@ class HttpsTransport:
             raise SpoolError(
                 f"the pack {path} cannot be read: {err.strerror}", hint="check the disk of the agent's folder"
             ) from err
-        request = Request("PUT", messages.path_of_pack(source, name), length, bytes.fromhex(name))
+        request = Request("PUT", paths.path_of_pack(source, name), length, bytes.fromhex(name))
         answer = self._call(request, File(path, length, self._pace))
         self._client.parsed(messages.parse_pack_answer, answer)
 
     def submit(self, source: str, note: bytes, register_only: bool = False) -> SubmitAnswer:
         """Submit a statement. The center re-hashes what it claims first, so this may take minutes."""
-        path = messages.path_of_statements(source, register_only)
+        path = paths.path_of_statements(source, register_only)
         raw = self._post(path, note, STATEMENT_TIMEOUT_S)
         answer = self._client.parsed(messages.parse_statement_answer, raw)
         return SubmitAnswer(None if answer.receipt is None else answer.receipt.encode(), answer.missing)
@@ -113,7 +114,7 @@ class HttpsTransport:
     def latest(self, source: str) -> tuple[bytes, bytes] | None:
         """Give note and receipt of the newest statement of `source`; None if there is none, or no such source."""
         try:
-            raw = self._get(messages.path_of_latest(source))
+            raw = self._get(paths.path_of_latest(source))
         except CenterRefusedError as err:
             if err.refusal == NOT_FOUND:
                 return None
@@ -125,20 +126,20 @@ class HttpsTransport:
 
     def receipt(self, digest: Sha256) -> bytes:
         """Give the receipt of the statement with this digest."""
-        return self._get(messages.path_of_receipt(digest), MAX_RECEIPT_BYTES)
+        return self._get(paths.path_of_receipt(digest), MAX_RECEIPT_BYTES)
 
     def cosign(self, size: int, line: SignatureLine) -> None:
         """Hand over a cosignature on the checkpoint of `size`."""
-        answer = self._post(messages.PATH_COSIGNATURES, messages.CosignRequest(size, line).encode())
+        answer = self._post(paths.PATH_COSIGNATURES, messages.CosignRequest(size, line).encode())
         self._client.parsed(messages.parse_cosign_answer, answer)
 
     def checkpoint(self) -> bytes:
         """Give the note of the newest checkpoint."""
-        return self._client.get_public(f"{messages.PATH_LOG}checkpoint", messages.MAX_CHECKPOINT_BYTES)
+        return self._client.get_public(f"{paths.PATH_LOG}checkpoint", paths.MAX_CHECKPOINT_BYTES)
 
     def tile(self, path: str) -> bytes:
         """Give a hash tile."""
-        return self._client.get_public(messages.PATH_LOG + path, MAX_TILE_BYTES)
+        return self._client.get_public(paths.PATH_LOG + path, MAX_TILE_BYTES)
 
     def consistency(self, old_size: int, new_size: int) -> list[Sha256]:
         """Give the proof that the log of `new_size` continues that of `old_size`; the caller verifies it."""
@@ -152,7 +153,7 @@ class HttpsTransport:
     def deposit(self, source: str, secrets: SourceSecrets) -> None:
         """Deposit the secrets of a source, sealed to the center."""
         sealed = seal_secrets(secrets, self._place(Direction.DEPOSIT, source), self._sealing_key)
-        answer = self._post(messages.path_of_source(source), messages.DepositRequest(sealed).encode())
+        answer = self._post(paths.path_of_source(source), messages.DepositRequest(sealed).encode())
         self._client.parsed(messages.parse_deposit_answer, answer)
 
     def recover(self, source: str) -> SourceSecrets | None:
@@ -160,7 +161,7 @@ class HttpsTransport:
         private = X25519PrivateKey.generate()
         body = messages.RecoverRequest(private.public_key().public_bytes_raw()).encode()
         try:
-            raw = self._post(messages.path_of_recovery(source), body)
+            raw = self._post(paths.path_of_recovery(source), body)
         except CenterRefusedError as err:
             if err.refusal == NOT_FOUND:
                 return None
@@ -177,14 +178,14 @@ class HttpsTransport:
     def _place(self, direction: Direction, source: str) -> SealedFor:
         return SealedFor(direction, self._origin, self._unit, source)
 
-    def _get(self, path: str, most: int = messages.MAX_JSON_BYTES) -> bytes:
+    def _get(self, path: str, most: int = MAX_JSON_BYTES) -> bytes:
         return self._call(Request.of("GET", path), Bytes(), most=most)
 
     def _post(self, path: str, body: bytes, timeout_s: float = ANSWER_TIMEOUT_S) -> bytes:
         return self._call(Request.of("POST", path, body), Bytes(body), timeout_s=timeout_s)
 
     def _call(
-        self, request: Request, body: Body, *, timeout_s: float = ANSWER_TIMEOUT_S, most: int = messages.MAX_JSON_BYTES
+        self, request: Request, body: Body, *, timeout_s: float = ANSWER_TIMEOUT_S, most: int = MAX_JSON_BYTES
     ) -> bytes:
         """Make a request by the unit's key; if the center knows the one that follows instead, by that from then on."""
         signer, successor = self._signer, self._successor  # other threads may be at this, too

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 from center.alerts.alert import Alert, Kind, Severity
 from center.alerts.scene import Fresh, FreshStatement, SchemaChange
-from center.registry.catalog import StatementRow
+from center.registry.catalog_tables import StatementRow
 from center.settings.alerts import AlertSettings
 from evidence.errors import EvidenceError
 from evidence.manifest.statement import GapStatement, parse_statement
@@ -30,49 +30,38 @@ def has_shrunk(fresh: Fresh, settings: AlertSettings) -> Iterator[Alert]:
     if settings.shrink is None:
         return
     left = 1 - settings.shrink / 100
-    for one in fresh.statements:
-        row, before = one.row, one.before
-        if before is None:
-            continue
-        fewer_rows = before.rows >= LEAST_ROWS and row.rows < before.rows * left
-        fewer_bytes = before.bytes_ >= LEAST_BYTES and row.bytes_ < before.bytes_ * left
-        if fewer_rows or fewer_bytes:
-            yield Alert(
-                Kind.SHRUNK, _place(row), Severity.ERROR, row.received,
-                Text(
-                    zh=f"{_name(row)} 比 #{before.sequence} 小了很多：{_sizes_zh(before, row)}",
-                    en=f"{_name(row)} is much smaller than #{before.sequence}: {_sizes(before, row)}",
-                ),
-                Text(
-                    zh=f"问该单位是否删除、归档或迁移了数据；{_compare(row, before).zh}；旧快照仍完好",
-                    en=f"ask the unit whether data was deleted, archived or moved; {_compare(row, before).en}; the older"
-                    " snapshot is whole",
-                ),
-            )  # fmt: skip
+    for row, before in _find_sized(fresh, lambda was, is_now: is_now < was * left):
+        yield Alert(
+            Kind.SHRUNK, _place(row), Severity.ERROR, row.received,
+            Text(
+                zh=f"{_name(row)} 比 #{before.sequence} 小了很多：{_sizes_zh(before, row)}",
+                en=f"{_name(row)} is much smaller than #{before.sequence}: {_sizes(before, row)}",
+            ),
+            Text(
+                zh=f"问该单位是否删除、归档或迁移了数据；{_compare(row, before).zh}；旧快照仍完好",
+                en=f"ask the unit whether data was deleted, archived or moved; {_compare(row, before).en}; the older"
+                " snapshot is whole",
+            ),
+        )  # fmt: skip
 
 
 def has_grown(fresh: Fresh, settings: AlertSettings) -> Iterator[Alert]:
     """A snapshot has `grow` times as many rows or bytes as the one before."""
     if settings.grow is None:
         return
-    for one in fresh.statements:
-        row, before = one.row, one.before
-        if before is None:
-            continue
-        more_rows = before.rows >= LEAST_ROWS and row.rows > before.rows * settings.grow
-        more_bytes = before.bytes_ >= LEAST_BYTES and row.bytes_ > before.bytes_ * settings.grow
-        if more_rows or more_bytes:
-            yield Alert(
-                Kind.GROWN, _place(row), Severity.WARNING, row.received,
-                Text(
-                    zh=f"{_name(row)} 比 #{before.sequence} 大了很多：{_sizes_zh(before, row)}",
-                    en=f"{_name(row)} is much larger than #{before.sequence}: {_sizes(before, row)}",
-                ),
-                Text(
-                    zh=f"问该单位是否导入了数据；{_compare(row, before).zh}；看中心的磁盘够不够",
-                    en=f"ask the unit whether data was imported; {_compare(row, before).en}; see that the center's disk lasts",
-                ),
-            )  # fmt: skip
+    most = settings.grow
+    for row, before in _find_sized(fresh, lambda was, is_now: is_now > was * most):
+        yield Alert(
+            Kind.GROWN, _place(row), Severity.WARNING, row.received,
+            Text(
+                zh=f"{_name(row)} 比 #{before.sequence} 大了很多：{_sizes_zh(before, row)}",
+                en=f"{_name(row)} is much larger than #{before.sequence}: {_sizes(before, row)}",
+            ),
+            Text(
+                zh=f"问该单位是否导入了数据；{_compare(row, before).zh}；看中心的磁盘够不够",
+                en=f"ask the unit whether data was imported; {_compare(row, before).en}; see that the center's disk lasts",
+            ),
+        )  # fmt: skip
 
 
 def has_other_schema(fresh: Fresh, _settings: AlertSettings) -> Iterator[Alert]:
@@ -137,6 +126,18 @@ EVENT_RULES: Final[Mapping[Kind, EventRule]] = {
     Kind.GAP: has_stated_gap,
     Kind.CONFLICT: has_conflict,
 }
+
+
+def _find_sized(fresh: Fresh, is_other: Callable[[int, int], bool]) -> Iterator[tuple[StatementRow, StatementRow]]:
+    """Yield the snapshots that have other rows or bytes, as `is_other` sees it, than the one before, with that one."""
+    for one in fresh.statements:
+        row, before = one.row, one.before
+        if before is None:
+            continue
+        has_rows = before.rows >= LEAST_ROWS and is_other(before.rows, row.rows)
+        has_bytes = before.bytes_ >= LEAST_BYTES and is_other(before.bytes_, row.bytes_)
+        if has_rows or has_bytes:
+            yield row, before
 
 
 def _place(row: StatementRow) -> str:

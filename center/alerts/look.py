@@ -19,7 +19,8 @@ from center.alerts.calendar import Calendar
 from center.alerts.scene import Fresh, FreshConflict, FreshStatement, Scene, SchemaChange, SourceScene, UnitScene
 from center.errors import CenterError
 from center.ledger.ledger import Ledger
-from center.registry.catalog import Catalog, StatementRow
+from center.registry.catalog import Catalog
+from center.registry.catalog_tables import StatementRow
 from center.registry.objects import SourceObjects
 from center.registry.replay import FLAG_SCHEMA
 from center.registry.signs import Signs

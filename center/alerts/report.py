@@ -13,7 +13,7 @@ from itertools import pairwise
 from statistics import median
 from zoneinfo import ZoneInfo
 
-from center.registry.catalog import StatementRow
+from center.registry.catalog_tables import StatementRow
 from evidence.manifest.entry import Level
 from evidence.manifest.statement import GapStatement, SnapshotStatement
 

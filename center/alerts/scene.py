@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the watch looks at, at one moment, as data: units, their newest snapshots and heartbeats, the center itself. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from center.alerts.calendar import Calendar
-from center.registry.catalog import StatementRow
+from center.registry.catalog_tables import StatementRow
 from center.registry.signs import Heard, Listening
 from terminal.language import Text
 
@@ -62,6 +62,14 @@ class Scene:
     def of(self, unit: str, source: str) -> SourceScene:
         """Give what there is of a source."""
         return self.newest.get((unit, source), SourceScene())
+
+    def watched(self) -> Iterator[UnitScene]:
+        """Yield the units of which anything can be expected."""
+        return (unit for unit in self.units if unit.is_watched)
+
+    def heard(self) -> Iterator[tuple[UnitScene, Heard]]:
+        """Yield those of them that have sent a heartbeat, with the newest."""
+        return ((unit, unit.heard) for unit in self.watched() if unit.heard is not None)
 
 
 @dataclass(frozen=True, slots=True)

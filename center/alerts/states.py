@@ -11,11 +11,10 @@ from fnmatch import fnmatchcase
 from typing import Final, TypeAlias
 
 from center.alerts.alert import CENTER, Alert, Kind, Severity
-from center.alerts.calendar import find_deadlines
+from center.alerts.lateness import is_late
 from center.alerts.scene import Scene, UnitScene
-from center.registry.catalog import StatementRow
-from center.settings.alerts import AlertSettings, Expected
-from evidence.manifest.entry import Level
+from center.registry.catalog_tables import StatementRow
+from center.settings.alerts import AlertSettings
 from terminal.language import Text
 from terminal.printer import format_size
 
@@ -31,8 +30,8 @@ def is_quiet(scene: Scene, settings: AlertSettings) -> Iterator[Alert]:
 
     One that has never sent a heartbeat may do no more than its nightly snapshot: it has a day and two hours.
     """
-    for unit in scene.units:
-        if not unit.is_watched or unit.enrolled_at is None or _fits(unit.unit, settings.not_watched):
+    for unit in scene.watched():
+        if unit.enrolled_at is None or _fits(unit.unit, settings.not_watched):
             continue
         last = max(unit.seen or unit.enrolled_at, unit.enrolled_at)
         limit = timedelta(seconds=settings.quiet_after)
@@ -53,39 +52,13 @@ def is_quiet(scene: Scene, settings: AlertSettings) -> Iterator[Alert]:
         )  # fmt: skip
 
 
-def is_late(scene: Scene, settings: AlertSettings) -> Iterator[Alert]:
-    """The latest deadline of a source has passed, and no snapshot was taken since the one before it."""
-    known: dict[Expected, tuple[datetime, datetime] | None] = {}
-    for unit in scene.units:
-        if not unit.is_watched:
-            continue
-        for source in _expected_sources(unit, settings):
-            expected = find_expected(unit.unit, source, settings)
-            if expected is None:
-                continue
-            if expected not in known:
-                known[expected] = find_deadlines(expected, scene.calendar, settings.zone, scene.now)
-            found = known[expected]
-            if found is None:
-                continue
-            deadline, before = found
-            came = _find_came(scene, unit.unit, source, expected)
-            if came is None and unit.enrolled_at is not None and unit.enrolled_at > before:
-                continue  # it came to us after the interval had begun
-            if came is not None and _taken(came) > before:
-                continue
-            yield _late(unit, source, deadline, came)
-
-
 def is_failing(scene: Scene, _settings: AlertSettings) -> Iterator[Alert]:
     """An agent reports that a source failed, and that no snapshot has come since."""
-    for unit in scene.units:
-        if not unit.is_watched or unit.heard is None:
-            continue
-        failed = [beat for beat in unit.heard.heartbeat.sources if beat.failure is not None]
+    for unit, heard in scene.heard():
+        failed = [beat for beat in heard.heartbeat.sources if beat.failure is not None]
         for beat in failed:
             if beat.failure is not None and beat.source in unit.sources:
-                at = min(beat.failure.at, unit.heard.at)
+                at = min(beat.failure.at, heard.at)
                 yield _failing(unit, f"{unit.unit}/{beat.source}", at, beat.source, beat.failure.code)
         # The agent alone knows these, and may name others every time: they are one alert together.
         others = [beat for beat in failed if beat.source not in unit.sources]
@@ -93,20 +66,18 @@ def is_failing(scene: Scene, _settings: AlertSettings) -> Iterator[Alert]:
             names = ", ".join(beat.source for beat in others[:_MOST_NAMED]) + (
                 " …" if len(others) > _MOST_NAMED else ""
             )
-            yield _failing(unit, unit.unit, unit.heard.at, names, others[0].failure.code)
+            yield _failing(unit, unit.unit, heard.at, names, others[0].failure.code)
 
 
 def is_clock_off(scene: Scene, settings: AlertSettings) -> Iterator[Alert]:
     """An agent's clock differs from the center's by more than `clock`."""
-    for unit in scene.units:
-        if not unit.is_watched or unit.heard is None:
-            continue
-        error = unit.heard.clock_error
+    for unit, heard in scene.heard():
+        error = heard.clock_error
         if abs(error) <= timedelta(seconds=settings.clock):
             continue
         ahead = error > timedelta(0)
         yield Alert(
-            Kind.CLOCK, unit.unit, Severity.WARNING, unit.heard.at,
+            Kind.CLOCK, unit.unit, Severity.WARNING, heard.at,
             Text(
                 zh=f"{unit.unit} 的采集端时钟{'快' if ahead else '慢'}了 {_span_zh(abs(error))}",
                 en=f"the clock of the agent of {unit.unit} is {_span(abs(error))} {'ahead' if ahead else 'behind'}",
@@ -120,13 +91,13 @@ def is_clock_off(scene: Scene, settings: AlertSettings) -> Iterator[Alert]:
 
 def is_agent_disk_filling(scene: Scene, settings: AlertSettings) -> Iterator[Alert]:
     """The volume of an agent's spool has less than `agent_free` left."""
-    for unit in scene.units:
-        free = None if unit.heard is None or not unit.is_watched else unit.heard.heartbeat.free_bytes
-        if free is None or unit.heard is None or free >= settings.agent_free:
+    for unit, heard in scene.heard():
+        free = heard.heartbeat.free_bytes
+        if free is None or free >= settings.agent_free:
             continue
         severity = Severity.ERROR if free < settings.agent_free // 4 else Severity.WARNING
         yield Alert(
-            Kind.AGENT_DISK, unit.unit, severity, unit.heard.at,
+            Kind.AGENT_DISK, unit.unit, severity, heard.at,
             Text(
                 zh=f"{unit.unit} 的采集端磁盘仅剩 {format_size(free)}",
                 en=f"the disk of the agent of {unit.unit} has {format_size(free)} left",
@@ -250,48 +221,6 @@ def _failing(unit: UnitScene, place: str, since: datetime, names: str, code: str
         Text(
             zh=f"查手册中 {code} 的说明，与该单位联系；在那里运行 jinsuo-agent check",
             en=f"look {code} up in the handbook and call the unit; run `jinsuo-agent check` there",
-        ),
-    )  # fmt: skip
-
-
-def find_expected(unit: str, source: str, settings: AlertSettings) -> Expected | None:
-    """Give what is expected of a source: the first entry that fits counts."""
-    return next((e for e in settings.expected if fnmatchcase(unit, e.unit) and fnmatchcase(source, e.source)), None)
-
-
-def _expected_sources(unit: UnitScene, settings: AlertSettings) -> list[str]:
-    """Give the sources that the unit has, and those that settings name in full and it has not."""
-    named = [e.source for e in settings.expected if fnmatchcase(unit.unit, e.unit) and e.source.strip("*?") == e.source]
-    return list(dict.fromkeys((*unit.sources, *(name for name in named if "*" not in name and "?" not in name))))
-
-
-def _find_came(scene: Scene, unit: str, source: str, expected: Expected) -> StatementRow | None:
-    found = scene.of(unit, source)
-    return found.stored if expected.level == Level.STORED.value else found.newest
-
-
-def _taken(row: StatementRow) -> datetime:
-    """Give when a snapshot was taken: the agent's word, but never later than when it came."""
-    return min(row.ended, row.received)
-
-
-def _late(unit: UnitScene, source: str, deadline: datetime, came: StatementRow | None) -> Alert:
-    last = Text(zh="从未有过快照", en="there has never been one")
-    if came is not None:
-        last = Text(
-            zh=f"最近的是 {source}#{came.sequence}，取于 {came.ended:%Y-%m-%d %H:%M} UTC",
-            en=f"the newest is {source}#{came.sequence}, taken {came.ended:%Y-%m-%d %H:%M} UTC",
-        )
-    due = deadline.isoformat(sep=" ", timespec="minutes")
-    return Alert(
-        Kind.LATE, f"{unit.unit}/{source}", Severity.ERROR, deadline,
-        Text(
-            zh=f"{unit.unit}（{unit.name}）的 {source} 应于 {due} 前到达的快照没有到；{last.zh}",
-            en=f"the snapshot of {source} of {unit.unit} ({unit.name}) that was due by {due} has not come; {last.en}",
-        ),
-        Text(
-            zh="看 jinsuo-center today 中该采集端是否还有音信；在那里运行 jinsuo-agent status 和 check",
-            en="see in `jinsuo-center today` whether the agent still calls; run `jinsuo-agent status` and `check` there",
         ),
     )  # fmt: skip
 

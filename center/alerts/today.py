@@ -11,11 +11,10 @@ from enum import StrEnum
 from center.alerts.alert import Severity
 from center.alerts.calendar import find_deadlines
 from center.alerts.course import Record
+from center.alerts.lateness import find_came, find_expected, taken_at
 from center.alerts.scene import Scene, UnitScene
-from center.alerts.states import find_expected
-from center.registry.catalog import StatementRow
+from center.registry.catalog_tables import StatementRow
 from center.settings.alerts import AlertSettings
-from evidence.manifest.entry import Level
 from evidence.wire.heartbeat import SourceBeat
 
 
@@ -86,14 +85,13 @@ def _line(scene: Scene, unit: UnitScene, source: str, settings: AlertSettings) -
     expected = find_expected(unit.unit, source, settings)
     deadlines = None if expected is None else find_deadlines(expected, scene.calendar, settings.zone, scene.now)
     arrival = Arrival.NOT_EXPECTED
-    found = scene.of(unit.unit, source)
     if unit.disabled:
         arrival = Arrival.DISABLED
     elif expected is not None and deadlines is not None:
-        came = found.stored if expected.level == Level.STORED.value else found.newest
-        is_here = came is not None and min(came.ended, came.received) > deadlines[1]
+        came = find_came(scene, unit.unit, source, expected)
+        is_here = came is not None and taken_at(came) > deadlines[1]
         arrival = Arrival.IN_TIME if is_here else Arrival.LATE
     return SourceLine(
-        unit.unit, source, arrival, None if deadlines is None else deadlines[0], found.newest, unit.seen,
+        unit.unit, source, arrival, None if deadlines is None else deadlines[0], scene.of(unit.unit, source).newest, unit.seen,
         None if unit.heard is None else unit.heard.heartbeat.find(source),
     )  # fmt: skip

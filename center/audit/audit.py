@@ -29,12 +29,13 @@ from center.audit.trees import TreeAudit
 from center.errors import CenterError
 from center.registry.catalog import Catalog
 from center.registry.objects import SourceObjects
-from center.registry.units import SourceSecrets, Unit, Units
+from center.registry.units import Unit, Units
 from center.store.base import Store
 from evidence.digest import leaf_hash, root_from_path
 from evidence.errors import EvidenceError
 from evidence.keys.key import VerificationKey
 from evidence.log.merkle import TileTree
+from evidence.wire.secrets import SourceSecrets
 from terminal.language import Text
 from terminal.progress import SILENT, Progress
 

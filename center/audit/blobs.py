@@ -14,7 +14,8 @@ from itertools import islice
 from center.audit.findings import Findings, KeyRange, Reading, SnapshotName, Thing
 from center.audit.reader import Reader
 from center.errors import CenterError
-from center.registry.catalog import BLOB_SPEC, Catalog, Fact
+from center.registry.catalog import Catalog
+from center.registry.catalog_tables import BLOB_SPEC, Fact
 from evidence.digest import ObjectId, Sha256
 from evidence.errors import EvidenceError, MissingObjectError
 from evidence.manifest.blobtable import ORDERING, parse_blob_line

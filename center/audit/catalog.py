@@ -12,7 +12,8 @@ from typing import Final
 from center.audit.entries import LogContent, compare_rows
 from center.audit.findings import Findings, SnapshotName, Thing
 from center.errors import CenterError
-from center.registry.catalog import Catalog, ObjectPlace
+from center.registry.catalog import Catalog
+from center.registry.catalog_tables import ObjectPlace
 from center.registry.packs import PackFile, place_of
 from center.store.base import Store
 from evidence.digest import ObjectId
@@ -30,7 +31,7 @@ def open_catalog(path: Path, findings: Findings) -> Catalog | None:
     except CenterError as err:
         findings.add(Thing.CATALOG, CATALOG, err)
         return None
-    troubles = catalog.check()
+    troubles = catalog.file.check()
     for trouble in troubles[:_MOST_SHOWN]:
         findings.add(Thing.CATALOG, CATALOG, trouble)
     if troubles:

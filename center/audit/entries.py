@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from center.audit.findings import Findings, SnapshotName, Thing
 from center.audit.log import LogAudit
-from center.registry.catalog import StatementRow
+from center.registry.catalog_tables import StatementRow
 from center.registry.units import Unit
 from evidence.digest import Sha256
 from evidence.errors import EvidenceError, SignatureError, UnknownSignerError

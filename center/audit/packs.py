@@ -10,14 +10,15 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from center.audit.findings import Findings, Reading, Thing
-from center.registry.catalog import MANIFEST_SPEC, Catalog, Fact
+from center.registry.catalog import Catalog
+from center.registry.catalog_tables import MANIFEST_SPEC, Fact
 from center.registry.objects import SourceObjects
 from center.registry.packs import PackFile, PackReading, judge_frames, list_packs, place_of, read_pack
-from center.registry.units import SourceSecrets
 from center.store.base import Store
 from evidence.digest import ObjectId, sha256
 from evidence.objects.object import ObjectKind
 from evidence.objects.pack import FRAME_HEAD_BYTES, Frame
+from evidence.wire.secrets import SourceSecrets
 from terminal.language import Text
 from terminal.progress import Progress
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from center.audit.findings import Findings, KeyRange, SnapshotName, Thing
 from center.errors import CenterError
-from center.registry.catalog import Catalog, ObjectPlace
+from center.registry.catalog import Catalog
+from center.registry.catalog_tables import ObjectPlace
 from center.registry.objects import SourceObjects
 from center.registry.packs import PackFile
 from evidence.digest import ObjectId, Sha256

@@ -13,9 +13,10 @@ from typing import Final
 from center.audit.entries import LogContent
 from center.audit.findings import Findings, Thing
 from center.errors import CenterError
-from center.registry.units import SourceSecrets, Unit, Units
+from center.registry.units import Unit, Units
 from evidence.errors import EvidenceError
 from evidence.manifest.entry import parse_act
+from evidence.wire.secrets import SourceSecrets
 
 MASTER_KEY: Final = "keys/master.key"
 SEALING_KEY: Final = "keys/sealing.key"

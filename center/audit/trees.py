@@ -16,8 +16,8 @@ from center.audit.findings import Findings, KeyRange, Reading, SnapshotName, Thi
 from center.audit.reader import Reader
 from center.errors import CenterError
 from center.registry.carried import check_carried
-from center.registry.catalog import BLOBS_SPEC, TOKENS_SPEC, Catalog, Fact
-from center.registry.units import SourceSecrets
+from center.registry.catalog import Catalog
+from center.registry.catalog_tables import BLOBS_SPEC, TOKENS_SPEC, Fact
 from center.registry.validity import check_top, judge_node, judge_pages
 from evidence.digest import ObjectId, Sha256, leaf_hash, sha256, tree_head
 from evidence.errors import EvidenceError, FormatError, TreeError
@@ -30,6 +30,7 @@ from evidence.rows.commit import row_key
 from evidence.rows.line import KeySpec, Token, parse_line
 from evidence.rows.schema import Schema, parse_schema
 from evidence.tree.nodes import Entry, Tree, parse_node
+from evidence.wire.secrets import SourceSecrets
 
 _GROUP = 128
 _TOKEN = b"\\@sha256:"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from center.errors import NotFoundError, RefusedError, StoreError
-from center.registry.catalog import StatementRow
+from center.registry.catalog_tables import StatementRow
 from center.registry.snapshots import Snapshot, SnapshotTable
 from center.registry.units import Unit
 from evidence.digest import audit_path

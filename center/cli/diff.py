@@ -17,7 +17,7 @@ from center.compare.diff import (
     diff_snapshots,
 )
 from center.compare.rows import Row, cell_text
-from center.registry.catalog import StatementRow
+from center.registry.catalog_tables import StatementRow
 from terminal.command import Examples, Parser
 from terminal.errors import EXIT_OK
 from terminal.language import Text

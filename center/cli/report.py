@@ -15,7 +15,7 @@ from terminal.printer import Cell, Printer, format_size
 if TYPE_CHECKING:
     from center.alerts.report import Lag, SourceReport
     from center.app import Center
-    from center.registry.catalog import StatementRow
+    from center.registry.catalog_tables import StatementRow
 
 
 class Report:

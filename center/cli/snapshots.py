@@ -5,7 +5,7 @@ import argparse
 
 from center.cli.opening import open_center
 from center.cli.words import FLAGS, KINDS, LEVELS, label
-from center.registry.catalog import StatementRow
+from center.registry.catalog_tables import StatementRow
 from terminal.command import Examples, Parser
 from terminal.errors import EXIT_OK
 from terminal.language import Text

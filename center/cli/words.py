@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from terminal.language import Text
 
 if TYPE_CHECKING:
-    from center.registry.catalog import StatementRow
+    from center.registry.catalog_tables import StatementRow
 
 LEVELS: Final = {
     "stored": Text(zh="已入库", en="stored"),

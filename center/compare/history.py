@@ -24,7 +24,7 @@ from evidence.rows.line import Cell
 from terminal.errors import UsageError
 
 if TYPE_CHECKING:
-    from center.registry.catalog import StatementRow
+    from center.registry.catalog_tables import StatementRow
     from center.registry.snapshots import Snapshot, SnapshotTable
 
 

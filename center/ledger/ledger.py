@@ -1,36 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """The evidence log as the rest of the center sees it: append, prove, listen to those who have seen its checkpoints.
 
-Everything that is read comes from the published files alone; everything that is written goes through `Sequencer`, or
-through the `WriterLock` here. Thread-safe; several processes on one machine may open one ledger, each with the log's
-key: the lock lets one of them write at a time. Source: design section 5, C2SP tlog-tiles, tlog-checkpoint, tlog-proof.
+Everything that is read comes from the published files alone (`published.py`); everything that is written goes through
+`Sequencer`, or through the `WriterLock` here. Thread-safe; several processes on one machine may open one ledger, each with
+the log's key: the lock lets one of them write at a time. Source: design section 5, C2SP tlog-checkpoint.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, closing
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from center.errors import NotFoundError, RefusedError, StoreError
+from center.errors import RefusedError, StoreError
 from center.ledger.edge import EMPTY_EDGE
 from center.ledger.gate import Awaited, Gate, ahead_hold, contradiction_hold, held_error
 from center.ledger.lock import HoldKind, LedgerLock, WriterLock
 from center.ledger.publish import LedgerFiles
+from center.ledger.published import PublishedLog, read_entries, read_root
 from center.ledger.sequence import MAX_BATCH, Sealed, Sequencer, Step
-from evidence.digest import Sha256, leaf_hash, root_from_path
 from evidence.disk import make_folder
 from evidence.errors import EvidenceError, SignatureError
 from evidence.keys.key import VerificationKey
 from evidence.keys.signer import Signer
 from evidence.log.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint, verify_checkpoint
-from evidence.log.merkle import TileTree
-from evidence.log.tiles import TILE_WIDTH, Tile, parse_tile_path, tile_width
-from evidence.log.tlog_proof import TlogProof
 from evidence.manifest.entry import Entry, Level
-from evidence.manifest.receipt import Receipt
 from evidence.note.cosign import verify_cosignature
 from evidence.note.signed import MAX_SIGNATURES, Note, SignatureLine, parse_note
 from terminal.language import Text
@@ -69,10 +65,18 @@ class Ledger:
             self._writer_lock = opened.enter_context(closing(WriterLock(folder / "writer.lock")))
             self._gate = opened.enter_context(closing(Gate(self._lock, folder / "confirmed.lock")))
             self._files = LedgerFiles(folder)
+            self._published = PublishedLog(self._files)
             self._sequencer = Sequencer(self._lock, self._writer_lock, self._gate, self._files, signer, clock, step)
             self._sequencer.start()
             opened.callback(self._sequencer.stop)
             self._opened = opened.pop_all()
+        # What is read is asked of the published log as it stands.
+        self.checkpoint = self._published.checkpoint
+        self.tile = self._published.tile
+        self.entry = self._published.entry
+        self.entries = self._published.entries
+        self.receipt = self._published.receipt
+        self.consistency = self._published.consistency
 
     @staticmethod
     def create(folder: Path, signer: Signer) -> None:
@@ -125,8 +129,6 @@ class Ledger:
         """
         self._sequencer.submit([]).result()
 
-    # Reading: from the published files alone
-
     @property
     def log_key(self) -> VerificationKey:
         """The key that verifies this log's checkpoints; its name is the origin."""
@@ -135,56 +137,7 @@ class Ledger:
     @property
     def size(self) -> int:
         """The number of entries under the newest published checkpoint."""
-        return self._published().size
-
-    def checkpoint(self) -> bytes:
-        """Give the newest published checkpoint, with the cosignatures that it has got."""
-        return self._files.read_checkpoint()
-
-    def tile(self, path: str) -> bytes:
-        """Give a tile or entry bundle by its C2SP path (`tile/…`). Raises: FormatError, NotFoundError."""
-        tile = parse_tile_path(path)
-        if tile.width > tile_width(self.size, tile.level or 0, tile.index):
-            raise NotFoundError(
-                f"the log of {self.size} entries has no {path}", hint="ask for tiles of a size that a checkpoint names"
-            )
-        return self._files.read_tile(tile)
-
-    def entry(self, index: int) -> bytes:
-        """Give the entry at `index`. Raises: NotFoundError."""
-        size = self.size
-        if not 0 <= index < size:
-            raise _no_entry(index, size)
-        return self._files.read_bundle(_bundle_of(index, size))[index % TILE_WIDTH]
-
-    def entries(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-        """Give the entries from `start` up to `stop`, or to the end as of now."""
-        size = self.size
-        yield from read_entries(self._files, size, start, size if stop is None else min(stop, size))
-
-    def receipt(self, index: int, checkpoint: bytes | None = None) -> Receipt:
-        """Prove the entry at `index` under the newest checkpoint, or under the one given (from `find_checkpoints`).
-
-        Raises:
-            NotFoundError: there is no such entry under that checkpoint.
-            StoreError: the files do not prove it: they are damaged.
-        """
-        raw = self.checkpoint() if checkpoint is None else checkpoint
-        claim = parse_checkpoint(parse_note(raw).text)
-        if not 0 <= index < claim.size:
-            raise _no_entry(index, claim.size)
-        entry = self.entry(index)
-        path = self._tree().inclusion(index, claim.size)
-        if root_from_path(leaf_hash(entry), index, claim.size, path) != claim.root:
-            raise StoreError(
-                f"the ledger's files do not prove entry {index} under its checkpoint of {claim.size} entries",
-                hint="run `jinsuo-center audit` to find the damaged file, and restore it from a mirror or a backup",
-            )
-        return Receipt(entry, TlogProof(index, tuple(path), raw))
-
-    def consistency(self, old_size: int, new_size: int) -> list[Sha256]:
-        """Prove that the first `new_size` entries continue the first `old_size`. Raises: ProofError beyond the log."""
-        return self._tree().consistency(old_size, new_size)
+        return self._published.size
 
     def find_checkpoints(self, above: int = -1, cosigned_only: bool = False, most: int = 1000) -> list[bytes]:
         """Give kept checkpoints of more than `above` entries, the newest first: those that cover entry `above`."""
@@ -398,36 +351,10 @@ class Ledger:
                 return note
         raise failure
 
-    def _published(self) -> Checkpoint:
-        try:
-            return parse_checkpoint(parse_note(self.checkpoint()).text)
-        except EvidenceError as err:
-            raise StoreError(
-                f"{self._files.checkpoint_path} is damaged: {err}",
-                hint="start the center again: it is written anew from ledger.sqlite",
-            ) from err
-
-    def _tree(self) -> TileTree:
-        return TileTree(self._files.read_tile, self.size)
-
     def _remember_text(self, text: bytes, size: int) -> None:
         self._known_texts[text] = size
         if len(self._known_texts) > _KNOWN_TEXTS:
             self._known_texts.pop(next(iter(self._known_texts)))
-
-
-def read_entries(files: LedgerFiles, size: int, start: int, stop: int) -> Iterator[bytes]:
-    """Give the entries start ≤ i < stop from the bundles of a log of `size` entries."""
-    while start < stop:
-        entries = files.read_bundle(_bundle_of(start, size))
-        take = entries[start % TILE_WIDTH :][: stop - start]
-        yield from take
-        start += len(take)
-
-
-def read_root(files: LedgerFiles, size: int, of: int) -> Sha256:
-    """Compute the root of the first `of` entries from the tiles of a log of `size` entries."""
-    return TileTree(files.read_tile, size).root(of)
 
 
 def _find_signed(files: LedgerFiles, key: VerificationKey) -> tuple[bytes, Checkpoint | None]:
@@ -439,11 +366,6 @@ def _find_signed(files: LedgerFiles, key: VerificationKey) -> tuple[bytes, Check
         return b"", None
 
 
-def _bundle_of(index: int, size: int) -> Tile:
-    number = index // TILE_WIDTH
-    return Tile(None, number, tile_width(size, 0, number))
-
-
 def _check_key(note: bytes, key: VerificationKey, folder: Path) -> None:
     try:
         verify_checkpoint(parse_note(note), key)
@@ -452,9 +374,3 @@ def _check_key(note: bytes, key: VerificationKey, folder: Path) -> None:
             f"the newest checkpoint of the ledger in {folder} is not signed by {key.vkey}: {err}",
             hint="open the ledger with the log key that it was made with; the key's file is named in center.yaml",
         ) from err
-
-
-def _no_entry(index: int, size: int) -> NotFoundError:
-    return NotFoundError(
-        f"the log has no entry {index} under its checkpoint of {size} entries", hint="check the number"
-    )

@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from center.registry.catalog import Catalog, StatementRow
+from center.registry.catalog import Catalog
+from center.registry.catalog_tables import StatementRow
 from evidence.bag.envelope import MAX_ENVELOPE_BYTES, Envelope, read_envelope
 from evidence.disk import write_over
 from evidence.encode import parse_hex

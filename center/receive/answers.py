@@ -19,7 +19,7 @@ from typing import Final
 from center.errors import InboxError, StoreError
 from center.ledger.ledger import Ledger
 from center.receive.bags import TakenBag
-from center.registry.catalog import StatementRow
+from center.registry.catalog_tables import StatementRow
 from center.registry.lock import FolderLock
 from evidence.bag.receipts import (
     MAX_PROOFS,

@@ -5,7 +5,7 @@ The order is the argument: path and length (nothing is read that is over its bou
 stranger's is kept), then the body against the token, then the newest checkpoint that the agent has seen (before
 anything signs), then the endpoint, in a thread. Every answer brings a nonce for a next request; every failure is JSON
 with code, message and hint, and never a trace. Packs stream through a bounded pipe, few at a time.
-Source: ASGI 3; design section 6; `evidence.wire.messages` lists the paths.
+Source: ASGI 3; design section 6; `evidence.wire.paths` lists the paths.
 """
 
 import asyncio
@@ -47,17 +47,11 @@ from center.registry.units import Units
 from evidence.encode import parse_decimal
 from evidence.errors import EvidenceError
 from evidence.wire.announcement import encode_announcements
+from evidence.wire.body import MAX_JSON_BYTES
 from evidence.wire.heartbeat import MAX_HEARTBEAT_BYTES
-from evidence.wire.messages import (
-    HEADER_CHECKPOINT,
-    HEADER_NONCE,
-    HEADER_TLS,
-    MAX_JSON_BYTES,
-    MAX_NOTE_BYTES,
-    MAX_PACK_BYTES,
-    CenterInfo,
-    Refusal,
-)
+from evidence.wire.introduction import CenterInfo
+from evidence.wire.messages import Refusal
+from evidence.wire.paths import HEADER_CHECKPOINT, HEADER_NONCE, HEADER_TLS, MAX_NOTE_BYTES, MAX_PACK_BYTES
 from evidence.wire.token import check_path
 
 Scope: TypeAlias = Message

@@ -22,7 +22,7 @@ from evidence.digest import hmac_sha256, sha256
 from evidence.errors import EvidenceError, FormatError
 from evidence.keys.key import KeyType, VerificationKey
 from evidence.note.signed import Note
-from evidence.wire.messages import EnrolRequest, cosigner_proof_text
+from evidence.wire.introduction import EnrolRequest, cosigner_proof_text
 from evidence.wire.token import NOBODY, Nonce, Token, parse_authorization, verify_token
 
 NONCE_LIFETIME: Final = timedelta(minutes=3)

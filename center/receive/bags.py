@@ -26,7 +26,8 @@ from center.errors import (
 )
 from center.ledger.ledger import Ledger
 from center.receive.admit import Admission
-from center.registry.catalog import Catalog, StatementRow
+from center.registry.catalog import Catalog
+from center.registry.catalog_tables import StatementRow
 from center.registry.seal import SealingKey
 from center.registry.units import Unit, Units
 from evidence.bag.envelope import BaggedPack, BaggedStatement, Envelope, read_signature_line, verify_envelope

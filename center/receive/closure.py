@@ -17,7 +17,8 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from center.registry.catalog import BLOB_SPEC, BLOBS_SPEC, TOKENS_SPEC, Catalog, Fact
+from center.registry.catalog import Catalog
+from center.registry.catalog_tables import BLOB_SPEC, BLOBS_SPEC, TOKENS_SPEC, Fact
 from center.registry.objects import SourceObjects
 from center.registry.validity import MOST_KEPT_KEYS, PageVerdict, check_top, judge_node, judge_pages, key_bytes
 from evidence.digest import ObjectId, Sha256

@@ -25,7 +25,8 @@ from evidence.keys.key import VerificationKey
 from evidence.manifest.grammar import check_source_name
 from evidence.manifest.receipt import Receipt
 from evidence.note.signed import SignatureLine
-from evidence.wire import messages
+from evidence.wire import introduction, messages, paths
+from evidence.wire.body import MAX_IDS
 from evidence.wire.heartbeat import HeardAnswer, Heartbeat, parse_heartbeat
 from evidence.wire.secrets import Direction, SealedFor, seal_secrets
 
@@ -120,7 +121,7 @@ class Endpoints:
 
     def __init__(
         self,
-        info: messages.CenterInfo,
+        info: introduction.CenterInfo,
         admission: Admission,
         log: Log,
         units: Units,
@@ -153,9 +154,9 @@ class Endpoints:
         """
         try:
             raw = parse_base64(header, "the newest checkpoint seen")
-            if len(raw) > messages.MAX_CHECKPOINT_BYTES:
+            if len(raw) > paths.MAX_CHECKPOINT_BYTES:
                 raise RefusedError(
-                    f"a checkpoint of {len(raw)} bytes is over the bound of {messages.MAX_CHECKPOINT_BYTES}",
+                    f"a checkpoint of {len(raw)} bytes is over the bound of {paths.MAX_CHECKPOINT_BYTES}",
                     hint=_OTHER_VERSION,
                 )
             size = self._log.observe(raw)
@@ -173,7 +174,7 @@ class Endpoints:
 
     def get_nonce(self, _call: Call) -> Reply:
         """Give a nonce."""
-        return Reply(messages.NonceAnswer(self._nonces.give()).encode())
+        return Reply(introduction.NonceAnswer(self._nonces.give()).encode())
 
     def get_tls(self, _call: Call) -> Reply:
         """Give the announcements of TLS keys."""
@@ -201,11 +202,11 @@ class Endpoints:
 
     def enroll(self, call: Call) -> Reply:
         """Enrol a newcomer, or an agent that has lost its keys."""
-        request = _read(messages.parse_enrol_request, call.body)
+        request = _read(introduction.parse_enrol_request, call.body)
         assert call.admitted is not None
         self._doorkeeper.admit_newcomer(call.admitted, request)
         unit = self._units.enroll(request.secret, request.statement_key, request.cosigner_key)
-        return Reply(messages.EnrolAnswer(unit.unit, unit.name, unit.sources).encode(), 201)
+        return Reply(introduction.EnrolAnswer(unit.unit, unit.name, unit.sources).encode(), 201)
 
     def deposit(self, call: Call) -> Reply:
         """Keep the secrets of a new source."""
@@ -247,7 +248,7 @@ class Endpoints:
         """Take in a statement."""
         register_only = call.query.get("register") == "1"
         answer = self._admission.submit(call.unit.unit, call.source, call.body, register_only)
-        missing = tuple(answer.missing[: messages.MAX_IDS])
+        missing = tuple(answer.missing[:MAX_IDS])
         body = messages.StatementAnswer(answer.level, answer.receipt, missing).encode()
         return Reply(body, 202 if answer.receipt is None else 200)
 

@@ -2,15 +2,13 @@
 """The catalog: where objects stand, what was computed of them, which statements there are. An index, never a source.
 
 Everything in it follows from the store and the ledger, so the file may be dropped: `rebuild` makes an equal one. It is
-one SQLite file in WAL mode (`synchronous=FULL`: what `missing` leaves out after an answer is not sent again). Safe for
-many threads and several processes: writers take turns, readers never wait.
+one SQLite file (`catalog_file.py`), durable at each answer: what `missing` leaves out is not sent again. Safe for many threads
+and several processes: writers take turns, readers never wait.
 Which place of an object counts does not depend on the order in which packs came: one without a base is better than one
 with, then the lesser name of the pack. So a base never comes to have a base, and rebuilt catalogs are equal.
 """
 
-import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -18,14 +16,11 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
-from center.errors import ConflictError, NotFoundError, StoreError
-from center.registry.catalog_file import REBUILD, CatalogLock, open_engine, translated
+from center.errors import ConflictError, NotFoundError
+from center.registry.catalog_file import CatalogFile
 from center.registry.catalog_tables import (
     ADD_FACT,
     ADD_OBJECT,
-    APPLICATION,
-    BLOB_SPEC,
-    BLOBS_SPEC,
     FACTS,
     FIND_FACTS,
     FIND_PLACES,
@@ -33,16 +28,11 @@ from center.registry.catalog_tables import (
     FIND_STATEMENTS,
     IDS,
     IS_MANIFEST,
-    MANIFEST_SPEC,
-    MANIFEST_SPEC_ID,
-    META,
     OBJECTS,
     PACKS,
     SOURCES,
     SPECS,
     STATEMENTS,
-    TOKENS_SPEC,
-    VERSION,
     Fact,
     ObjectPlace,
     StatementRow,
@@ -55,70 +45,26 @@ from evidence.digest import ObjectId, Sha256
 from evidence.encode import encode_time
 from evidence.manifest.entry import Level
 
-__all__ = [
-    "BLOBS_SPEC",
-    "BLOB_SPEC",
-    "MANIFEST_SPEC",
-    "TOKENS_SPEC",
-    "Catalog",
-    "CatalogLock",
-    "Fact",
-    "ObjectPlace",
-    "StatementRow",
-]
-
 _MOST_IDS: Final = 4_000
 
 
 class Catalog:
-    """The catalog of one center. Thread-safe; `close` it."""
+    """The catalog of one center. Thread-safe; `close` it. Attribute: `file`, the catalog as a whole."""
 
     def __init__(self, path: Path) -> None:
-        """Open the catalog.
-
-        Raises: StoreError if it is not there, is damaged, or is of another version: `rebuild` mends all three.
-        """
-        if not path.is_file():
-            raise StoreError(f"there is no catalog {path}", hint=REBUILD)
-        self.path = path
-        self._in_use = CatalogLock(path)
-        self._engine = open_engine(path)
-        self._write = threading.Lock()
+        """Open the catalog. Raises: StoreError as `CatalogFile`."""
+        self.file = CatalogFile(path)
         self._sources: dict[tuple[str, str], int] = {}
-        try:
-            with self._reading() as connection:
-                application = connection.exec_driver_sql("PRAGMA application_id").scalar()
-                version = connection.exec_driver_sql("PRAGMA user_version").scalar()
-        except StoreError:
-            self.close()
-            raise
-        if (application, version) != (APPLICATION, VERSION):
-            self.close()
-            raise StoreError(
-                f"the catalog {path} is of version {version}, this program reads version {VERSION}", hint=REBUILD
-            )
 
     @classmethod
     def create(cls, path: Path) -> "Catalog":
         """Make an empty catalog and open it. Raises: StoreError if there is one."""
-        if path.exists():
-            raise StoreError(f"there is a catalog {path} already", hint="open it, or remove it to make a new one")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        engine = open_engine(path)
-        try:
-            with translated(path), engine.begin() as connection:
-                META.create_all(connection)
-                connection.execute(SPECS.insert(), {"id": MANIFEST_SPEC_ID, "name": MANIFEST_SPEC})
-                connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION}")
-                connection.exec_driver_sql(f"PRAGMA user_version={VERSION}")
-        finally:
-            engine.dispose()
+        CatalogFile.create(path)
         return cls(path)
 
     def close(self) -> None:
         """Close all connections. Call when no thread uses the catalog any more."""
-        self._engine.dispose()
-        self._in_use.close()
+        self.file.close()
 
     def __enter__(self) -> "Catalog":
         return self
@@ -144,7 +90,7 @@ class Catalog:
         query = sa.select(PACKS.c.id).where(
             PACKS.c.source == self._source_id(unit, source), PACKS.c.name == bytes.fromhex(name)
         )
-        with self._reading() as connection:
+        with self.file.reading() as connection:
             return connection.execute(query).first() is not None
 
     def add_pack(
@@ -160,7 +106,7 @@ class Catalog:
         Repeating it changes nothing. An object that stands elsewhere too keeps its better place (module docstring).
         Raises: FullError; nothing was added then.
         """
-        with self._writing() as connection:
+        with self.file.writing() as connection:
             source_id = self._make_source(connection, unit, source)
             pack = {"source": source_id, "name": bytes.fromhex(name)}
             connection.execute(insert(PACKS).on_conflict_do_nothing(), pack)
@@ -178,7 +124,7 @@ class Catalog:
     def find_facts(self, unit: str, source: str, spec: str, ids: Iterable[ObjectId]) -> dict[ObjectId, Fact]:
         """Find what was computed of objects under the order `spec`; those never computed are left out."""
         query = sa.select(SPECS.c.id).where(SPECS.c.name == spec)
-        with self._reading() as connection:
+        with self.file.reading() as connection:
             spec_id = connection.execute(query).scalar()
         if spec_id is None:
             return {}
@@ -186,7 +132,7 @@ class Catalog:
 
     def add_facts(self, unit: str, source: str, facts: Sequence[tuple[ObjectId, str, Fact]]) -> None:
         """Keep facts (id, name of the spec, fact) in one transaction; those already kept stay as they are."""
-        with self._writing() as connection:
+        with self.file.writing() as connection:
             _put_facts(connection, self._make_source(connection, unit, source), facts)
 
     def find_manifest(self, unit: str, source: str, digest: Sha256) -> ObjectId | None:
@@ -194,7 +140,7 @@ class Catalog:
         query = sa.select(FACTS.c.id).where(
             FACTS.c.source == self._source_id(unit, source), IS_MANIFEST, FACTS.c.root == digest
         )
-        with self._reading() as connection:
+        with self.file.reading() as connection:
             found = connection.execute(query).scalar()
         return None if found is None else ObjectId(found)
 
@@ -204,7 +150,7 @@ class Catalog:
         names = [{"obj": object_id} for object_id in ids]
         if not names:
             return
-        with self._writing() as connection:
+        with self.file.writing() as connection:
             for table in (OBJECTS, FACTS):
                 query = sa.delete(table).where(table.c.source == source_id, table.c.id == sa.bindparam("obj"))
                 connection.execute(query, names)
@@ -212,13 +158,13 @@ class Catalog:
     def sources(self) -> list[tuple[str, str]]:
         """Give (unit, source) of all that the catalog knows anything of."""
         query = sa.select(SOURCES.c.unit, SOURCES.c.source).order_by(SOURCES.c.unit, SOURCES.c.source)
-        with self._reading() as connection:
+        with self.file.reading() as connection:
             return [(row[0], row[1]) for row in connection.execute(query)]
 
     def packs(self, unit: str, source: str) -> list[str]:
         """Give the names of a source's packs, ascending."""
         query = sa.select(PACKS.c.name).where(PACKS.c.source == self._source_id(unit, source))
-        with self._reading() as connection:
+        with self.file.reading() as connection:
             return [row[0].hex() for row in connection.execute(query.order_by(PACKS.c.name))]
 
     def pack_places(self, unit: str, source: str, name: str) -> list[tuple[ObjectId, ObjectPlace]]:
@@ -226,20 +172,20 @@ class Catalog:
         query = FIND_PLACES.where(
             PACKS.c.source == self._source_id(unit, source), PACKS.c.name == bytes.fromhex(name)
         ).order_by(OBJECTS.c.offset)
-        with self._reading() as connection:
+        with self.file.reading() as connection:
             return [(ObjectId(row[0]), read_place(row)) for row in connection.execute(query)]
 
     def walk_places(self, unit: str, source: str) -> Iterator[tuple[ObjectId, ObjectPlace]]:
         """Yield all of a source's objects with their places, ascending by id."""
         query = FIND_PLACES.where(OBJECTS.c.source == self._source_id(unit, source)).order_by(OBJECTS.c.id)
-        with self._reading() as connection:
+        with self.file.reading() as connection:
             for row in connection.execution_options(yield_per=_MOST_IDS).execute(query):
                 yield ObjectId(row[0]), read_place(row)
 
     def count_objects(self, unit: str, source: str) -> int:
         """Give the number of a source's objects."""
         query = sa.select(sa.func.count()).where(OBJECTS.c.source == self._source_id(unit, source))
-        with self._reading() as connection:
+        with self.file.reading() as connection:
             return int(connection.execute(query).scalar_one())
 
     def objects_of_kind(self, unit: str, source: str, kind: int) -> list[ObjectId]:
@@ -247,7 +193,7 @@ class Catalog:
         query = sa.select(OBJECTS.c.id).where(
             OBJECTS.c.source == self._source_id(unit, source), OBJECTS.c.kind == int(kind)
         )
-        with self._reading() as connection:
+        with self.file.reading() as connection:
             return [ObjectId(row[0]) for row in connection.execute(query)]
 
     def count_bytes(self, unit: str, source: str, kind: int) -> int:
@@ -255,7 +201,7 @@ class Catalog:
         query = sa.select(sa.func.coalesce(sa.func.sum(OBJECTS.c.raw), 0)).where(
             OBJECTS.c.source == self._source_id(unit, source), OBJECTS.c.kind == int(kind)
         )
-        with self._reading() as connection:
+        with self.file.reading() as connection:
             return int(connection.execute(query).scalar_one())
 
     # Statements
@@ -265,7 +211,7 @@ class Catalog:
 
         Raises: ConflictError if the source has another statement under this sequence.
         """
-        with self._writing() as connection:
+        with self.file.writing() as connection:
             source_id = self._make_source(connection, row.unit, row.source)
             there = connection.execute(
                 sa.select(STATEMENTS.c.digest).where(
@@ -298,7 +244,7 @@ class Catalog:
         query = sa.update(STATEMENTS).where(
             STATEMENTS.c.source == self._source_id(unit, source), STATEMENTS.c.sequence == sequence
         )
-        with self._writing() as connection:
+        with self.file.writing() as connection:
             if connection.execute(query.values(values)).rowcount == 0:
                 raise _no_statement(unit, source, sequence)
 
@@ -306,7 +252,7 @@ class Catalog:
         """Flag those of a source's registered snapshots that have these digests; others are left alone."""
         wanted = set(digests)
         rows = [row for row in self.statements(unit, source) if row.digest in wanted] if wanted else []
-        with self._writing() as connection:
+        with self.file.writing() as connection:
             for row in rows:
                 if row.level is Level.REGISTERED and flag not in row.flags:
                     connection.execute(
@@ -335,12 +281,12 @@ class Catalog:
         if source is not None:
             query = query.where(SOURCES.c.source == source)
         query = query.order_by(SOURCES.c.unit, SOURCES.c.source, STATEMENTS.c.sequence)
-        with self._reading() as connection:
+        with self.file.reading() as connection:
             return [read_statement(row) for row in connection.execute(query)]
 
     def by_digest(self, digest: Sha256) -> StatementRow | None:
         """Find a statement by the digest of its text."""
-        with self._reading() as connection:
+        with self.file.reading() as connection:
             row = connection.execute(FIND_STATEMENTS.where(STATEMENTS.c.digest == digest)).first()
         return None if row is None else read_statement(row)
 
@@ -362,7 +308,7 @@ class Catalog:
         query = FIND_STATEMENTS.where(
             STATEMENTS.c.kind == "snapshot", STATEMENTS.c.level == Level.REGISTERED.value
         ).order_by(SOURCES.c.unit, SOURCES.c.source, STATEMENTS.c.sequence)
-        with self._reading() as connection:
+        with self.file.reading() as connection:
             return [read_statement(row) for row in connection.execute(query)]
 
     def gaps_after(self, unit: str, source: str, sequence: int) -> list[StatementRow]:
@@ -371,14 +317,14 @@ class Catalog:
             STATEMENTS.c.source == self._source_id(unit, source), STATEMENTS.c.kind == "gap",
             STATEMENTS.c.sequence > sequence,
         ).order_by(STATEMENTS.c.sequence)  # fmt: skip
-        with self._reading() as connection:
+        with self.file.reading() as connection:
             return [read_statement(row) for row in connection.execute(query)]
 
     def count_levels(self) -> dict[tuple[str, str, str], int]:
         """Give the number of statements by unit, kind and level; looks at all statements."""
         columns = (SOURCES.c.unit, STATEMENTS.c.kind, STATEMENTS.c.level)
         query = sa.select(*columns, sa.func.count()).join(SOURCES, SOURCES.c.id == STATEMENTS.c.source)
-        with self._reading() as connection:
+        with self.file.reading() as connection:
             rows = connection.execute(query.group_by(*columns)).all()
         return {(str(row[0]), str(row[1]), str(row[2])): int(row[3]) for row in rows}
 
@@ -400,44 +346,9 @@ class Catalog:
     def newest_index(self) -> int:
         """Give the highest log index that the catalog knows of, -1 if none."""
         query = sa.select(sa.func.max(STATEMENTS.c.log_index), sa.func.max(STATEMENTS.c.stored_index))
-        with self._reading() as connection:
+        with self.file.reading() as connection:
             row = connection.execute(query).one()
         return max((value for value in row if value is not None), default=-1)
-
-    # The catalog as a whole
-
-    def check(self) -> list[str]:
-        """Give what SQLite finds wrong with the file, one sentence each; nothing: it is sound."""
-        try:
-            with self._reading() as connection:
-                found = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check")]
-        except StoreError as err:
-            return [str(err)]
-        return [] if found == ["ok"] else found
-
-    def settle(self) -> None:
-        """Bring all that was committed into the one file, so that it can be moved."""
-        with translated(self.path), self._engine.connect() as connection:
-            raw = connection.connection.driver_connection
-            assert raw is not None
-            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-    def dump(self) -> Iterator[str]:
-        """Yield the whole content, a line per row, in an order that depends on the content alone."""
-        names = {"source": "(SELECT unit || '/' || source FROM sources WHERE id = t.source)"}
-        names["pack"] = "(SELECT hex(name) FROM packs WHERE id = t.pack)"
-        names["spec"] = "(SELECT name FROM specs WHERE id = t.spec)"
-        with self._reading() as connection:
-            for table in (PACKS, OBJECTS, FACTS, STATEMENTS):
-                columns = [c for c in table.columns if not (table is PACKS and c.name == "id")]
-                parts = [
-                    names.get(c.name) or (f"hex({c.name})" if isinstance(c.type, sa.LargeBinary) else f'"{c.name}"')
-                    for c in columns
-                ]
-                order = ", ".join(str(i + 1) for i in range(len(parts)))
-                query = f"SELECT {', '.join(parts)} FROM {table.name} AS t ORDER BY {order}"  # noqa: S608 - names of ours
-                for row in connection.exec_driver_sql(query):
-                    yield f"{table.name}\t" + "\t".join("-" if value is None else str(value) for value in row)
 
     # Inside
 
@@ -447,7 +358,7 @@ class Catalog:
         query = FIND_STATEMENTS.where(STATEMENTS.c.source == self._source_id(unit, source), *where)
         if newest:
             query = query.order_by(STATEMENTS.c.sequence.desc()).limit(1)
-        with self._reading() as connection:
+        with self.file.reading() as connection:
             row = connection.execute(query).first()
         return None if row is None else read_statement(row)
 
@@ -458,7 +369,7 @@ class Catalog:
         if not asked:
             return
         source_id = self._source_id(unit, source)
-        with self._reading() as connection:
+        with self.file.reading() as connection:
             for start in range(0, len(asked), _MOST_IDS):
                 parameters = {"src": source_id, "ids": asked[start : start + _MOST_IDS], **values}
                 yield from connection.execute(query, parameters).all()
@@ -467,7 +378,7 @@ class Catalog:
         """Give a source's number, 0 (which none has) if the catalog does not know it."""
         known = self._sources.get((unit, source))
         if known is None:
-            with self._reading() as connection:
+            with self.file.reading() as connection:
                 known = connection.execute(_source_query(unit, source)).scalar()
             if known is None:
                 return 0
@@ -480,19 +391,6 @@ class Catalog:
             connection.execute(SOURCES.insert(), {"unit": unit, "source": source})
             known = int(connection.execute(_source_query(unit, source)).scalar_one())
         return known
-
-    @contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
-        with translated(self.path), self._engine.connect() as connection:
-            yield connection
-
-    @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
-        """Take turns: threads by the lock, processes by BEGIN IMMEDIATE."""
-        with self._write, translated(self.path), self._engine.connect() as connection:
-            connection.execution_options(jinsuo_write=True)
-            with connection.begin():
-                yield connection
 
 
 def _put_facts(connection: sa.Connection, source_id: int, facts: Sequence[tuple[ObjectId, str, Fact]]) -> None:

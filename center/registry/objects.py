@@ -9,7 +9,8 @@ section 4.
 from collections.abc import Iterable
 
 from center.errors import LostError
-from center.registry.catalog import Catalog, ObjectPlace
+from center.registry.catalog import Catalog
+from center.registry.catalog_tables import ObjectPlace
 from center.store.base import Store
 from evidence.digest import ObjectId
 from evidence.errors import EvidenceError, FormatError, MissingObjectError

@@ -13,7 +13,8 @@ from functools import partial
 from typing import Final
 
 from center.errors import CenterError, LostError
-from center.registry.catalog import Catalog, ObjectPlace
+from center.registry.catalog import Catalog
+from center.registry.catalog_tables import ObjectPlace
 from center.registry.objects import SourceObjects
 from center.store.base import Store
 from evidence.digest import ObjectId, pack_name

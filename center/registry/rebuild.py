@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from center.errors import CenterError
-from center.registry.catalog import MANIFEST_SPEC, Catalog, CatalogLock, Fact
+from center.registry.catalog import Catalog
+from center.registry.catalog_file import CatalogLock
+from center.registry.catalog_tables import MANIFEST_SPEC, Fact
 from center.registry.objects import SourceObjects
 from center.registry.packs import PackFile, judge_frames, list_packs, place_of, read_pack
 from center.registry.replay import EntryLog, Replay
@@ -62,7 +64,7 @@ def rebuild_catalog(
             report = fill_catalog(catalog, store, ledger, units, progress)
             if warm is not None:
                 warm(catalog)
-            catalog.settle()
+            catalog.file.settle()
         _remove(path)
         new.replace(path)
         sync_folder(path.parent)

@@ -14,7 +14,8 @@ from datetime import timedelta
 from typing import Protocol
 
 from center.errors import ConflictError, StoreError
-from center.registry.catalog import Catalog, StatementRow
+from center.registry.catalog import Catalog
+from center.registry.catalog_tables import StatementRow
 from center.registry.objects import SourceObjects
 from center.registry.units import Units
 from center.store.base import Store

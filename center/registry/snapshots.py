@@ -12,9 +12,8 @@ from datetime import datetime
 from functools import cached_property
 
 from center.errors import NotFoundError, StoreError
-from center.registry.catalog import StatementRow
+from center.registry.catalog_tables import StatementRow
 from center.registry.objects import SourceObjects
-from center.registry.units import SourceSecrets
 from evidence.digest import ObjectId, sha256
 from evidence.manifest.blobtable import ORDERING as BLOBS
 from evidence.manifest.blobtable import parse_blob_line
@@ -28,6 +27,7 @@ from evidence.rows.line import KeySpec, Token
 from evidence.rows.schema import Schema, parse_schema
 from evidence.tree.diff import TreeTop
 from evidence.tree.read import find_line, walk_lines
+from evidence.wire.secrets import SourceSecrets
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,51 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
 """The units: who may send, by which keys, which sources they have, and the secrets of those.
 
-    units/UNIT/unit.json             replaced in one durable step: name, keys now and before, codes, disabled or not
-    units/UNIT/sources/SOURCE.json   written once: the source's secrets, wrapped by the master key
-    units/UNIT/seen                  the largest checkpoint that the unit's agent has acknowledged: size, cosigner's key id
-
 Invariant: a change is first logged through `record` (a leaf among the center's own acts), then durable here, then
 answered. So no key counts that is not in the log; an act that a crash left without effect is logged again when it is
-done again. Of an enrolment code only the SHA-256 of its secret is kept. A code works once, within its time; the same
-agent asking again with the same keys (its answer was lost on the line) gets the same answer.
-The daemon and commands of the operator share the folder: readers look at the disk each time (a file's identity tells
-whether it changed), changes hold a lock across processes. Threads: any. Clock and randomness are arguments.
+done again. Of an enrolment code only the SHA-256 of its secret is kept; which code works is `codes.py`'s. How the files lie
+is `unitfolder.py`'s. Threads and processes: any. Clock and randomness are arguments.
 Source: design section 6, formats.md.
 """
 
 import os
-import re
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias
 
 from center.config import MOST_SOURCES
-from center.errors import ConflictError, ForbiddenError, NotFoundError, RefusedError, StoreError
-from center.registry.lock import FolderLock
+from center.errors import ConflictError, NotFoundError, RefusedError
+from center.registry.codes import check_code, check_fresh, get_code, is_repeated, no_code, public_keys
 from center.registry.seal import MasterKey
-from center.registry.unitfile import IssuedCode, KeyPair, SourceRecord, UnitRecord, parse_source, parse_unit
+from center.registry.unitfile import IssuedCode, KeyPair, SourceRecord, UnitRecord
+from center.registry.unitfolder import UnitFolder, is_name
 from evidence.digest import sha256
-from evidence.disk import remove_leftovers, write_new, write_over
 from evidence.errors import EvidenceError
 from evidence.keys.key import KeyType, VerificationKey
 from evidence.manifest.entry import Act
-from evidence.manifest.grammar import check_unit_name
 from evidence.wire.enrolment import SECRET_BYTES, EnrolmentCode
 from evidence.wire.secrets import SourceSecrets, parse_secrets
-from terminal.language import Text
 
-__all__ = ["CODE_LIFETIME", "KeyPair", "Record", "SourceSecrets", "Unit", "Units"]
-
-_T = TypeVar("_T")
 CODE_LIFETIME: Final = timedelta(days=14)
-_MARK: Final = re.compile(rb"([0-9]{1,16}) ([0-9a-f]{8})\n")
-_BACKUP = "restore it from the backup of the center"
-_ASK = "ask the archives for a new code: jinsuo-center unit rekey UNIT"
 
 Record: TypeAlias = Callable[[str, Act], object]
 """Log an act of the center's own: the entry's kind and the act. Returns when it is under a checkpoint, or raises."""
@@ -93,8 +76,7 @@ class Units:
 
         `most_sources`: so many a unit may have before a new one is refused.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
+        self._folder = UnitFolder(folder)
         self._master = master
         self._clock = clock
         self._record = record
@@ -102,12 +84,8 @@ class Units:
         self._vkey = vkey
         self._random = random
         self._most_sources = most_sources
-        self._changes = threading.Lock()
-        self._file_lock = FolderLock(folder / ".lock")
-        self._records: dict[str, tuple[tuple[int, int, int], UnitRecord]] = {}
         self._secrets: dict[tuple[str, str], SourceSecrets] = {}
         self._seen: dict[str, tuple[KeyPair, int]] = {}
-        self._is_swept = False
 
     def add(self, unit: str, name: str, *, by: str = "center", lifetime: timedelta = CODE_LIFETIME) -> EnrolmentCode:
         """Add a unit, and give the code by which its agent introduces itself, once, within `lifetime`.
@@ -123,14 +101,14 @@ class Units:
             record = UnitRecord(unit, name, now, codes=(issued,))
         except EvidenceError as err:
             raise RefusedError(f"unit {unit} cannot be added: {err}", hint="give the name as one line") from err
-        with self._changing():
-            known = next((other for other in self._names() if other.casefold() == unit.casefold()), None)
+        with self._folder.changing():
+            known = next((other for other in self._folder.names() if other.casefold() == unit.casefold()), None)
             if known is not None:
                 raise ConflictError(
                     f"there is a unit {known} already", hint="for a lost key: jinsuo-center unit rekey " + known
                 )
             self._record("unit", Act("registration", unit, "added", by, name))
-            write_new(self._unit_path(unit), record.encode())
+            self._folder.add(record)
         return EnrolmentCode.of(self._spki_sha256, self._vkey, secret)
 
     def use_tls(self, spki_sha256: bytes) -> None:
@@ -143,8 +121,8 @@ class Units:
         The old keys count until the new agent is enrolled (`disable` the unit if they are in wrong hands); codes given
         before are void. Raises: NotFoundError; RefusedError if the unit is disabled.
         """
-        with self._changing():
-            record = self._load(unit)
+        with self._folder.changing():
+            record = self._folder.load(unit)
             if record.disabled:
                 raise RefusedError(
                     f"unit {unit} is disabled", hint=f"enable it first: jinsuo-center unit enable {unit}"
@@ -152,7 +130,7 @@ class Units:
             secret, issued = self._issue(self._clock(), lifetime)
             self._record("unit", Act("rekey", unit, "code given", by, "a new enrolment code"))
             used = tuple(code for code in record.codes if code.used is not None)
-            self._save(replace(record, codes=(*used, issued)))
+            self._folder.save(replace(record, codes=(*used, issued)))
         return EnrolmentCode.of(self._spki_sha256, self._vkey, secret)
 
     def enroll(self, secret: bytes, statement: bytes, cosigner: bytes) -> Unit:
@@ -169,34 +147,34 @@ class Units:
 
     def find_code(self, fits: Callable[[bytes], bool]) -> bytes:
         """Give the SHA-256 of the secret of the one code of which `fits` says that it is meant. Raises: ForbiddenError."""
-        for unit in self._names():
-            for code in self._load(unit).codes:
+        for record in self._records():
+            for code in record.codes:
                 if fits(code.secret_sha256):
                     return code.secret_sha256
-        raise _no_code()
+        raise no_code()
 
     def enroll_by(self, secret_sha256: bytes, statement: bytes, cosigner: bytes) -> Unit:
         """Enrol as `enroll` does, by the SHA-256 of a code's secret: a newcomer has shown otherwise that it knows it."""
-        with self._changing():
-            record, issued = self._find_code(secret_sha256)
+        with self._folder.changing():
+            record, issued = get_code(self._records(), secret_sha256)
             pair = KeyPair(
                 VerificationKey(record.unit, KeyType.ED25519, statement),
                 VerificationKey(record.unit, KeyType.COSIGNATURE, cosigner),
                 self._clock(),
             )
-            if self._is_repeated(record, issued, pair):
+            if is_repeated(record, issued, pair):
                 return self.get(record.unit)
-            self._check_code(record, issued, pair.since)
-            self._check_fresh(pair)
+            check_code(record, issued, pair.since)
+            check_fresh(pair, self._records())
             self._record_keys(record, pair)
             codes = tuple(replace(code, used=pair.since) if code == issued else code for code in record.codes)
-            self._save(replace(record, codes=codes, keys=(*record.keys, pair)))
+            self._folder.save(replace(record, codes=codes, keys=(*record.keys, pair)))
         return self.get(record.unit)
 
     def check_key_change(self, unit: str, old: VerificationKey, new: VerificationKey) -> None:
         """Raises: RefusedError unless `old` is the unit's statement key and `new` is nobody's yet."""
         current = self.get(unit).statement_key
-        taken = {key.public for u in self._names() for p in self._load(u).keys for key in (p.statement, p.cosigner)}
+        taken = public_keys(self._records())
         if current != old or new.public in taken:
             raise RefusedError(
                 f"the statement key of unit {unit} cannot change from {old.key_id.hex()} to {new.key_id.hex()}: "
@@ -209,13 +187,13 @@ class Units:
 
         Does nothing if the unit has had the new key before. Raises: RefusedError as `check_key_change`.
         """
-        with self._changing():
-            record = self._load(unit)
+        with self._folder.changing():
+            record = self._folder.load(unit)
             if any(pair.statement == new for pair in record.keys):
                 return
             self.check_key_change(unit, old, new)
             self._record("key", Act("key change", unit, "attested", unit, f"{old.vkey} -> {new.vkey}"))
-            self._save(
+            self._folder.save(
                 replace(record, keys=(*record.keys, replace(record.keys[-1], statement=new, since=self._clock())))
             )
 
@@ -229,7 +207,7 @@ class Units:
 
     def get(self, unit: str) -> Unit:
         """Give a unit. Raises: NotFoundError."""
-        record = self._load(unit)
+        record = self._folder.load(unit)
         current = record.keys[-1] if record.keys else None
         return Unit(
             record.unit,
@@ -238,14 +216,14 @@ class Units:
             None if current is None else current.statement,
             None if current is None else current.cosigner,
             None if current is None else current.since,
-            self._sources(unit),
-            self._read_seen(record),
+            self._folder.sources(unit),
+            self._folder.find_seen(record),
             record.keys,
         )
 
     def list(self) -> list[Unit]:
         """Give all units, by name."""
-        return [self.get(unit) for unit in self._names()]
+        return [self.get(unit) for unit in self._folder.names()]
 
     def register_source(self, unit: str, source: str, secrets: SourceSecrets) -> bool:
         """Keep the secrets of a source; tell whether it is new. The same secrets again are no error.
@@ -255,10 +233,10 @@ class Units:
             RefusedError: the name cannot be a source's, or the unit has as many sources as it may have.
             ConflictError: the source has other secrets here.
         """
-        self._load(unit)
+        self._folder.load(unit)
         self._check_new_name(source, "source")
-        with self._changing():
-            sources = self._sources(unit)
+        with self._folder.changing():
+            sources = self._folder.sources(unit)
             known = next((other for other in sources if other.casefold() == source.casefold()), None)
             if known is not None:
                 if known == source and self.secrets(unit, source) == secrets:
@@ -277,8 +255,7 @@ class Units:
                 )
             self._record("unit", Act("registration", f"{unit}/{source}", "added", unit, "source registered"))
             wrapped = self._master.wrap(_purpose(unit, source), secrets.encode())
-            record = SourceRecord(unit, source, self._clock(), wrapped)
-            write_new(self._source_path(unit, source), record.encode())
+            self._folder.add_source(SourceRecord(unit, source, self._clock(), wrapped))
         return True
 
     def secrets(self, unit: str, source: str) -> SourceSecrets:
@@ -286,15 +263,12 @@ class Units:
         known = self._secrets.get((unit, source))
         if known is not None:
             return known
-        self._load(unit)
-        path = self._source_path(unit, source)
-        record = _read(path, parse_source) if _is_name(source) else None
+        self._folder.load(unit)
+        record = self._folder.find_source(unit, source)
         if record is None:
             raise NotFoundError(
                 f"unit {unit} has no source {source!r:.80} at the center", hint="run `jinsuo-agent send` once more"
             )
-        if (record.unit, record.source) != (unit, source):
-            raise StoreError(f"{path} is the record of {record.unit}/{record.source}", hint=_BACKUP)
         secrets = parse_secrets(self._master.unwrap(_purpose(unit, source), record.wrapped))
         self._secrets[unit, source] = secrets
         return secrets
@@ -305,71 +279,35 @@ class Units:
         After a start the center waits for an agent that has seen the largest of all (`Ledger.require_confirmation`).
         The mark is the agent's: an agent that is enrolled anew has seen nothing yet.
         """
-        record = self._load(unit)
+        record = self._folder.load(unit)
         if not record.keys or size <= self._find_seen(record):
             return
-        with self._changing():
+        with self._folder.changing():
             if size > self._find_seen(record):  # another thread may have been faster
-                mark = f"{size} {record.keys[-1].cosigner.key_id.hex()}\n"
-                write_over(self._unit_path(unit).with_name("seen"), mark.encode())
+                self._folder.save_seen(record, size)
                 self._seen[unit] = record.keys[-1], size
+
+    def _records(self) -> Iterator[UnitRecord]:
+        return (self._folder.load(unit) for unit in self._folder.names())
 
     def _find_seen(self, record: UnitRecord) -> int:
         known = self._seen.get(record.unit)
         if known is None or known[0] != record.keys[-1]:
-            known = self._seen[record.unit] = record.keys[-1], self._read_seen(record) or 0
+            known = self._seen[record.unit] = record.keys[-1], self._folder.find_seen(record) or 0
         return known[1]
 
     def _set_disabled(self, unit: str, disabled: bool, by: str, reason: str) -> None:
-        with self._changing():
-            record = self._load(unit)
+        with self._folder.changing():
+            record = self._folder.load(unit)
             if record.disabled is not disabled:
                 self._record("unit", Act("suspension", unit, "disabled" if disabled else "enabled", by, reason))
-                self._save(replace(record, disabled=disabled))
+                self._folder.save(replace(record, disabled=disabled))
 
     def _issue(self, now: datetime, lifetime: timedelta) -> tuple[bytes, IssuedCode]:
         if lifetime <= timedelta(0):
             raise RefusedError(f"a code cannot last {lifetime}", hint="give a number of days from 1")
         secret = self._random(SECRET_BYTES)
         return secret, IssuedCode(sha256(secret), now + lifetime)
-
-    def _find_code(self, digest: bytes) -> tuple[UnitRecord, IssuedCode]:
-        for unit in self._names():
-            record = self._load(unit)
-            for code in record.codes:
-                if code.secret_sha256 == digest:
-                    return record, code
-        raise _no_code()
-
-    def _is_repeated(self, record: UnitRecord, issued: IssuedCode, pair: KeyPair) -> bool:
-        """Tell whether these keys were enrolled by this very code before (the time of enrolment marks both)."""
-        if not record.keys or issued.used != record.keys[-1].since or record.disabled:
-            return False
-        return record.keys[-1] == replace(pair, since=record.keys[-1].since)
-
-    def _check_code(self, record: UnitRecord, issued: IssuedCode, now: datetime) -> None:
-        if record.disabled:
-            raise ForbiddenError(f"unit {record.unit} is disabled", hint="call the archives")
-        if issued.used is not None:
-            raise ForbiddenError(
-                f"the enrolment code of unit {record.unit} was used on {issued.used:%Y-%m-%d at %H:%M} UTC; "
-                "a code works once",
-                hint=f"if that was not you, call the archives at once; else {_ASK}",
-            )
-        if now >= issued.expires:
-            raise ForbiddenError(
-                f"the enrolment code of unit {record.unit} ended on {issued.expires:%Y-%m-%d at %H:%M} UTC", hint=_ASK
-            )
-
-    def _check_fresh(self, pair: KeyPair) -> None:
-        """Raises: ConflictError if a key was ever enrolled before: two quorum members must be two parties."""
-        new = {pair.statement.public, pair.cosigner.public}
-        old = {key.public for unit in self._names() for p in self._load(unit).keys for key in (p.statement, p.cosigner)}
-        if len(new) != 2 or new & old:
-            raise ConflictError(
-                "a key that was sent for enrolment is in use already",
-                hint="do not copy an agent's folder to another machine: make a new one with `jinsuo-agent init`",
-            )
 
     def _record_keys(self, record: UnitRecord, pair: KeyPair) -> None:
         if not record.keys:
@@ -380,102 +318,12 @@ class Units:
         self._record("key", Act("key change", record.unit, "unattested", record.unit, change))
 
     def _check_new_name(self, name: str, what: str) -> None:
-        if not _is_name(name):
+        if not is_name(name):
             raise RefusedError(
                 f"{name!r:.80} cannot name a {what}: 1 to 64 of A-Z a-z 0-9 . _ -, beginning with a letter or digit",
                 hint=f"choose another name for the {what}",
             )
 
-    @contextmanager
-    def _changing(self) -> Iterator[None]:
-        with self._changes, self._file_lock.hold():
-            if not self._is_swept:  # under the lock, so that no temporary file of another process is taken for debris
-                for unit in self._names():
-                    remove_leftovers(self._folder / unit)
-                    remove_leftovers(self._folder / unit / "sources")
-                self._is_swept = True
-            yield
-
-    def _names(self) -> tuple[str, ...]:
-        return tuple(
-            sorted(
-                path.name for path in self._folder.iterdir() if _is_name(path.name) and (path / "unit.json").is_file()
-            )
-        )
-
-    def _sources(self, unit: str) -> tuple[str, ...]:
-        folder = self._unit_path(unit).with_name("sources")
-        if not folder.is_dir():
-            return ()
-        return tuple(sorted(path.stem for path in folder.iterdir() if path.suffix == ".json" and _is_name(path.stem)))
-
-    def _load(self, unit: str) -> UnitRecord:
-        path = self._unit_path(unit)
-        try:
-            status = path.stat() if _is_name(unit) else None
-        except FileNotFoundError:
-            status = None
-        if status is None:
-            raise NotFoundError(
-                Text(zh=f"没有单位 {unit!r:.80}", en=f"there is no unit {unit!r:.80}"),
-                hint=Text(zh="查看：jinsuo-center unit list", en="see: jinsuo-center unit list"),
-            )
-        mark = (status.st_ino, status.st_mtime_ns, status.st_size)
-        known = self._records.get(unit)
-        if known is not None and known[0] == mark:
-            return known[1]
-        record = _read(path, parse_unit)
-        if record is None or record.unit != unit:
-            raise StoreError(f"{path} is not the record of unit {unit}", hint=_BACKUP)
-        self._records[unit] = (mark, record)
-        return record
-
-    def _save(self, record: UnitRecord) -> None:
-        write_over(self._unit_path(record.unit), record.encode())
-        self._records.pop(record.unit, None)
-
-    def _read_seen(self, record: UnitRecord) -> int | None:
-        """Give what the agent that is enrolled now has acknowledged; None: nothing."""
-        try:
-            mark = _MARK.fullmatch(self._unit_path(record.unit).with_name("seen").read_bytes())
-        except FileNotFoundError:
-            return None
-        is_its = mark is not None and record.keys and mark[2].decode() == record.keys[-1].cosigner.key_id.hex()
-        return int(mark[1]) if mark is not None and is_its else None
-
-    def _unit_path(self, unit: str) -> Path:
-        return self._folder / unit / "unit.json"
-
-    def _source_path(self, unit: str, source: str) -> Path:
-        return self._folder / unit / "sources" / f"{source}.json"
-
-
-def _is_name(name: str) -> bool:
-    """Tell whether `name` can name a unit or source here: as in statements, but it begins with a letter or digit.
-
-    So no name is a hidden file, `.`, `..`, or an option of a command; nor `-`, which tokens use for "nobody yet".
-    """
-    try:
-        check_unit_name(name)
-    except EvidenceError:
-        return False
-    return name[0].isalnum() and name.isascii()
-
-
-def _no_code() -> ForbiddenError:
-    return ForbiddenError("no unit of this center has this enrolment code, or a newer one replaced it", hint=_ASK)
-
 
 def _purpose(unit: str, source: str) -> str:
     return f"source {unit}/{source}"
-
-
-def _read(path: Path, parse: Callable[[bytes], _T]) -> _T | None:
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    try:
-        return parse(raw)
-    except EvidenceError as err:
-        raise StoreError(f"{path} is damaged: {err}", hint=_BACKUP) from err

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-from center.registry.catalog import Fact
+from center.registry.catalog_tables import Fact
 from evidence.digest import EMPTY_ROOT, ObjectId, tree_head
 from evidence.errors import FormatError, MissingObjectError, TreeError
 from evidence.kernel import Ends

@@ -219,7 +219,7 @@ def test_center_that_looked_away_at_admission_is_found_out_by_the_audit(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A center with a changed program: its own check says yes to everything. The audit is another's, over the same files.
-    monkeypatch.setattr("center.receive.admit.check_carried", lambda *_: True)
+    monkeypatch.setattr("center.receive.content.check_carried", lambda *_: True)
     with open_center(folder) as center:
         hospital = Hospital(center, source="looked-away")
         hospital.snapshot(patients(300))

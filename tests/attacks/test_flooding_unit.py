@@ -13,7 +13,6 @@ import pytest
 from center.app import Center
 from center.errors import ConflictError, RefusedError, StatementError
 from center.receive.conflicts import MOST_OF_SOURCE, MOST_OF_UNIT
-from center.registry.units import SourceSecrets
 from evidence.digest import ObjectId, sha256
 from evidence.manifest.blobtable import encode_blob_line
 from evidence.manifest.entry import Act, Level, parse_act, parse_entry
@@ -22,6 +21,7 @@ from evidence.manifest.statement import GapCause, GapStatement, SnapshotStatemen
 from evidence.note.signed import parse_note
 from evidence.objects.blobs import encode_chunk_list
 from evidence.objects.object import ObjectKind, name_object
+from evidence.wire.secrets import SourceSecrets
 from tests.builders.center import NOW, Hospital, Objects, create_center, open_center, wards
 
 

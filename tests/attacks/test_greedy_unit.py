@@ -6,7 +6,7 @@ from pathlib import Path
 
 from agent.identity import Identity
 from center.receive.api import THREADS
-from center.registry.units import SourceSecrets
+from evidence.wire.secrets import SourceSecrets
 from tests.builders.receivers import Running, run_receiver, statement_note
 
 

@@ -21,7 +21,8 @@ from evidence.digest import pack_name
 from evidence.keys.key import KeyType
 from evidence.keys.signer import Ed25519Signer
 from evidence.wire.enrolment import EnrolmentCode
-from evidence.wire.messages import MissingRequest, parse_nonce_answer
+from evidence.wire.introduction import parse_nonce_answer
+from evidence.wire.messages import MissingRequest
 from evidence.wire.secrets import SourceSecrets
 from evidence.wire.token import NOBODY, Request, Token, encode_authorization
 from tests.builders.receivers import NOW, ORIGIN, Running, run_receiver
@@ -278,7 +279,7 @@ def test_a_code_used_by_somebody_else_is_refused_and_sounds_the_alarm(line: Line
 
 
 def test_a_unit_cannot_pass_another_s_cosigner_key_off_as_its_own(line: Line, tmp_path: Path) -> None:
-    from evidence.wire.messages import EnrolRequest, cosigner_proof_text
+    from evidence.wire.introduction import EnrolRequest, cosigner_proof_text
 
     code = line.center.units.add("X024", "a")
     statement = Ed25519Signer.from_seed(NOBODY, KeyType.ED25519, b"\11" * 32)

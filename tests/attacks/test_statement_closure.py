@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from center.errors import StatementError
-from center.receive.admit import _Intake
 from center.receive.closure import Closure
-from center.registry.catalog import BLOB_SPEC, Fact
+from center.receive.intake import Intake
+from center.registry.catalog_tables import BLOB_SPEC, Fact
 from center.registry.objects import SourceObjects
 from evidence.digest import ObjectId, sha256, tree_head
 from evidence.manifest.blobtable import encode_blob_line
@@ -99,7 +99,7 @@ def test_a_node_judged_while_its_pages_are_being_judged_does_not_lose_their_larg
             closure._judge_pages(pages, KeySpec.of(SCAN), SCAN)
         return found
 
-    intake = _Intake(read, hospital.secrets, "0" * 64, find_facts, lambda err: None)
+    intake = Intake(read, hospital.secrets, "0" * 64, find_facts, lambda err: None)
     pack = io.BytesIO()
     writer = PackWriter(pack.write)
     for kind, body in [(ObjectKind.DOCUMENT, SCAN.encode()), *((ObjectKind.NODE, body) for body in nodes.values())]:

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from center.app import Center
 from center.receive.admit import StatementAnswer
-from center.registry.units import SourceSecrets
 from evidence.digest import ObjectId, Sha256, sha256
 from evidence.keys.key import KeyType
 from evidence.keys.signer import Ed25519Signer
@@ -43,6 +42,7 @@ from evidence.rows.schema import Column, Schema
 from evidence.rows.values import Kind
 from evidence.tree.build import TreeBuilder
 from evidence.tree.nodes import Tree
+from evidence.wire.secrets import SourceSecrets
 
 ORIGIN = "archives.example/jinsuo"
 NOW = datetime(2026, 11, 22, 1, tzinfo=UTC)

@@ -23,7 +23,7 @@ from evidence.keys.signer import Ed25519Signer
 from evidence.manifest.entry import Act, Level
 from evidence.manifest.statement import Channel, Consistency, SnapshotStatement, key_name
 from evidence.note.signed import sign_note
-from evidence.wire.messages import CenterInfo
+from evidence.wire.introduction import CenterInfo
 from tests.fakes.admission import FakeAdmission
 
 ORIGIN = "center.example/line"

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from center.alerts.calendar import Calendar
 from center.alerts.scene import Scene, SourceScene, UnitScene
-from center.registry.catalog import StatementRow
+from center.registry.catalog_tables import StatementRow
 from center.registry.signs import Heard, Listening
 from evidence.digest import Sha256, sha256
 from evidence.manifest.entry import Level

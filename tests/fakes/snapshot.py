@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from center.registry.catalog import StatementRow
+from center.registry.catalog_tables import StatementRow
 from center.registry.snapshots import Snapshot
-from center.registry.units import SourceSecrets
 from evidence.digest import ObjectId, Sha256, object_id, sha256
 from evidence.errors import MissingObjectError
 from evidence.manifest.blobtable import ORDERING as BLOBS
@@ -28,6 +27,7 @@ from evidence.rows.line import KeySpec, shorten_line
 from evidence.rows.schema import Schema
 from evidence.tree.build import TreeBuilder
 from evidence.tree.nodes import Tree, parse_node
+from evidence.wire.secrets import SourceSecrets
 
 SECRETS = SourceSecrets(b"R" * 32, b"S" * 32)
 DAY_ONE = datetime(2026, 11, 22, 1, tzinfo=UTC)

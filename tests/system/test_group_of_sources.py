@@ -11,11 +11,11 @@ import pytest
 
 from agent.app import Agent
 from agent.collectors.base import Collector, Finding, View
-from agent.config import AnySource
 from agent.errors import BudgetError, BusyError, LoginError, PausedError, PinError
 from agent.lock import RunLock
 from agent.outcome import Outcome, Stage
 from agent.pausing import Pause, PauseFile
+from agent.settings.sources import AnySource
 from agent.snapshot.group import take_group
 from agent.snapshot.progress import Progress, Silent, unpaced
 from agent.sources import SourceMaker

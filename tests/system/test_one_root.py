@@ -10,6 +10,7 @@ import pytest
 
 from agent.collectors.base import Collector
 from agent.collectors.mysql import MysqlCollector
+from agent.collectors.naming import TableChoice
 from agent.collectors.postgresql import PostgresqlCollector
 from agent.collectors.sqlite import SqliteCollector, SqliteSettings
 from agent.snapshot.blobs import BlobWriter
@@ -60,7 +61,7 @@ def in_sqlite(path: Path) -> Collector:
     connection.executemany("INSERT INTO note VALUES (?, ?)", make_notes())
     connection.commit()
     connection.close()
-    return SqliteCollector(SqliteSettings(path, as_names=NAMES))
+    return SqliteCollector(SqliteSettings(path, TableChoice(as_names=NAMES)))
 
 
 def in_postgresql(server: PostgresServer, database: str) -> Collector:
@@ -76,7 +77,9 @@ def in_postgresql(server: PostgresServer, database: str) -> Collector:
         cursor.executemany("INSERT INTO note VALUES (%s, %s)", make_notes())
     connection.close()
     names = {f"public.{name}": logical for name, logical in NAMES.items()}
-    return PostgresqlCollector(reading.settings_for(server, database, as_names=names, pg_dump=Path("/nowhere")))
+    return PostgresqlCollector(
+        reading.settings_for(server, database, tables=TableChoice(as_names=names), pg_dump=Path("/nowhere"))
+    )
 
 
 def in_mariadb(server: MariadbServer, database: str, collation: str, engine: str) -> Collector:
@@ -95,7 +98,7 @@ def in_mariadb(server: MariadbServer, database: str, collation: str, engine: str
         cursor.executemany("INSERT INTO note VALUES (%s, %s)", make_notes())
     connection.close()
     names = {f"{database}.{name}": logical for name, logical in NAMES.items()}
-    return MysqlCollector(reading_mysql.settings_for(server, database, as_names=names))
+    return MysqlCollector(reading_mysql.settings_for(server, database, tables=TableChoice(as_names=names)))
 
 
 def build(collector: Collector, folder: Path) -> dict[str, BuiltTable]:

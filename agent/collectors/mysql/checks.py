@@ -71,7 +71,7 @@ def _examine(session: Session, settings: MysqlSettings, subject: str) -> Iterato
     outcomes = [offer_table(source, settings) for source in sources]
     offered = [o for o in outcomes if isinstance(o, OfferedTable)]
     omitted = [o for o in outcomes if isinstance(o, Omission)]
-    omitted += check_names(settings, [o.schema.name for o in offered], {source.full_name for source in sources})
+    omitted += check_names(settings.tables, [o.schema.name for o in offered], {source.full_name for source in sources})
     yield from _judge_tables(offered, omitted, subject)
     yield from _judge_engines(offered, subject)
     yield from _judge_texts(offered, subject)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a person may set about a MySQL or MariaDB source, and which tables that selects. Data only; nothing is opened."""
+"""What a person may set about a MySQL or MariaDB source. Data only; nothing is opened."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
+
+from agent.collectors.naming import ALL_TABLES, TableChoice
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,8 +12,7 @@ class MysqlSettings:
     """A database of a MySQL or MariaDB server.
 
     `host`: one that begins with `/` is a Unix socket; `localhost` is the socket that the client library knows.
-    `include` and `exclude` are patterns (`*`, `?`, `[…]`) on `database.table` as design section 2 spells names; nothing
-    included means all. `as_names` gives a table (by that name) the logical name it has in the evidence, spelled so too.
+    `tables` go by `database.table`.
     `lock_timeout_s` bounds how long we queue for a table that others hold, and with it how long others queue behind
     us; `give_way_after_s` how long others may wait for the table that we are reading, 0: until it is seen. `statement_timeout_s` None leaves
     the server's own limit. `snapshot_age_limit_s` bounds how long the server keeps old versions of rows for us.
@@ -27,9 +26,7 @@ class MysqlSettings:
     port: int = 3306
     ssl_mode: str = "preferred"
     ssl_ca: Path | None = None
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    as_names: Mapping[str, str] = field(default_factory=dict)
+    tables: TableChoice = ALL_TABLES
     lock_guard: bool = False
     lock_timeout_s: float = 10.0
     give_way_after_s: float = 0.0
@@ -42,16 +39,3 @@ class MysqlSettings:
         """Give `database at host:port`, for messages."""
         place = self.host if self.host.startswith("/") else f"{self.host}:{self.port}"
         return f"{self.database} at {place}"
-
-    def is_excluded(self, name: str) -> bool:
-        """Tell whether `name` is excluded by a pattern; what is included does not matter."""
-        return any(fnmatchcase(name, pattern) for pattern in self.exclude)
-
-    def exclusion_of(self, name: str) -> str | None:
-        """Give the reason why table `name` is left out, or None if it is wanted."""
-        for pattern in self.exclude:
-            if fnmatchcase(name, pattern):
-                return f"excluded by the settings ({pattern})"
-        if self.include and not any(fnmatchcase(name, pattern) for pattern in self.include):
-            return "not among the tables that the settings include"
-        return None

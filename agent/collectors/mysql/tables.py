@@ -71,11 +71,11 @@ class OfferedTable:
 
 def offer_table(source: SourceTable, settings: MysqlSettings) -> OfferedTable | Omission:
     """Give how a table is offered, or why it is left out."""
-    reason = settings.exclusion_of(source.full_name) or _find_obstacle(source)
+    reason = settings.tables.exclusion_of(source.full_name) or _find_obstacle(source)
     if reason is not None:
         return Omission(source.full_name, reason)
     readings = tuple(read_as(column, f"t.{quote(column.name)}") for column in source.columns)
-    schema = _make_schema(source, settings.as_names.get(source.full_name, source.full_name), readings)
+    schema = _make_schema(source, settings.tables.logical_name(source.full_name), readings)
     by_name = {column.name: column for column in source.columns}
     is_ordered = (
         source.is_transactional

@@ -201,17 +201,17 @@ class MysqlView:
             else:
                 offered.append(outcome)
         for omission in check_names(
-            self._settings, [o.schema.name for o in offered], {source.full_name for source in sources}
+            self._settings.tables, [o.schema.name for o in offered], {source.full_name for source in sources}
         ):
             self._omissions.add(omission.name, omission.reason)
         return {o.schema.name: o for o in offered}
 
     def _select_sequences(self, watcher: Session) -> list[str]:
-        if self._settings.is_excluded(SEQUENCES.name):
+        if self._settings.tables.is_excluded(SEQUENCES.name):
             return []
         database = self._server.database
         names = list_sequences(watcher, database)
-        return [name for name in names if self._settings.exclusion_of(encode_name([database, name])) is None]
+        return [name for name in names if self._settings.tables.exclusion_of(encode_name([database, name])) is None]
 
     def _read_sequences(self) -> bytes:
         # Once, for they go on: the same table read twice gives the same rows.

@@ -72,7 +72,7 @@ def _examine(session: Session, settings: OdbcSettings, dialect: Dialect, subject
     outcomes = [offer_table(source, settings, dialect) for source in sources]
     offered = [o for o in outcomes if isinstance(o, OfferedTable)]
     omitted = [o for o in outcomes if isinstance(o, Omission)]
-    omitted += check_names(settings, [o.schema.name for o in offered], {source.full_name for source in sources})
+    omitted += check_names(settings.tables, [o.schema.name for o in offered], {source.full_name for source in sources})
     yield from _judge_tables(offered, omitted, settings, subject)
 
 
@@ -90,7 +90,7 @@ def _judge_tables(
             Text(f"{len(keyless)} 张表无可用主键，按整行排序：{_some(keyless)}",
                  f"{len(keyless)} tables have no usable key and are ordered by whole rows: {_some(keyless)}"),
         )  # fmt: skip
-    unexpected = [f"{o.name} ({o.reason})" for o in omitted if not settings.is_excluded(o.name)]
+    unexpected = [f"{o.name} ({o.reason})" for o in omitted if not settings.tables.is_excluded(o.name)]
     if unexpected:
         yield Finding(
             Severity.WARN, subject,

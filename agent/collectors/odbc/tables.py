@@ -118,13 +118,13 @@ class OfferedTable:
 
 def offer_table(source: SourceTable, settings: OdbcSettings, dialect: Dialect) -> OfferedTable | Omission:
     """Give how a table is offered, or why it is left out."""
-    reason = settings.exclusion_of(source.full_name) or source.obstacle
+    reason = settings.tables.exclusion_of(source.full_name) or source.obstacle
     if reason is None and not 1 <= len(source.columns) <= MAX_COLUMNS:
         reason = f"it has {len(source.columns)} columns; 1 to {MAX_COLUMNS} can be read"
     if reason is not None:
         return Omission(source.full_name, reason)
     columns = tuple(ReadColumn(c, dialect.cast_of(c.type), f"t.{dialect.quote(c.name)}") for c in source.columns)
-    schema = _make_schema(source, settings.as_names.get(source.full_name, source.full_name), columns)
+    schema = _make_schema(source, settings.tables.logical_name(source.full_name), columns)
     kinds = {c.source.name: c.cast.kind for c in columns}
     orders = bool(schema.key) and all(kinds[name] is Kind.INT for name in schema.key)
     return OfferedTable(source, schema, columns, orders, _find_locator(source, columns, dialect), dialect)

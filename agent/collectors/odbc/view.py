@@ -196,7 +196,7 @@ class OdbcView:
             else:
                 offered.append(outcome)
         for omission in check_names(
-            self._settings, [o.schema.name for o in offered], {source.full_name for source in sources}
+            self._settings.tables, [o.schema.name for o in offered], {source.full_name for source in sources}
         ):
             self._omissions.add(omission.name, omission.reason)
         return {o.schema.name: o for o in offered}

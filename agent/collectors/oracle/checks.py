@@ -73,12 +73,12 @@ def _examine(session: Session, settings: OracleSettings, subject: str) -> Iterat
     outcomes = [offer_table(source, settings) for source in sources]
     offered = [o for o in outcomes if isinstance(o, OfferedTable)]
     omitted = [o for o in outcomes if isinstance(o, Omission)]
-    omitted += check_names(settings, [o.schema.name for o in offered], {source.full_name for source in sources})
+    omitted += check_names(settings.tables, [o.schema.name for o in offered], {source.full_name for source in sources})
     if not offered:
         yield Finding(Severity.FAIL, subject, Text("没有可读的表", "there is no table that can be read"), _GRANTS)
         return
     yield Finding(Severity.OK, subject, Text(f"可读 {len(offered)} 张表", f"{len(offered)} tables can be read"))
-    left_out = [f"{o.name} ({o.reason})" for o in omitted if not settings.is_excluded(o.name)]
+    left_out = [f"{o.name} ({o.reason})" for o in omitted if not settings.tables.is_excluded(o.name)]
     if left_out:
         shown = ", ".join(left_out[:_SHOWN])
         yield Finding(

@@ -40,7 +40,7 @@ class OfferedTable:
 
 def offer_table(source: SourceTable, settings: OracleSettings) -> OfferedTable | Omission:
     """Give how a table is offered, or why it is left out."""
-    reason = settings.exclusion_of(source.full_name) or source.obstacle
+    reason = settings.tables.exclusion_of(source.full_name) or source.obstacle
     if reason is None and not 1 <= len(source.columns) <= MAX_COLUMNS:
         reason = f"it has {len(source.columns)} columns; 1 to {MAX_COLUMNS} can be read"
     if reason is not None:
@@ -50,7 +50,7 @@ def offer_table(source: SourceTable, settings: OracleSettings) -> OfferedTable |
     key = () if any(kinds.get(name, Kind.ANY) in UNORDERED_KINDS for name in source.key) else source.key
     notes = [f"generated {c.name}" for c in source.columns if c.is_generated] + [r.note for r in readings if r.note]
     schema = Schema(
-        settings.as_names.get(source.full_name, source.full_name),
+        settings.tables.logical_name(source.full_name),
         tuple(
             Column(c.name, r.kind, c.is_null, c.declared, r.scale, c.comment)
             for c, r in zip(source.columns, readings, strict=True)

@@ -95,7 +95,7 @@ def _examine(connection: Connection, settings: PostgresqlSettings, subject: str)
     outcomes = [offer_table(s, settings, server) for s in sources]
     offered = [o for o in outcomes if isinstance(o, OfferedTable)]
     omitted = [o for o in outcomes if isinstance(o, Omission)]
-    omitted += check_names(settings, [o.schema.name for o in offered], {s.full_name for s in sources})
+    omitted += check_names(settings.tables, [o.schema.name for o in offered], {s.full_name for s in sources})
     yield from _judge_tables(offered, omitted, subject)
     yield from judge_filters(connection, sources, settings, subject)
     yield from judge_unlogged(offered, subject)

@@ -111,7 +111,7 @@ def judge_filters(
     connection: Connection, sources: Sequence[SourceTable], settings: PostgresqlSettings, subject: str
 ) -> Iterator[Finding]:
     """Examine whether the account was given views instead of the tables behind them: views are never read."""
-    barred = [s.oid for s in sources if not s.is_readable and settings.exclusion_of(s.full_name) is None]
+    barred = [s.oid for s in sources if not s.is_readable and settings.tables.exclusion_of(s.full_name) is None]
     if not barred:
         return
     views = [name for (name,) in query(connection, _VIEWS, [barred])]

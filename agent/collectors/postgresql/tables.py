@@ -86,10 +86,10 @@ class OfferedTable:
 
 def offer_table(source: SourceTable, settings: PostgresqlSettings, server: Server) -> OfferedTable | Omission:
     """Give how a table is offered, or why it is left out."""
-    reason = settings.exclusion_of(source.full_name) or _find_obstacle(source, server)
+    reason = settings.tables.exclusion_of(source.full_name) or _find_obstacle(source, server)
     if reason is not None:
         return Omission(source.full_name, reason)
-    schema = _make_schema(source, settings.as_names.get(source.full_name, source.full_name), server)
+    schema = _make_schema(source, settings.tables.logical_name(source.full_name), server)
     natives = {c.name: native_order(c.type, server.keeps_utf8) for c in source.columns}
     orders = bool(schema.key) and all(natives[name] is not Native.NEVER for name in schema.key)
     dated = tuple(

@@ -93,7 +93,7 @@ class PostgresqlView:
         sources = read_tables(holder)
         self._offered = self._offer(sources)
         self._sequences = self._select_sequences(sources)
-        wants_objects = settings.large_objects and not settings.is_excluded(extras.LARGE_OBJECTS.name)
+        wants_objects = settings.large_objects and not settings.tables.is_excluded(extras.LARGE_OBJECTS.name)
         self._has_objects = wants_objects and extras.count_large_objects(holder) > 0
         self._unread_views = 0 if settings.materialized_views else _count_views(sources)
 
@@ -213,20 +213,20 @@ class PostgresqlView:
             else:
                 offered.append(outcome)
         for omission in check_names(
-            self._settings, [o.schema.name for o in offered], {source.full_name for source in sources}
+            self._settings.tables, [o.schema.name for o in offered], {source.full_name for source in sources}
         ):
             self._omissions.add(omission.name, omission.reason)
         return {o.schema.name: o for o in offered}
 
     def _select_sequences(self, sources: Sequence[SourceTable]) -> list[extras.Sequence]:
         """Give the sequences of tables that are wanted, and those of no table that are."""
-        if self._settings.is_excluded(extras.SEQUENCES.name):
+        if self._settings.tables.is_excluded(extras.SEQUENCES.name):
             return []
         owners = {source.oid: source.full_name for source in sources}
         return [
             sequence
             for sequence in extras.list_sequences(self._holder)
-            if self._settings.exclusion_of(owners.get(sequence.owner or 0, sequence.full_name)) is None
+            if self._settings.tables.exclusion_of(owners.get(sequence.owner or 0, sequence.full_name)) is None
         ]
 
     def _read_sequences(self) -> bytes:

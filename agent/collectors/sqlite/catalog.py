@@ -89,7 +89,7 @@ def read_catalog(connection: sqlite3.Connection, settings: SqliteSettings) -> Ca
         elif outcome is not None:
             omitted.append(outcome)
     known = {encode_name([table.name]) for table in tables} | {omission.name for omission in omitted}
-    omitted += check_names(settings, [table.table.schema.name for table in tables], known)
+    omitted += check_names(settings.tables, [table.table.schema.name for table in tables], known)
     notes = (
         () if is_utf8 else (f"the database keeps text as {encoding}; text stands here as SQLite converts it to UTF-8",)
     )
@@ -120,7 +120,7 @@ def _read_table(
         shown = encode_name([_text(raw_name)])
         return Omission(shown, "its name is not valid UTF-8, so no query can name it: rename it with the application")
     full_name = encode_name([name])
-    excluded = settings.exclusion_of(full_name)
+    excluded = settings.tables.exclusion_of(full_name)
     if excluded is not None:
         return Omission(full_name, excluded)
     if kind == "virtual":
@@ -135,7 +135,7 @@ def _read_table(
     shape = _Shape(
         name, tuple(columns), is_without_rowid, is_strict, _is_alias(connection, name, columns, is_without_rowid)
     )
-    logical = settings.as_names.get(full_name, full_name)
+    logical = settings.tables.logical_name(full_name)
     return _plan(connection, shape, logical, is_utf8)
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a person may set about a SQL Server source, and the connection string that it makes. Data only."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from agent.collectors.naming import ALL_TABLES, TableChoice
 from agent.collectors.odbc import OdbcSettings
 from evidence.manifest.statement import Consistency
 
@@ -24,9 +24,7 @@ class SqlserverSettings:
     driver: str = "ODBC Driver 18 for SQL Server"
     encrypt: str = "yes"
     trust_certificate: bool = False
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    as_names: Mapping[str, str] = field(default_factory=dict)
+    tables: TableChoice = ALL_TABLES
     lock_timeout_s: float = 10.0
     give_way_after_s: float = 15.0
     stall_limit_s: float = 1800.0
@@ -50,9 +48,7 @@ class SqlserverSettings:
             connection=";".join(parts),
             user=self.user,
             password=self.password,
-            include=self.include,
-            exclude=self.exclude,
-            as_names=self.as_names,
+            tables=self.tables,
             lock_timeout_s=self.lock_timeout_s,
             give_way_after_s=self.give_way_after_s,
             stall_limit_s=self.stall_limit_s,

@@ -10,7 +10,7 @@ import pytest
 from agent.cli.main import make_program
 from agent.collectors.listing import NOT_YET, find_drivers, list_sources
 from agent.collectors.odbc.dialects import DIALECTS
-from agent.config import AnySource, OdbcSource
+from agent.settings.sources import AnySource, OdbcSource
 from tests.fakes.agent import NOW, FakeAgent
 
 ROOT = Path(__file__).parents[4]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.collectors.base import Table
+from agent.collectors.naming import TableChoice
 from agent.collectors.sqlite import SqliteCollector, SqliteSettings
 from agent.collectors.sqlite.view import MAX_INLINE_BYTES, SqliteView
 from agent.errors import SourceError
@@ -198,9 +199,7 @@ def test_names_that_are_not_utf8_are_omitted_with_a_reason(tmp_path: Path) -> No
 
 def test_logical_names_includes_and_excludes(tmp_path: Path) -> None:
     database = Database(tmp_path, *(f"CREATE TABLE {n}(a)" for n in ("visit", "visit_log", "tmp1", "other")))
-    with database.view(
-        include=("visit*", "tmp*", "gone"), exclude=("*_log",), as_names={"visit": "public.visit"}
-    ) as view:
+    with database.view(tables=TableChoice(("visit*", "tmp*", "gone"), ("*_log",), {"visit": "public.visit"})) as view:
         assert set(open_tables(view)) == {"public.visit", "tmp1"}
         reasons = {o.name: o.reason for o in view.omitted()}
     assert set(reasons) == {"visit_log", "other", "gone"}
@@ -211,7 +210,7 @@ def test_logical_names_includes_and_excludes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("names", [{"a": "b"}, {"a": "x", "b": "x"}, {"a": "@files"}, {"a": "x\\"}])
 def test_logical_names_that_clash_or_are_misspelled_are_refused(tmp_path: Path, names: dict[str, str]) -> None:
     database = Database(tmp_path, "CREATE TABLE a(a)", "CREATE TABLE b(a)")
-    with pytest.raises(SourceError) as caught, database.view(as_names=names):
+    with pytest.raises(SourceError) as caught, database.view(tables=TableChoice(as_names=names)):
         pass
     assert caught.value.hint
 

@@ -10,24 +10,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from agent.config import (
-    AgentConfig,
-    CommandSource,
-    FilesSource,
-    GroupSettings,
-    MysqlSource,
-    OdbcSource,
-    OracleSource,
-    PostgresqlSource,
-    SourceThrottle,
-    SpoolSettings,
-    SqliteSource,
-    SqlserverSource,
-    ThrottleSettings,
-    WatchSettings,
-    age_limit_of,
-    load_config,
-)
+from agent.config import AgentConfig, GroupSettings, SpoolSettings, load_config
 from agent.example import EXAMPLE, first_settings, make_folder
 from agent.settings.health import HealthSettings
 from agent.settings.heartbeat import HeartbeatSettings
@@ -41,6 +24,19 @@ from agent.settings.road import (
     parse_address,
 )
 from agent.settings.schedule import ScheduleSettings
+from agent.settings.sources import (
+    CommandSource,
+    FilesSource,
+    MysqlSource,
+    OdbcSource,
+    OracleSource,
+    PostgresqlSource,
+    SqliteSource,
+    SqlserverSource,
+    WatchSettings,
+    age_limit_of,
+)
+from agent.settings.throttle import SourceThrottle, ThrottleSettings
 from agent.snapshot.supervised import limits_of
 from agent.throttle import Limits, parse_quiet_hours
 from terminal.errors import SettingsError, UsageError

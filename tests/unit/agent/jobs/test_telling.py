@@ -8,7 +8,7 @@ from agent.config import AgentConfig
 from agent.finding import Severity
 from agent.jobs.job import Fate, JobState, Note, Reason, make_jobs
 from agent.jobs.memory import SCHEDULE_NAME, ScheduleMemory
-from agent.jobs.telling import examine_schedules, find_ahead, read_notes
+from agent.jobs.telling import examine_schedules, find_ahead
 from terminal.language import Language
 from terminal.settings import parse_settings
 from tests.builders.jobs import BERLIN, SHANGHAI, local, utc
@@ -36,7 +36,6 @@ def test_next_run_is_the_sooner_of_the_source_and_its_group_each_in_its_zone(tmp
     assert (ahead["scans"].words, ahead["scans"].next_run) == ("on change", None)
     assert "hand" not in ahead
     assert not (tmp_path / SCHEDULE_NAME).exists(), "to ask makes nothing"
-    assert read_notes(tmp_path, None, NOW) == []
 
 
 def test_what_is_pending_and_what_was_missed_is_told(tmp_path: Path) -> None:
@@ -48,8 +47,6 @@ def test_what_is_pending_and_what_was_missed_is_told(tmp_path: Path) -> None:
     ahead = find_ahead(tmp_path, jobs, NOW)
     assert ahead["his"].missed == missed
     assert ahead["lis"].missed is None
-    assert read_notes(tmp_path, "his", utc("2026-01-09 00:00")) == [missed]
-    assert read_notes(tmp_path, "his", utc("2026-01-09 01:00")) == []
 
 
 def _found(text: str) -> list[tuple[Severity, str, str]]:

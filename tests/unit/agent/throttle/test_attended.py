@@ -11,12 +11,12 @@ import pytest
 from agent.collectors.base import Probing, View
 from agent.collectors.postgresql import PostgresqlCollector
 from agent.collectors.sqlite import SqliteCollector, SqliteSettings
-from agent.config import SourceThrottle
 from agent.errors import BudgetError, LoginError, LoginsStoppedError, PausedError
 from agent.latency import BASE_QUESTIONS
 from agent.load import LoadLog, LoadReport, Reason
 from agent.logins import LoginGuard
 from agent.pausing import Pause, PauseFile
+from agent.settings.throttle import SourceThrottle
 from agent.snapshot.attended import GuardedCollector
 from agent.snapshot.blobs import BlobWriter
 from agent.snapshot.objects import RootsOnly

@@ -14,7 +14,7 @@ from center.alerts.look import Looker, measure_disk
 from center.alerts.scene import Fresh, FreshConflict, FreshStatement, SchemaChange
 from center.app import Center
 from center.errors import ConflictError
-from center.registry.catalog import StatementRow
+from center.registry.catalog_tables import StatementRow
 from center.settings.alerts import AlertSettings
 from evidence.manifest.statement import GapCause, GapStatement
 from tests.builders.center import ORIGIN, Hospital, patients, wards

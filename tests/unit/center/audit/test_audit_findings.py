@@ -14,7 +14,8 @@ from center.audit.audit import audit
 from center.audit.findings import AuditReport, Finding, SnapshotName, Thing
 from center.audit.opening import open_audited
 from center.errors import NotFoundError
-from center.registry.catalog import BLOBS_SPEC, Catalog, Fact, ObjectPlace
+from center.registry.catalog import Catalog
+from center.registry.catalog_tables import BLOBS_SPEC, Fact, ObjectPlace
 from center.registry.packs import PackFile, read_pack
 from center.store.folder import FolderStore
 from evidence.digest import ObjectId, Sha256

@@ -15,7 +15,8 @@ from center.certify.certify import make_bundle, make_policy, parse_key, write_bu
 from center.errors import NotFoundError, RefusedError, StoreError
 from center.ledger.ledger import Ledger
 from center.registry.snapshots import Snapshot
-from center.registry.units import KeyPair, Unit
+from center.registry.unitfile import KeyPair
+from center.registry.units import Unit
 from evidence.digest import Sha256
 from evidence.manifest.entry import Level, StoredAct
 from evidence.manifest.statement import WithdrawalStatement

@@ -422,7 +422,7 @@ def test_a_center_with_a_lost_catalog_is_audited_rebuilt_and_goes_on(
 def test_rebuild_remembers_what_admission_had_computed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def facts() -> set[str]:
         with open_center(folder) as center:
-            return {line for line in center.catalog.dump() if line.startswith("facts")}
+            return {line for line in center.catalog.file.dump() if line.startswith("facts")}
 
     before = facts()
     assert run(folder, "rebuild") == 0

@@ -9,8 +9,9 @@ import pytest
 
 from center.app import Center
 from center.errors import HeldError, RefusedError, StoreError
-from center.ledger.ledger import Ledger, read_entries
+from center.ledger.ledger import Ledger
 from center.ledger.publish import LedgerFiles
+from center.ledger.published import read_entries
 from evidence.log.checkpoint import parse_checkpoint, sign_checkpoint
 from evidence.manifest.entry import Level, parse_act, parse_entry
 from evidence.manifest.receipt import verify_receipt

@@ -12,7 +12,7 @@ from center.receive.auth import Doorkeeper, Nonces
 from center.registry.units import Units
 from evidence.keys.key import KeyType
 from evidence.keys.signer import Ed25519Signer
-from evidence.wire.messages import EnrolRequest, cosigner_proof_text
+from evidence.wire.introduction import EnrolRequest, cosigner_proof_text
 from evidence.wire.token import NOBODY, Nonce, Request, Token, encode_authorization
 from tests.builders.receivers import ORIGIN, MovableClock, make_units
 

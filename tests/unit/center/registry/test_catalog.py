@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from center.errors import ConflictError, NotFoundError, StoreError
-from center.registry.catalog import BLOBS_SPEC, MANIFEST_SPEC, Catalog, Fact, ObjectPlace, StatementRow
+from center.registry.catalog import Catalog
+from center.registry.catalog_tables import BLOBS_SPEC, MANIFEST_SPEC, Fact, ObjectPlace, StatementRow
 from evidence.digest import ObjectId, Sha256, sha256
 from evidence.manifest.entry import Level
 
@@ -95,9 +96,9 @@ def test_more_ids_than_one_question_takes_are_all_answered(catalog: Catalog) -> 
 def test_the_same_pack_again_changes_nothing(catalog: Catalog) -> None:
     for _ in range(2):
         catalog.add_pack("X013", "his", PACK_A, [(name(1), place())], [(name(1), "-", fact())])
-    before = list(catalog.dump())
+    before = list(catalog.file.dump())
     catalog.add_pack("X013", "his", PACK_A, [(name(1), place())], [(name(1), "-", fact())])
-    assert list(catalog.dump()) == before
+    assert list(catalog.file.dump()) == before
     assert catalog.packs("X013", "his") == [PACK_A]
 
 
@@ -228,7 +229,7 @@ def test_a_time_before_all_snapshots_is_an_error(catalog: Catalog) -> None:
 
 
 def test_what_one_process_adds_another_sees(catalog: Catalog) -> None:
-    with Catalog(catalog.path) as other:
+    with Catalog(catalog.file.path) as other:
         assert other.absent("X013", "his", [name(1)]) == [name(1)]
         catalog.add_pack("X013", "his", PACK_A, [(name(1), place())])
         assert other.absent("X013", "his", [name(1)]) == []
@@ -262,7 +263,7 @@ def test_the_dump_depends_on_the_content_and_not_on_the_order_of_adding(tmp_path
                 source = f"s{number}"
                 catalog.add_pack("X013", source, PACK_A, [(name(number), place())], [(name(number), source, fact())])
                 catalog.add_statement(statement(1, source, index=number, stored_index=number))
-            dumps.append(list(catalog.dump()))
+            dumps.append(list(catalog.file.dump()))
     assert dumps[0] == dumps[1]
     assert len(dumps[0]) == 8
 
@@ -274,11 +275,11 @@ def test_a_catalog_that_is_not_there_asks_for_rebuild(tmp_path: Path) -> None:
 
 
 def test_a_catalog_of_another_version_asks_for_rebuild(catalog: Catalog) -> None:
-    with sqlite3.connect(catalog.path) as connection:
+    with sqlite3.connect(catalog.file.path) as connection:
         connection.execute("PRAGMA user_version=9")
     connection.close()
     with pytest.raises(StoreError, match="is of version 9, this program reads version 2") as caught:
-        Catalog(catalog.path)
+        Catalog(catalog.file.path)
     assert "rebuild" in caught.value.hint
 
 
@@ -293,17 +294,17 @@ def test_a_file_that_is_no_catalog_asks_for_rebuild(tmp_path: Path, damage: byte
 
 def test_a_new_catalog_is_never_made_over_an_old_one(catalog: Catalog) -> None:
     with pytest.raises(StoreError, match="already"):
-        Catalog.create(catalog.path)
+        Catalog.create(catalog.file.path)
 
 
 def test_a_damaged_page_of_the_catalog_is_found(tmp_path: Path) -> None:
     path = tmp_path / "catalog.sqlite"
     with Catalog.create(path) as catalog:
         catalog.add_pack("X013", "his", PACK_A, [(name(i), place()) for i in range(2000)])
-        assert catalog.check() == []
+        assert catalog.file.check() == []
     raw = bytearray(path.read_bytes())
     middle = len(raw) // 2 // 4096 * 4096
     raw[middle : middle + 64] = bytes(64)
     path.write_bytes(raw)
     with Catalog(path) as catalog:
-        assert catalog.check()
+        assert catalog.file.check()

@@ -37,7 +37,7 @@ def folder(filled: Path, tmp_path: Path) -> Path:
 def dump(path: Path) -> list[str]:
     """Give all but the facts of pages: those are computed anew when they are needed."""
     with Catalog(path) as catalog:
-        return [line for line in catalog.dump() if not line.startswith("facts") or "\t@manifest\t" in line]
+        return [line for line in catalog.file.dump() if not line.startswith("facts") or "\t@manifest\t" in line]
 
 
 def rebuild(folder: Path) -> RebuildReport:
@@ -182,7 +182,7 @@ def test_the_order_of_packs_in_the_store_does_not_matter(folder: Path, tmp_path:
         for name, store in (("a", parts.store), ("b", _Reversed(folder / "store"))):
             with Catalog.create(tmp_path / name) as catalog:
                 fill_catalog(catalog, store, ledger, parts.units)
-                dumps.append(list(catalog.dump()))
+                dumps.append(list(catalog.file.dump()))
     assert dumps[0] == dumps[1]
 
 

@@ -18,7 +18,9 @@ from evidence.manifest.entry import Entry, Level
 from evidence.manifest.receipt import Receipt
 from evidence.note.cosign import cosign
 from evidence.note.signed import sign_note
+from evidence.wire import introduction, paths
 from evidence.wire import messages as m
+from evidence.wire.body import MAX_IDS, MAX_JSON_BYTES
 from evidence.wire.token import Nonce
 
 ORIGIN = "log.example/t"
@@ -38,10 +40,10 @@ class Encodable(Protocol):
 
 
 CASES: list[tuple[Encodable, Callable[[bytes], object]]] = [
-    (m.CenterInfo(LOG.key, OPERATOR.key, bytes(32), "0.1.0"), m.parse_center_info),
-    (m.NonceAnswer(Nonce(bytes(32), NOW)), m.parse_nonce_answer),
-    (m.EnrolRequest(bytes(16), bytes(32), bytes(range(32)), bytes(64)), m.parse_enrol_request),
-    (m.EnrolAnswer("X013", "市第一人民医院", ("his", "scans")), m.parse_enrol_answer),
+    (introduction.CenterInfo(LOG.key, OPERATOR.key, bytes(32), "0.1.0"), introduction.parse_center_info),
+    (introduction.NonceAnswer(Nonce(bytes(32), NOW)), introduction.parse_nonce_answer),
+    (introduction.EnrolRequest(bytes(16), bytes(32), bytes(range(32)), bytes(64)), introduction.parse_enrol_request),
+    (introduction.EnrolAnswer("X013", "市第一人民医院", ("his", "scans")), introduction.parse_enrol_answer),
     (m.DepositRequest(bytes(112)), m.parse_deposit_request),
     (m.DepositAnswer(True), m.parse_deposit_answer),
     (m.RecoverRequest(bytes(32)), m.parse_recover_request),
@@ -108,11 +110,11 @@ def test_another_body_is_refused(raw: bytes) -> None:
 
 def test_an_oversized_body_is_refused_before_it_is_read() -> None:
     with pytest.raises(LimitError):
-        m.parse_missing_request(b" " * (m.MAX_JSON_BYTES + 1))
+        m.parse_missing_request(b" " * (MAX_JSON_BYTES + 1))
 
 
 def test_more_ids_than_a_message_names_are_refused_both_ways() -> None:
-    ids = (ObjectId(bytes(32)),) * (m.MAX_IDS + 1)
+    ids = (ObjectId(bytes(32)),) * (MAX_IDS + 1)
     with pytest.raises(LimitError):
         m.MissingRequest("his", ids).encode()
     with pytest.raises(LimitError):
@@ -126,20 +128,20 @@ def test_ids_of_another_length_are_refused() -> None:
 
 
 def test_a_full_request_for_missing_objects_fits_the_bound_of_a_body() -> None:
-    raw = m.MissingRequest("h" * 64, (ObjectId(bytes(32)),) * m.MAX_IDS).encode()
-    assert len(raw) <= m.MAX_JSON_BYTES
-    assert len(m.parse_missing_request(raw).ids) == m.MAX_IDS
+    raw = m.MissingRequest("h" * 64, (ObjectId(bytes(32)),) * MAX_IDS).encode()
+    assert len(raw) <= MAX_JSON_BYTES
+    assert len(m.parse_missing_request(raw).ids) == MAX_IDS
 
 
 def test_a_center_whose_operator_has_another_name_is_refused() -> None:
     with pytest.raises(FormatError, match="operator"):
-        m.CenterInfo(LOG.key, OPERATOR.key.renamed("other/operator"), bytes(32), "0")
+        introduction.CenterInfo(LOG.key, OPERATOR.key.renamed("other/operator"), bytes(32), "0")
 
 
 def test_a_center_that_says_another_origin_is_refused() -> None:
     raw = CASES[0][0].encode().replace(b'"origin":"log.example/t"', b'"origin":"log.example/u"')
     with pytest.raises(FormatError, match="not the name of the log's key"):
-        m.parse_center_info(raw)
+        introduction.parse_center_info(raw)
 
 
 def test_a_cosignature_is_one_line() -> None:
@@ -157,13 +159,13 @@ def test_a_latest_statement_comes_with_its_receipt() -> None:
 def test_paths_are_those_of_the_documentation() -> None:
     digest = Sha256(bytes(32))
     assert [
-        m.path_of_source("his"),
-        m.path_of_recovery("his"),
-        m.path_of_pack("his", "0" * 64),
-        m.path_of_statements("his"),
-        m.path_of_statements("his", register_only=True),
-        m.path_of_latest("his"),
-        m.path_of_receipt(digest),
+        paths.path_of_source("his"),
+        paths.path_of_recovery("his"),
+        paths.path_of_pack("his", "0" * 64),
+        paths.path_of_statements("his"),
+        paths.path_of_statements("his", register_only=True),
+        paths.path_of_latest("his"),
+        paths.path_of_receipt(digest),
     ] == [
         "/v1/sources/his",
         "/v1/sources/his/recover",
@@ -174,16 +176,16 @@ def test_paths_are_those_of_the_documentation() -> None:
         f"/v1/receipts/{'0' * 64}",
     ]
     with pytest.raises(FormatError):
-        m.path_of_pack("a/b", "0" * 64)
+        paths.path_of_pack("a/b", "0" * 64)
     assert digest != EMPTY_ROOT
 
 
 def test_an_enrolment_request_does_not_show_its_secret() -> None:
-    assert (b"\xab" * 16).hex() not in repr(m.EnrolRequest(b"\xab" * 16, bytes(32), bytes(32), bytes(64)))
+    assert (b"\xab" * 16).hex() not in repr(introduction.EnrolRequest(b"\xab" * 16, bytes(32), bytes(32), bytes(64)))
 
 
 def test_a_cosigner_s_proof_has_this_text() -> None:
-    text = m.cosigner_proof_text(ORIGIN, bytes(32), b"\xff" * 32)
+    text = introduction.cosigner_proof_text(ORIGIN, bytes(32), b"\xff" * 32)
     assert text == (
         b"jinsuo/cosigner@v1\nlog.example/t\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n"
         b"//////////////////////////////////////////8=\n"

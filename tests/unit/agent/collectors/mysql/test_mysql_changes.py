@@ -4,6 +4,7 @@
 import pytest
 
 from agent.collectors.mysql import MysqlCollector
+from agent.collectors.naming import TableChoice
 from agent.errors import TableLostError
 from evidence.manifest.statement import Consistency
 from terminal.language import Language
@@ -117,7 +118,7 @@ def test_tables_without_transactions_make_the_class_per_table_and_are_named(
             assert sorted(read_lines(view, f"{database}.{name}")) == [b"1\ta", b"2\tb"]
         assert f"{database}.t" not in note
         assert find_table(view, f"{database}.t").ordered
-    settings = settings_for(mariadb_server, database, include=(f"{database}.t",))
+    settings = settings_for(mariadb_server, database, tables=TableChoice((f"{database}.t",)))
     with MysqlCollector(settings).open_view() as view:
         assert view.consistency is Consistency.CONSISTENT
 

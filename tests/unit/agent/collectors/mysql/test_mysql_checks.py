@@ -11,6 +11,7 @@ import pytest
 from agent.collectors.base import Finding, Severity
 from agent.collectors.mysql import MysqlCollector
 from agent.collectors.mysql.rights import parse_rights
+from agent.collectors.naming import TableChoice
 from agent.errors import SourceError, TableLostError
 from terminal.language import Language
 from tests.servers.mariadb import MariadbServer
@@ -88,7 +89,7 @@ def test_check_warns_of_all_that_stands_in_the_way(
                   "SELECT ON gbk", "INSERT ON closed"):  # fmt: skip
         mariadb_server.execute(f"GRANT {grant} TO {name}", database=mariadb_database)
     settings = settings_for(
-        mariadb_server, mariadb_database, user=account, include=(f"{mariadb_database}.*", "x.absent")
+        mariadb_server, mariadb_database, user=account, tables=TableChoice((f"{mariadb_database}.*", "x.absent"))
     )
     collector = MysqlCollector(settings)
     findings = collector.check()

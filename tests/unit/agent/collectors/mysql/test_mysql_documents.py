@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from agent.collectors.mysql import MysqlCollector
+from agent.collectors.naming import TableChoice
 from evidence.rows.schema import Schema
 from tests.servers.mariadb import MariadbServer, find_binary
 from tests.servers.reading import find_table, read_lines, read_rows
@@ -94,7 +95,7 @@ def test_sequences_are_a_table_whose_values_stand_still_in_a_view(mariadb_server
     assert [row[0] for row in rows] == [f"{database}.a_first".encode(), f"{database}.numbers".encode()]
     assert rows[1][2:6] == [b"1", b"1000", b"5", b"3"]
     assert rows[1][7] == b"1"
-    settings = settings_for(mariadb_server, database, exclude=("@sequences",))
+    settings = settings_for(mariadb_server, database, tables=TableChoice(exclude=("@sequences",)))
     with MysqlCollector(settings).open_view() as view:
         assert "@sequences" not in {t.schema.name for t in view.tables()}
 
@@ -107,9 +108,7 @@ def test_tables_are_selected_and_named_by_the_settings(mariadb_server: MariadbSe
     settings = settings_for(
         mariadb_server,
         database,
-        include=(f"{database}.c*", odd),
-        exclude=(f"{database}.x",),
-        as_names={odd: "ward.bed"},
+        tables=TableChoice((f"{database}.c*", odd), (f"{database}.x",), {odd: "ward.bed"}),
     )
     with MysqlCollector(settings).open_view() as view:
         assert {t.schema.name for t in view.tables()} == {f"{database}.child", "ward.bed"}

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.collectors.base import Severity
+from agent.collectors.naming import TableChoice
 from agent.collectors.odbc import OdbcCollector, OdbcSettings
 from agent.collectors.odbc.view import OdbcView
 from agent.errors import BudgetError, DriverError, LoginError, SourceDownError, SourceError, TableLostError
@@ -194,8 +195,8 @@ def test_server_that_does_not_answer_is_tried_again_later(postgresql: OdbcSettin
 
 
 def test_names_excluded_renamed_and_missing_are_as_the_settings_say(postgresql: OdbcSettings) -> None:
-    settings = replace(postgresql, exclude=("public.a",), as_names={"public.b": "visits", "public.gone": "gone"})
-    with _view(settings) as view:
+    tables = TableChoice(exclude=("public.a",), as_names={"public.b": "visits", "public.gone": "gone"})
+    with _view(replace(postgresql, tables=tables)) as view:
         assert sorted(t.schema.name for t in view.tables()) == ["public.c", "visits"]
         assert read_lines(view, "visits") == [b"1", b"2"]
         assert {o.name: o.reason for o in view.omitted()} == {
@@ -204,7 +205,7 @@ def test_names_excluded_renamed_and_missing_are_as_the_settings_say(postgresql: 
         }
     with (
         pytest.raises(SourceError, match="two tables would have the name"),
-        _view(replace(postgresql, as_names={"public.b": "public.c"})),
+        _view(replace(postgresql, tables=TableChoice(as_names={"public.b": "public.c"}))),
     ):
         pass
 

@@ -8,6 +8,7 @@ import psycopg2
 import pytest
 
 from agent.collectors.base import Finding, Severity
+from agent.collectors.naming import TableChoice
 from agent.collectors.postgresql import PostgresqlCollector
 from agent.errors import TableLostError
 from terminal.language import Language
@@ -82,7 +83,9 @@ def test_check_warns_of_all_that_stands_in_the_way(
         ALTER TABLE secured ENABLE ROW LEVEL SECURITY""",
         database=postgres_database,
     )
-    settings = settings_for(postgres_server, postgres_database, user=account, include=("public.*", "public.absent"))
+    settings = settings_for(
+        postgres_server, postgres_database, user=account, tables=TableChoice(("public.*", "public.absent"))
+    )
     findings = PostgresqlCollector(settings).check()
     warned, fine = _said(findings, Severity.WARN), _said(findings, Severity.OK)
     for words in (
@@ -179,7 +182,7 @@ def test_views_that_stand_for_tables_and_tables_that_a_crash_empties_are_named(
     warned = _said(PostgresqlCollector(settings).check(), Severity.WARN)
     assert "may read 1 views, but not the tables behind them: public.visit_of_a" in warned
     assert "1 tables are unlogged: public.light" in warned
-    excluded = PostgresqlCollector(replace(settings, exclude=("public.visit",))).check()
+    excluded = PostgresqlCollector(replace(settings, tables=TableChoice(exclude=("public.visit",)))).check()
     assert "views" not in _said(excluded, Severity.WARN)
 
 

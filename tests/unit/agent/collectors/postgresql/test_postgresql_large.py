@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 import pytest
 
+from agent.collectors.naming import TableChoice
 from agent.collectors.postgresql import PostgresqlCollector
 from agent.collectors.postgresql.large import MAX_INLINE_BYTES
 from agent.errors import TableLostError
@@ -131,10 +132,10 @@ def test_sequences_are_a_table_of_ours(postgres_server: PostgresServer, postgres
         ]
         postgres_server.execute("SELECT nextval('t_id_seq')", database=postgres_database)
         assert read_lines(view, "@sequences") == lines
-    settings = settings_for(postgres_server, postgres_database, exclude=("@sequences",))
+    settings = settings_for(postgres_server, postgres_database, tables=TableChoice(exclude=("@sequences",)))
     with PostgresqlCollector(settings).open_view() as view:
         assert [t.schema.name for t in view.tables()] == ["public.t"]
-    settings = settings_for(postgres_server, postgres_database, include=("public.t",))
+    settings = settings_for(postgres_server, postgres_database, tables=TableChoice(("public.t",)))
     with PostgresqlCollector(settings).open_view() as view:
         assert [line.split(b"\t")[0] for line in read_lines(view, "@sequences")] == [b"public.t_id_seq"]
 

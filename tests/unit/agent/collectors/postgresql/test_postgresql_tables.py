@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from agent.collectors.naming import TableChoice
 from agent.collectors.postgresql import PostgresqlCollector
 from agent.errors import SourceError, TableLostError
 from tests.servers.postgresql import PostgresServer
@@ -110,8 +111,8 @@ def test_patterns_select_tables_and_logical_names_rename_them(
         database=postgres_database,
     )
     settings = settings_for(
-        postgres_server, postgres_database, include=("his.*", "his.absent"), exclude=("*.log_*",),
-        as_names={"his.visit": "就诊", "his.gone": "gone"},
+        postgres_server, postgres_database,
+        tables=TableChoice(("his.*", "his.absent"), ("*.log_*",), {"his.visit": "就诊", "his.gone": "gone"}),
     )  # fmt: skip
     with PostgresqlCollector(settings).open_view() as view:
         assert [t.schema.name for t in view.tables()] == ["就诊"]
@@ -132,7 +133,9 @@ def test_logical_names_that_cannot_be_are_refused(
     postgres_server: PostgresServer, postgres_database: str, names: dict[str, str], said: str
 ) -> None:
     postgres_server.execute("CREATE TABLE a (id int); CREATE TABLE b (id int)", database=postgres_database)
-    collector = PostgresqlCollector(settings_for(postgres_server, postgres_database, as_names=names))
+    collector = PostgresqlCollector(
+        settings_for(postgres_server, postgres_database, tables=TableChoice(as_names=names))
+    )
     with pytest.raises(SourceError, match=said), collector.open_view():
         pass
 

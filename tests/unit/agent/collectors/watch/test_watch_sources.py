@@ -16,8 +16,8 @@ from agent.collectors.files import FilesSettings
 from agent.collectors.sqlite import SqliteCollector, SqliteSettings
 from agent.collectors.watch import FolderLook, Hints, Look, NoHints, Pace, SourceWatch, SqliteLook, SystemHints
 from agent.collectors.watch.hints import Heard
-from agent.config import UNFINISHED
 from agent.errors import SourceError
+from agent.settings.sources import UNFINISHED
 from tests.builders.commands import wait_until
 from tests.contract.collectors import read_lines
 

@@ -22,6 +22,7 @@ from terminal.service.logfile import RotatingText
 GRACE_S = 20.0
 LINGER_S = 3.0
 """After its end the process must go: it holds the program's files, which an update replaces. Wine's dispatcher stays."""
+_START_HINT_MS = 60_000
 _STOP_HINT_MS = 30_000
 LOG_PATH = Path("logs") / "service.log"
 
@@ -101,6 +102,7 @@ def _make_service(prepare: Callable[[], None], daemon: Daemon) -> Any:  # Any: a
 
         def SvcRun(self) -> None:
             """Say that it runs only when it can."""
+            self.ReportServiceStatus(ws.SERVICE_START_PENDING, waitHint=_START_HINT_MS)
             try:
                 prepare()
                 self.ReportServiceStatus(ws.SERVICE_RUNNING)

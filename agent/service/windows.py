@@ -18,7 +18,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from agent.config import CONFIG_NAME
 from agent.errors import ServiceError
 from terminal.language import Text
 from terminal.service.base import ServiceState
@@ -70,6 +69,9 @@ class WindowsService:
     def install(self) -> Sequence[Text]:
         """Make or change the service, and give it the folder."""
         import win32service as ws
+
+        # Hosting the service begins with this file, and cannot wait for all that settings take.
+        from agent.config import CONFIG_NAME
 
         if not (self._folder / CONFIG_NAME).is_file():
             raise ServiceError(

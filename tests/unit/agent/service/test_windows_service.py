@@ -3,6 +3,7 @@
 
 import logging
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -33,6 +34,14 @@ def test_folder_with_blanks_stays_one_word_of_the_command_line(monkeypatch: pyte
     monkeypatch.setattr(sys, "executable", r"C:\Program Files\Jinsuo\python\python.exe")
     command = host_command(Path(r"D:\金锁 数据\agent"))
     assert command == (r'"C:\Program Files\Jinsuo\python\python.exe" -X utf8 -m agent.cli.hosted "D:\金锁 数据\agent"')
+
+
+def test_a_busy_machine_hears_from_the_service_before_the_agent_is_loaded() -> None:
+    # Windows ends a service that has not reported within 30 s of its start ("1053"), and Python begins each one anew.
+    ask = "import sys, agent.cli.hosted; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    loaded = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout.split()
+    assert "terminal" in loaded
+    assert not {"pydantic", "yaml", "cryptography", "sqlite3", "apscheduler", "psutil", "httpx"} & set(loaded)
 
 
 def test_only_warnings_and_errors_go_to_the_event_log() -> None:

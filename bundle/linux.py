@@ -3,7 +3,7 @@
 
     jinsuo-VERSION-linux.tar.gz      jinsuo-VERSION-linux/{install.sh, README.txt, SHA256SUMS, wheels/*.whl}
 
-The kernel is compiled for the machine that builds; for the other the wheel is pure, and rows are hashed by the
+The kernel is compiled for both; where there is no compiler for the other, its wheel is pure, and rows are hashed by the
 reference. Drivers that have no wheel (mysqlclient) are built here for this machine alone, if they can be.
 """
 
@@ -13,8 +13,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from bundle.kernel import fetch_zig, linux_compiler
 from bundle.tree import pack, write_sum_beside, write_sums
-from bundle.wheels import BundleError, build_own, download, linux_target, run_pip
+from bundle.wheels import BundleError, build_own, download, linux_target, own_compiler, run_pip
 
 MACHINES = ("x86_64", "aarch64")
 PYTHONS = ("3.11", "3.12", "3.13")
@@ -27,9 +28,10 @@ def build(source: Path, work: Path, out: Path, version: str, when_s: int, say: C
     folder = work / f"jinsuo-{version}-linux"
     wheels = folder / "wheels"
     wheels.mkdir(parents=True)
+    zig = fetch_zig(work)
     for machine in MACHINES:
-        is_here = machine == os.uname().machine
-        own = build_own(source, work, kernel=is_here)
+        compiler = linux_compiler(zig, machine) if zig is not None else None
+        own = build_own(source, work, own_compiler() if machine == os.uname().machine else compiler)
         say(f"{machine}: {own.name}")
         download(own, EXTRAS, linux_target(machine, pythons), wheels)
     run_pip("download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", str(wheels), "pip")

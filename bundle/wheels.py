@@ -7,6 +7,7 @@ says no more than its kernel keeps: the newest glibc symbol in it gives the tag;
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -19,6 +20,8 @@ OLDEST_GLIBC = 17
 """manylinux_2_17 is as old as manylinux gets for what is built today."""
 _WITHOUT_PATHS = {"CFLAGS": "-g0"}
 """Debugging symbols name the folder in which it was built, which is another each time."""
+_ELF_MACHINES = {b"\x3e\x00": "x86_64", b"\xb7\x00": "aarch64"}
+"""`e_machine`, u16 LE at byte 18 of a file. Source: ELF-64 object file format, and its supplements."""
 TARGET_GLIBC = 28
 """cryptography's wheels need it: RHEL 8, Debian 10, and everything since."""
 
@@ -43,19 +46,33 @@ def linux_target(machine: str, pythons: Sequence[str]) -> Target:
     return Target(f"linux-{machine}", (*named, f"manylinux2014_{machine}", f"linux_{machine}"), tuple(pythons))
 
 
-def build_own(source: Path, out: Path, *, kernel: bool) -> Path:
+@dataclass(frozen=True, slots=True)
+class Compiler:
+    """What compiles for machines of one kind: `machine` as `uname -m` says it; what setuptools is told, nothing for this one."""
+
+    machine: str
+    environ: Mapping[str, str]
+
+
+def own_compiler() -> Compiler:
+    """Give this machine's compiler, as setuptools finds it."""
+    return Compiler(os.uname().machine, {})
+
+
+def build_own(source: Path, out: Path, compiler: Compiler | None) -> Path:
     """Build our wheel from the tree `source` into `out`; with the compiled kernel if it can be. Raises: BundleError."""
-    if not kernel:
+    if compiler is None:
         return _build(source, out, {"JINSUO_KERNEL": "no"})
-    wheel = _build(source, out, _WITHOUT_PATHS)
-    minor = find_glibc(wheel)
-    if minor is None:
-        wheel.unlink()
-        return _build(source, out, {"JINSUO_KERNEL": "no"})
+    environ = {**_WITHOUT_PATHS, **compiler.environ}
+    wheel = _build(source, out, environ)
+    minor, machine = find_glibc(wheel), find_machine(wheel)
     wheel.unlink()
-    machine = os.uname().machine
-    plat = f"manylinux_2_{max(minor, OLDEST_GLIBC)}_{machine}"
-    return _build(source, out, _WITHOUT_PATHS, f"--config-settings=--build-option=--plat-name={plat}")
+    if minor is None:
+        return build_own(source, out, None)
+    if machine != compiler.machine:
+        raise BundleError(f"the kernel for {compiler.machine} was compiled for {machine}")
+    plat = f"manylinux_2_{max(minor, OLDEST_GLIBC)}_{compiler.machine}"
+    return _build(source, out, environ, f"--config-settings=--build-option=--plat-name={plat}")
 
 
 def find_glibc(wheel: Path) -> int | None:
@@ -67,6 +84,14 @@ def find_glibc(wheel: Path) -> int | None:
             # The version names stand in the dynamic string table as they are.
             minors += [int(found) for found in re.findall(rb"GLIBC_2\.([0-9]+)", archive.read(name))]
     return max(minors) if names else None
+
+
+def find_machine(wheel: Path) -> str | None:
+    """Give for which machine the kernel in `wheel` is, as `uname -m` says it; None if there is none, or it is another's."""
+    with zipfile.ZipFile(wheel) as archive:
+        heads = {archive.read(name)[:20] for name in archive.namelist() if name.endswith(".so")}
+    (head,) = heads or {b""}
+    return _ELF_MACHINES.get(head[18:20]) if head[:4] == b"\x7fELF" else None
 
 
 def download(own: Path, extras: Sequence[str], target: Target, out: Path) -> None:
@@ -88,6 +113,8 @@ def run_pip(*words: str, environ: Mapping[str, str] | None = None) -> None:
 
 
 def _build(source: Path, out: Path, environ: Mapping[str, str], *options: str) -> Path:
+    # What was compiled for another machine is there, newer than its source, and would be taken as it is.
+    shutil.rmtree(source / "build", ignore_errors=True)
     before = set(out.glob("jinsuo-*.whl"))
     run_pip("wheel", "--quiet", "--no-deps", "--wheel-dir", str(out), *options, str(source), environ=environ)
     (wheel,) = set(out.glob("jinsuo-*.whl")) - before

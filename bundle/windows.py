@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
+from bundle.kernel import build_for_windows, fetch_zig
 from bundle.tree import set_times, write_sum_beside
 from bundle.wheels import BundleError, Target, build_own, download, run_pip
 
@@ -38,11 +39,16 @@ def build(source: Path, work: Path, out: Path, version: str, when_s: int, say: C
     stage, wheels = work / "windows", work / "wheels-windows"
     python = stage / "python"
     wheels.mkdir()
-    own = build_own(source, wheels, kernel=False)
+    own = build_own(source, wheels, None)
     target = Target("windows", ("win_amd64",), (_PYTHON,))
     download(own, EXTRAS, target, wheels)
     _unpack_python(work, python)
-    _unpack_wheels(wheels, version, python / "Lib" / "site-packages")
+    packages = python / "Lib" / "site-packages"
+    _unpack_wheels(wheels, version, packages)
+    zig = fetch_zig(work)
+    if zig is not None:
+        build_for_windows(zig, source, python, work, packages / "evidence" / "kernel")
+    say(f"windows: {'with' if zig is not None else 'without'} the compiled kernel")
     for name, module in _MODULES.items():
         (stage / f"{name}.cmd").write_bytes(_LAUNCHER.format(module=module).encode())
     shutil.copy(source / "LICENSE", stage / "LICENSE.txt")

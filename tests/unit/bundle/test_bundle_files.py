@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from bundle.tree import SUMS, copy_checkout, pack, write_sum_beside, write_sums
-from bundle.wheels import find_glibc, linux_target
+from bundle.wheels import (
+    ROOT,
+    BundleError,
+    Compiler,
+    build_own,
+    find_glibc,
+    find_machine,
+    linux_target,
+    own_compiler,
+)
 
 
 @pytest.fixture
@@ -69,6 +78,34 @@ def test_newest_symbol_of_glibc_gives_the_tag(members: dict[str, bytes], minor: 
         for name, content in members.items():
             archive.writestr(name, content)
     assert find_glibc(tmp_path / "x.whl") == minor
+
+
+@pytest.mark.parametrize(
+    ("head", "machine"),
+    [
+        (b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\x00\xb7\x00", "aarch64"),
+        (b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\x00\x3e\x00", "x86_64"),
+        (b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\x00\xf3\x00", None),
+        (b"MZ", None),
+    ],
+    ids=["aarch64", "x86-64", "another", "no ELF"],
+)
+def test_kernel_tells_for_which_machine_it_is(head: bytes, machine: str | None, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.whl", "w") as archive:
+        archive.writestr("evidence/kernel/_kernel.abi3.so", head)
+    assert find_machine(tmp_path / "x.whl") == machine
+
+
+def test_a_wheel_takes_nothing_over_from_the_one_built_before_it(tmp_path: Path) -> None:
+    source, out = tmp_path / "source", tmp_path / "out"
+    copy_checkout(ROOT, source)
+    here = build_own(source, out, own_compiler())
+    assert find_machine(here) == os.uname().machine
+    with pytest.raises(BundleError, match="the kernel for pdp11 was compiled for"):
+        build_own(source, out, Compiler("pdp11", {}))
+    here.unlink()
+    no_compiler = Compiler(os.uname().machine, {"CC": "false"})
+    assert find_machine(build_own(source, out, no_compiler)) is None
 
 
 def test_target_asks_for_nothing_newer_than_it_says() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from center.errors import CenterError, RefusedError, StatementError, UnauthorizedError
 from center.receive.auth import Doorkeeper, Nonces
-from center.registry.units import Units
+from center.registry.unitfolder import UnitFolder
 from evidence.digest import sha256
 from evidence.keys.key import KeyType
 from evidence.keys.signer import Ed25519Signer
@@ -112,7 +112,7 @@ def test_a_center_cut_off_between_its_log_and_its_registry_follows_when_the_stat
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Units, "_save", die)
+        patch.setattr(UnitFolder, "save", die)
         submit(hospital, raw)
     assert hospital.center.units.get(hospital.unit).statement_key == hospital.signer.key
     submit(hospital, raw)

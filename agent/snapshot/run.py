@@ -27,12 +27,12 @@ from agent.journal import Journal, JournalEntry, SourceKeys, State
 from agent.snapshot.carrying import Carrying, ReadPlan, find_carrying
 from agent.snapshot.chain import Chain
 from agent.snapshot.gaps import GapMaker
-from agent.snapshot.givingup import ANEW, GivingUp, MakeChange
+from agent.snapshot.givingup import ANEW, GivingUp
 from agent.snapshot.kept import keep, manifest_path, receipt_path
 from agent.snapshot.onway import NothingOnWay, OnWay
 from agent.snapshot.progress import Pace, Progress, unpaced
 from agent.snapshot.rationing import Rationing
-from agent.snapshot.rekey import make_key_change
+from agent.snapshot.rekey import MakeChange, make_key_change
 from agent.snapshot.restock import restock
 from agent.snapshot.sacrifice import registers_first
 from agent.snapshot.take import Place, Taken, take_snapshot
@@ -94,7 +94,7 @@ class SourceRun:
         self._desk = desk
         self._signer = desk.signer.renamed(key_name(desk.unit, name))
         gaps = GapMaker(desk.unit, name, self._signer, desk.clock)
-        self._chain = Chain(desk.journal, desk.parties, gaps)
+        self._chain = Chain(desk.journal, desk.parties, gaps, self._find_change())
         self._rationing = Rationing(
             desk.journal, desk.holdings, desk.spool, desk.folder, desk.max_age, gaps, desk.on_way
         )  # fmt: skip
@@ -114,11 +114,7 @@ class SourceRun:
         CenterRefusedError, ReceiptError; SpoolFullError.
         """
         keys = self._settle_keys(offline=offline)
-        try:
-            self._chain.settle(self._find_latest)
-        except CenterDownError:
-            if not offline:
-                raise
+        self._chain.settle(self._find_latest, offline=offline)
         with self._rationing.stating_no_room():
             self._rationing.make_room(keys)
             self._desk.spool.check_room()

@@ -263,6 +263,25 @@ def test_a_change_that_waits_is_stated_behind_what_another_copy_of_the_folder_ha
     check_audit(world)
 
 
+def test_a_chain_that_goes_on_under_the_new_key_without_the_change_has_left_the_old_one(world: World) -> None:
+    with world.serving() as center:
+        folder = world.add_agent(center, UNIT, sources(world))
+        for name in ("his", "lis"):
+            world.snapshot(UNIT, name)
+        edit(world, "his", "by the other copy")
+        go_on_elsewhere(world, folder, lambda: world.snapshot(UNIT))
+        change = change_without_line(world, folder)
+        for name in ("lis", "his"):  # the first makes the key the unit's, and the old one goes
+            with Agent.open(folder) as opened:
+                opened.send(Silent(), sources=[name])
+        assert check_chain(center, UNIT, "his") == ["snapshot", "snapshot", "gap"]
+        trust = policy_of(center).trust
+        assert [key.key for key in trust.keys_for(UNIT, "his", 2)] == [change.old, change.new]
+        assert [key.key for key in trust.keys_for(UNIT, "his", 3)] == [change.new]
+        assert [key.key for key in trust.keys_for(UNIT, "his", 4)] == [change.new]
+    check_audit(world)
+
+
 def test_two_copies_of_a_folder_that_make_the_same_change_state_it_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

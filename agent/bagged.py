@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What travels in bags: which packs and statements, since when, until an answer comes or the time is up.
+"""What travels in bags: which packs and statements, since when, until an answer comes.
 
-Beside that the proofs that answers brought, for all sources: the agent keeps one checkpoint.
+Beside that what was decided about content that the center lacks, and the proofs that answers brought, for all sources: the
+agent keeps one checkpoint.
 
 Tables of their own in the journal's file, `synchronous=FULL`: what a call has written survives kill -9 and power loss. A
 bag is here before it is put into the outbox, so a kill leaves none there that nobody remembers. Forgetting too much is
@@ -32,6 +33,9 @@ CREATE TABLE IF NOT EXISTS bag_statement (
 ) STRICT;
 CREATE TABLE IF NOT EXISTS bag_proof (old INTEGER, new INTEGER, hashes BLOB NOT NULL, PRIMARY KEY (old, new)) STRICT;
 CREATE TABLE IF NOT EXISTS bag_mark (source TEXT NOT NULL, what TEXT NOT NULL, PRIMARY KEY (source, what)) STRICT;
+CREATE TABLE IF NOT EXISTS bag_decided (
+    source TEXT PRIMARY KEY, about TEXT NOT NULL, is_sent INTEGER NOT NULL, sequence INTEGER NOT NULL, packs TEXT NOT NULL
+) STRICT;
 """
 
 
@@ -46,6 +50,20 @@ class Bagged:
     made_at: datetime
     packs: tuple[str, ...]
     statements: tuple[Sha256, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What was last decided about what the center lacks: until these packs are answered, nothing more.
+
+    Nor until a snapshot after `sequence` is; 0: none need be. `about`: the digest of a statement, or a pack; `is_sent`: content
+    was sent again for it, not only waited for.
+    """
+
+    about: str
+    is_sent: bool
+    sequence: int
+    packs: frozenset[str]
 
 
 class BagLog:
@@ -81,7 +99,7 @@ class BagLog:
             db.execute("UPDATE bag SET is_put = 1 WHERE id = ?", (bag,))
 
     def forget(self, bags: Iterable[str]) -> None:
-        """Forget bags: answered, or lost."""
+        """Forget bags: answered, lost, or of which nothing waits any more."""
         with self._change() as db:
             db.executemany("DELETE FROM bag WHERE id = ?", [(bag,) for bag in bags])
 
@@ -107,6 +125,19 @@ class BagLog:
         """Note that something was done once about a source; tell whether this is the first time."""
         with self._change() as db:
             return db.execute("INSERT INTO bag_mark VALUES (?, ?) ON CONFLICT DO NOTHING", (source, what)).rowcount == 1
+
+    def decide(self, source: str, decided: Decided) -> None:
+        """Keep what was decided about a source, in the place of what was before."""
+        with self._change() as db:
+            values = (source, decided.about, int(decided.is_sent), decided.sequence, " ".join(sorted(decided.packs)))
+            db.execute("INSERT OR REPLACE INTO bag_decided VALUES (?, ?, ?, ?, ?)", values)
+
+    def decided(self, source: str) -> Decided | None:
+        """Give what was last decided about a source."""
+        with self._lock:
+            sql = "SELECT about, is_sent, sequence, packs FROM bag_decided WHERE source = ?"
+            row = self._db.execute(sql, (source,)).fetchone()
+        return None if row is None else Decided(row[0], bool(row[1]), row[2], frozenset(row[3].split()))
 
     def keep_proofs(self, new: int, proofs: Iterable[tuple[int, bytes]]) -> None:
         """Keep the proofs that the log of `new` entries continues smaller ones: another source's receipts may need them.

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sending: what waits in the spool, and the words that the daemon has for the center beside it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from itertools import groupby
 
 from agent.acts.outcomes import make_outcome
 from agent.acts.parts import Parts
@@ -12,6 +14,7 @@ from agent.acts.runs import Runs
 from agent.acts.standing import Standing
 from agent.errors import AgentError, PinError, ReceiptError
 from agent.heartbeat import NO_FAILURES, make_heartbeat, send_heartbeat
+from agent.journal import State
 from agent.outcome import Outcome, Stage
 from agent.snapshot.progress import Heed, Progress, heed_nobody
 from agent.snapshot.supervised import check_pause
@@ -32,6 +35,22 @@ class Sending:
         """Give the sources of which something waits in the spool, or for which receipts have come by files."""
         waiting = (entry.source for entry in self._parts.journal.unfinished())
         return list(dict.fromkeys([*waiting, *self._road.answered()]))
+
+    def resting(self) -> Mapping[str, Hashable]:
+        """Give the sources for which the center has all that can be given now, each with a mark that changes with anything."""
+        if self._road.carries_files:
+            return {}  # whoever sends looks at the drop box: it is how answers come
+        parts = self._parts
+        marks: dict[str, Hashable] = {}
+        for name, entries in groupby(parts.journal.unfinished(), lambda entry: entry.source):
+            standing = tuple((entry.digest, entry.state) for entry in entries)
+            if any(state is not State.REGISTERED for _, state in standing):
+                continue
+            with suppress(AgentError):  # it is met when the source is sent
+                media = tuple((status.set_id, status.state) for status in parts.media_desk(name).statuses())
+                if parts.media_desk(name).holds() or not parts.spool(name).unsent():
+                    marks[name] = (standing, media)
+        return marks
 
     def send(
         self, progress: Progress, *, sources: Sequence[str] | None = None, force: bool = False,

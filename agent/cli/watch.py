@@ -9,6 +9,7 @@ else is logged and tried again, each time after a longer pause. A signal lets th
 import argparse
 import logging
 import sys
+import time
 from collections.abc import Callable
 from datetime import datetime
 
@@ -63,7 +64,7 @@ class WatchSources:
             watches = agent.watches(list(dict.fromkeys(args.sources)))
         with Watching(self._open, args.folder, watches, self._clock, send=True) as watching:
             log.info("watch started", extra={"folder": args.folder, "sources": [watch.name for watch in watches]})
-            _go_on(watching, Sender(self._open, args.folder), stop)
+            _go_on(watching, Sender(self._open, args.folder, time.monotonic), stop)
             log.info("watch stopped", extra={"snapshots": watching.taken})
         out.result({"snapshots": watching.taken})
         return EXIT_OK

@@ -5,7 +5,7 @@ One process uses one opened agent at a time, from one thread; it is opened anew 
 not in the settings raise SourceError. Everything may raise AgentError and SettingsError.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -49,6 +49,13 @@ class Working(Protocol):
 
     def waiting_sources(self) -> Sequence[str]:
         """Give the sources of which something waits in the spool for the center."""
+
+    def resting(self) -> Mapping[str, Hashable]:
+        """Give those of them for which the center has all that can be given now, each with a mark of how it stands.
+
+        All their statements are logged, and their content comes by another road, or not at all. The mark is another one as
+        soon as anything of that changes: a statement more, a receipt, a medium that is written, given up, or awaited no longer.
+        """
 
     def snapshot(
         self, source: str, progress: Progress, *, send: bool = True, remarks: Sequence[str] = (), force: bool = False,

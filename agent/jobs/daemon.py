@@ -73,7 +73,7 @@ class Daemon:
         self._open = open_agent
         self._hands = hands
         self._guard = Guard(hands.stop, hands.clock, self._attend)
-        self._sender = Sender(open_agent, folder, self._guard.heed)
+        self._sender = Sender(open_agent, folder, hands.monotonic, self._guard.heed)
         self._uptime = _Uptime(hands)
         self._pauses = PauseFile(folder)
         self._pause: Pause | None = None

@@ -2,22 +2,25 @@
 """The chain of one source where journal and center differ: which is the newer, and the gap with which it goes on from there.
 
 The journal knows nothing where its folder was lost; it is older than the center's chain where it was restored from a copy,
-or where the folder is in use twice. Nothing is sent here. Invariant: the journal takes in the center's newest statement, and
-the gap after it, in one step, and only with a receipt that verifies. Source: design section 5.
+or where the folder is in use twice. Nothing is sent here. Invariants: the journal takes in the center's newest statement, and
+the gap after it, in one step, and only with a receipt that verifies; while one key gives way to another, nothing is signed by
+the new one alone in a chain that does not say so before. Source: design section 5, decisions 0021, 0084.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from agent.errors import CenterRefusedError, ReceiptError
+from agent.errors import CenterDownError, CenterRefusedError, ReceiptError
 from agent.journal import Journal, JournalEntry, State
 from agent.snapshot.gaps import GapMaker
+from agent.snapshot.rekey import MakeChange, is_signed_by
 from agent.transport.send import Parties, check_receipt
 from evidence.errors import EvidenceError, FormatError
 from evidence.manifest.statement import (
     MAX_GIVEN_UP,
     GapCause,
+    KeyStatement,
     SnapshotStatement,
     Statement,
     parse_statement,
@@ -35,28 +38,40 @@ AskLatest = Callable[[], tuple[bytes, bytes] | None]
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """The chain of the source that `gaps` is for."""
+    """The chain of the source that `gaps` is for.
+
+    `make_change`: while the key of `gaps` follows another, and the center may not know yet, states that once more.
+    """
 
     journal: Journal
     parties: Parties
     gaps: GapMaker
+    make_change: MakeChange | None = None
 
-    def settle(self, ask: AskLatest) -> None:
+    def settle(self, ask: AskLatest, *, offline: bool = False) -> None:
         """Where the journal knows nothing of a source that the center knows, go on from there, and state a gap.
 
+        `offline`: where nobody can be asked, a source that the journal does not know begins here.
         Raises: ReceiptError; what `ask` raises.
         """
         if self.journal.latest(self.gaps.source) is not None:
             return
-        found = ask()
-        if found is None:
-            return
-        entry, received = self._read_latest(*found)
-        gap = self.gaps.make(
-            entry, received, GapCause.JOURNAL,
-            "the agent's journal was lost: snapshots that were taken and not sent, if there were any",
-        )  # fmt: skip
-        self.journal.exchange((), [entry, gap])
+        try:
+            found = ask()
+        except CenterDownError:
+            if not offline:
+                raise
+            found = None
+        if found is not None:
+            newest, received = self._read_latest(*found)
+            self._go_on(
+                (),
+                newest,
+                received,
+                "the agent's journal was lost: snapshots that were taken and not sent, if there were any",
+            )
+        elif self.make_change is not None:
+            self.journal.exchange((), [self.make_change(None)])
 
     def rejoin(self, err: CenterRefusedError, ask: AskLatest) -> JournalEntry | None:
         """Go on from the center's chain where the journal is older than it, as after a restore from a backup.
@@ -84,13 +99,23 @@ class Chain:
                 hint="keep the agent's folder as it is, and call the archives: this must not happen",
             ) from err
         dropped = [entry for entry in self.journal.all_of(source) if entry.state is State.TAKEN]
-        gap = self.gaps.make(
-            newest, min([received, *(entry.taken_at for entry in dropped)]), GapCause.JOURNAL,
+        self._go_on(
+            dropped, newest, min([received, *(entry.taken_at for entry in dropped)]),
             f"the agent's journal was older than its chain, which another copy of it had brought to #{newest.sequence}",
-            tuple(entry.digest for entry in dropped if entry.digest != newest.digest)[:MAX_GIVEN_UP],
         )  # fmt: skip
-        self.journal.exchange(dropped, [newest, gap])
         return newest
+
+    def _go_on(self, dropped: Sequence[JournalEntry], newest: JournalEntry, since: datetime, lost: str) -> None:
+        """Go on from `newest` without `dropped`, in one step: the change of keys, if one waits, then the gap.
+
+        A change is given up with nothing: it is stated anew, unless `newest` is by the new key, so that the chain has passed.
+        """
+        added = [newest]
+        if self.make_change is not None and not is_signed_by(newest, self.gaps.signer.key):
+            added.append(self.make_change(newest))
+        given_up = [e.digest for e in dropped if e.digest != newest.digest and e.kind != KeyStatement.kind]
+        gap = self.gaps.make(added[-1], since, GapCause.JOURNAL, lost, given_up[:MAX_GIVEN_UP])
+        self.journal.exchange(dropped, [*added, gap])
 
     def _read_latest(self, note: bytes, receipt: bytes) -> tuple[JournalEntry, datetime]:
         """Give the center's newest statement as an entry, and when it was received. Raises: ReceiptError."""

@@ -135,12 +135,12 @@ class Delivery:
     def refill(self, *, again: bool) -> None:
         """Send once more what the center lacks although it had acknowledged it: all of the spool, and what was kept.
 
-        `again`: that was done before and did not help; then the next snapshot sends what the source still has, and what
-        a later one that is stored has not brought is given up.
+        `again`: that was done before and did not help; then what a later one that is stored has not brought is given up; if
+        there is none, the next snapshot sends what the source still has.
         """
         if again:
-            self._desk.holdings.forget(self._name)
-            self._give_up_hopeless()
+            if not self._give_up_hopeless():
+                self._desk.holdings.forget(self._name)
             return
         self._desk.spool.forget_sent()
         self._submitting.restock()

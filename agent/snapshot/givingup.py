@@ -6,7 +6,6 @@ of what goes is kept for the archives first, and going and the `gap` that says s
 """
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -18,6 +17,7 @@ from agent.snapshot.chain import STATEMENT_REFUSED
 from agent.snapshot.gaps import GapMaker
 from agent.snapshot.kept import keep, refused_path
 from agent.snapshot.rationing import Rationing
+from agent.snapshot.rekey import MakeChange
 from agent.spool import Spool
 from agent.transport.send import PACK_REFUSED
 from evidence.manifest.statement import MAX_GIVEN_UP, GapCause, KeyStatement, SnapshotStatement
@@ -25,10 +25,6 @@ from terminal.language import Language, Text
 
 log = logging.getLogger(__name__)
 ANEW = "run the snapshot again: it asks the center about every object and sends what is missing"
-
-
-MakeChange = Callable[[JournalEntry | None], JournalEntry]
-"""Give the statement of a change of keys that follows an entry in its chain (None: is the first)."""
 
 
 @dataclass(frozen=True, slots=True)

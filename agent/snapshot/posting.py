@@ -5,17 +5,19 @@
 
 Order: a bag is made whole and durable here, noted (`agent.bagged`), put into the outbox, noted as put, removed here. Killed
 between any two: put again, which is harmless, or made anew. A pack or statement that is in a bag waits there for an
-answer, until the time is up. A file of receipts is removed once all that it says has been taken in; one that cannot be
-read stays where it is, and does not stop the others. Nothing counts as done but by a verified receipt (`Delivery`).
+answer, until the time is up; then it is bagged anew, and an answer to the old bag counts all the same when it comes. A file
+of receipts is removed once all that it says has been taken in; one that cannot be read stays where it is, and does not stop
+the others. Nothing counts as done but by a verified receipt (`Delivery`).
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Final
 
-from agent.bagged import Bagged, BagLog
+from agent.bagged import Bagged, BagLog, Decided
 from agent.errors import CenterDownError, CenterRefusedError, SpoolError
 from agent.journal import Journal, JournalEntry, State
 from agent.snapshot.delivering import Delivery
@@ -31,11 +33,14 @@ from evidence.bag.write import BagWriter, make_bag_id, remove_bag
 from evidence.errors import EvidenceError
 from evidence.keys.key import VerificationKey
 from evidence.keys.signer import Ed25519Signer
+from evidence.manifest.statement import SnapshotStatement
 from evidence.note.cosign import cosign
 from evidence.note.signed import parse_note
 from evidence.wire.secrets import Direction, SealedFor, SourceSecrets, seal_secrets
 
 log = logging.getLogger(__name__)
+_MOST_LATE: Final = 64
+"""So many bags whose time is up are remembered: a center tells what became of as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,58 +130,119 @@ class SourcePost:
         self._bags.keep_proofs(receipts.size, [(proof.size, b"".join(proof.hashes)) for proof in receipts.proofs])
         self._posted.take(receipts)
         known = {bagged.bag: bagged for bagged in self._bags.of(self._name)}
-        refusals: list[Refusal] = []
-        for answer in receipts.bags:
-            if answer.bag in known:
-                refusals += self._settle(known[answer.bag], answer)
+        answered = [(known[answer.bag], answer) for answer in receipts.bags if answer.bag in known]
+        refusals = [refusal for bagged, answer in answered if (refusal := self._settle(bagged, answer)) is not None]
+        self._hear_refusals(answered)
         self._delivery.accept(lambda entry: self._posted.answers(entry.digest))
         self._refill()
         if refusals:
             raise refused(refusals[0])
 
-    def _settle(self, bagged: Bagged, answer: BagAnswer) -> list[Refusal]:
+    def _settle(self, bagged: Bagged, answer: BagAnswer) -> Refusal | None:
         """Take note of what became of a bag; give why all of it was refused, if so: it is made anew when its time is up."""
         if answer.refusal is not None:
-            return [answer.refusal]
+            if self._is_late(bagged):
+                self._bags.forget([bagged.bag])
+            return answer.refusal
         lost = {*answer.missing, *(name for name, _ in answer.refused)}
         for pack in bagged.packs:
             if pack not in lost:
                 self._spool.mark_sent(pack)
         self._bags.forget([bagged.bag])
-        for name, refusal in answer.refused:
-            if not self._bags.mark(self._name, f"refused {name}") and refusal.code == PACK_REFUSED:
+        return None
+
+    def _hear_refusals(self, answered: Sequence[tuple[Bagged, BagAnswer]]) -> None:
+        """Send again all that is here, once, where a pack is refused: what it is coded against may be lost at the center.
+
+        A refusal counts when what the pack is coded against is not on its way: in a bag before, in what is sent again.
+        Raises: CenterRefusedError: that was done, and did not help; the pack is given up.
+        """
+        packs = {
+            name: (refusal, bagged.made_at) for bagged, answer in answered for name, refusal in answer.refused
+            if refusal.code == PACK_REFUSED
+        }  # fmt: skip
+        if not packs or any(answer.missing for _, answer in answered):
+            return
+        newest = max(made_at for _, made_at in packs.values())
+        if any(other.made_at < newest and not self._is_late(other) for other in self._bags.of(self._name)):
+            return
+        if self._is_under_way(packs, is_sent=True):
+            return
+        for name, (refusal, _) in packs.items():
+            if not self._bags.mark(self._name, f"refused {name}"):
                 self._delivery.give_up_on_pack(refused(refusal))
-        return []
+        self._delivery.refill(again=False)
+        self._decide(f"pack {min(packs)}")
 
     def _refill(self) -> None:
-        """Where the center lacks content, though it has every pack of this spool, send again what there is."""
+        """Where the center lacks content, though it has all that was here when this was last decided, send what there is.
+
+        What is on its way may be what is lacking. Of a gateway that takes days something always is, and it is of later nights:
+        so only what was unsent then is waited for; where sending it has not helped, a snapshot taken since as well.
+        """
         lacking = [e for e in self._waiting() if e.state is State.REGISTERED and self._posted.lacks(e.digest)]
-        if not lacking or self._spool.unsent() or self._bags.of(self._name):
+        if not lacking or self._is_under_way():
             return
-        is_first = self._bags.mark(self._name, f"refilled {lacking[0].digest.hex()}")
+        about = lacking[0].digest.hex()
+        decided = self._bags.decided(self._name)
+        if decided is None or decided.about != about:
+            self._decide(about, is_sent=False)
+            if self._is_under_way():
+                return
+        is_first = self._bags.mark(self._name, f"refilled {about}")
         self._delivery.refill(again=not is_first)
+        self._decide(about, 0 if is_first else self._journal.latest_snapshot(self._name))
+
+    def _decide(self, about: str, sequence: int = 0, *, is_sent: bool = True) -> None:
+        """Decide nothing more until what is unsent now is answered, and a snapshot after `sequence`."""
+        unsent = frozenset(pack.name for pack in self._spool.unsent())
+        self._bags.decide(self._name, Decided(about, is_sent, sequence, unsent))
+
+    def _is_under_way(self, but: Collection[str] = (), *, is_sent: bool = False) -> bool:
+        """Tell whether something that was waited for when it was last decided, `but` these packs, is not answered.
+
+        `is_sent`: only of what was sent again.
+        """
+        decided = self._bags.decided(self._name)
+        if decided is None or (is_sent and not decided.is_sent):
+            return False
+        unsent = {pack.name for pack in self._spool.unsent()}
+        return not (decided.packs & unsent).issubset(but) or not self._is_logged_after(decided.sequence)
+
+    def _is_logged_after(self, sequence: int) -> bool:
+        return any(
+            entry.sequence > sequence and entry.kind == SnapshotStatement.kind and entry.state is not State.TAKEN
+            for entry in self._journal.all_of(self._name)
+        )
 
     def _put_rest(self, box: DropBox, progress: Progress) -> int:
-        """Put the bags that a kill or the line has left here; forget those that are gone, or whose time is up."""
+        """Put the bags that a kill or the line has left here; forget those that are gone, or of which nothing waits any more."""
         put = 0
-        now = self._clock()
-        noted = self._bags.of(self._name)
-        for bagged in noted:
+        late = [bagged for bagged in self._bags.of(self._name) if bagged.is_put and self._is_late(bagged)]
+        awaited = {pack.name for pack in self._spool.unsent()} if late else set()
+        stated = {entry.digest for entry in self._waiting() if entry.state is State.TAKEN}
+        for number, bagged in enumerate(reversed(late)):
+            if number >= _MOST_LATE or (awaited.isdisjoint(bagged.packs) and stated.isdisjoint(bagged.statements)):
+                self._bags.forget([bagged.bag])
+        for bagged in self._bags.of(self._name):
             staged = self._staging / bagged.bag
             if not bagged.is_put and staged.is_dir():
                 self._put(box, bagged, staged, progress)
                 put += 1
-            elif not bagged.is_put or now - bagged.made_at >= self._settings.resend_after:
-                log.warning("a bag was not answered", extra={"source": self._name, "bag": bagged.bag})
+            elif not bagged.is_put:
                 self._bags.forget([bagged.bag])
         if self._staging.is_dir():
             for left in self._staging.iterdir():
                 remove_bag(left)
         return put
 
+    def _is_late(self, bagged: Bagged) -> bool:
+        return self._clock() - bagged.made_at >= self._settings.resend_after
+
     def _put_new(self, box: DropBox, progress: Progress) -> int:
         """Bag what is in no bag and put it, if there is anything that waits for it."""
-        under_way = self._bags.of(self._name)
+        noted = self._bags.of(self._name)
+        under_way = [bagged for bagged in noted if not self._is_late(bagged)]
         bagged_packs = {pack for bagged in under_way for pack in bagged.packs}
         bagged_notes = {digest for bagged in under_way for digest in bagged.statements}
         waiting = self._waiting()
@@ -186,6 +252,10 @@ class SourcePost:
         notes = [e for e in waiting if e.state is State.TAKEN and e.digest not in bagged_notes][:MAX_STATEMENTS]
         if not notes and not (packs and waiting):
             return 0
+        again = {*(pack.name for pack in packs), *(entry.digest for entry in notes)}
+        for bagged in noted:
+            if not again.isdisjoint([*bagged.packs, *bagged.statements]):
+                log.warning("a bag was not answered", extra={"source": self._name, "bag": bagged.bag})
         volumes = _split(packs, self._settings.bag_bytes)
         set_ = make_bag_id()
         for number, volume in enumerate(volumes, 1):

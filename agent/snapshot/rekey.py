@@ -5,7 +5,7 @@ Each is signed by both keys; what comes after it in its chain is signed by the n
 step. Source: formats.md "Other statements", docs/decisions/0062.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from agent.errors import KeyChangeError
@@ -15,6 +15,9 @@ from evidence.keys.signer import Ed25519Signer
 from evidence.manifest.statement import KeyStatement, key_name, parse_statement, statement_digest
 from evidence.note.signed import parse_note, sign_note
 from terminal.language import Text
+
+MakeChange = Callable[[JournalEntry | None], JournalEntry]
+"""Give the statement of a change of keys that follows an entry in its chain (None: is the first)."""
 
 
 def state_key_change(
@@ -62,14 +65,25 @@ def make_key_change(
 
 def is_stated(journal: Journal, new: VerificationKey) -> bool:
     """Tell whether the journal has a statement by which `new` follows another key."""
-    return any(statement.new == new for statement, _ in _changes(journal))
+    return any(statement.new == new for statement in _changes(journal))
 
 
 def is_logged(journal: Journal, new: VerificationKey) -> bool:
-    """Tell whether the center has logged such a statement: then it knows `new` as the unit's key."""
-    return any(statement.new == new and entry.state is not State.TAKEN for statement, entry in _changes(journal))
+    """Tell whether the center has logged anything signed by `new`: then it knows it as the unit's key.
+
+    That is its statement as a rule; of a chain that another copy of the folder has passed on, what came after it.
+    """
+    logged = (
+        entry for source in journal.sources() for entry in journal.all_of(source) if entry.state is not State.TAKEN
+    )
+    return any(is_signed_by(entry, new.renamed(key_name(new.name, entry.source))) for entry in logged)
 
 
-def _changes(journal: Journal) -> list[tuple[KeyStatement, JournalEntry]]:
-    found = [(parse_statement(parse_note(entry.note).text), entry) for entry in journal.of_kind(KeyStatement.kind)]
-    return [(statement, entry) for statement, entry in found if isinstance(statement, KeyStatement)]
+def is_signed_by(entry: JournalEntry, key: VerificationKey) -> bool:
+    """Tell whether a note names `key` among its signers; it is the caller's matter to know that it verifies."""
+    return any((line.name, line.key_id) == (key.name, key.key_id) for line in parse_note(entry.note).signatures)
+
+
+def _changes(journal: Journal) -> list[KeyStatement]:
+    found = [parse_statement(parse_note(entry.note).text) for entry in journal.of_kind(KeyStatement.kind)]
+    return [statement for statement in found if isinstance(statement, KeyStatement)]

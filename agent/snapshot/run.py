@@ -22,12 +22,12 @@ from agent.snapshot.chain import Chain
 from agent.snapshot.delivering import Delivery
 from agent.snapshot.desk import Desk
 from agent.snapshot.gaps import GapMaker
-from agent.snapshot.givingup import GivingUp, MakeChange
+from agent.snapshot.givingup import GivingUp
 from agent.snapshot.kept import keep, manifest_path
 from agent.snapshot.line import SourceLine
 from agent.snapshot.progress import Pace, Progress, unpaced
 from agent.snapshot.rationing import Rationing
-from agent.snapshot.rekey import make_key_change
+from agent.snapshot.rekey import MakeChange, make_key_change
 from agent.snapshot.take import Place, Taken, take_snapshot
 from agent.spool import SpooledPack
 from agent.transport.send import BackgroundSender, Budget
@@ -44,13 +44,12 @@ class SourceRun:
         self._signer = desk.signer.renamed(key_name(desk.unit, name))
         gaps = GapMaker(desk.unit, name, self._signer, desk.clock)
         self._line = SourceLine(name, desk.journal, desk.connect)
-        self._chain = Chain(desk.journal, desk.parties, gaps)
+        change = _find_change(name, desk)
+        self._chain = Chain(desk.journal, desk.parties, gaps, change)
         self._rationing = Rationing(
             desk.journal, desk.holdings, desk.spool, desk.folder, desk.max_age, gaps, desk.on_way
         )  # fmt: skip
-        giving_up = GivingUp(
-            desk.folder, desk.journal, desk.holdings, desk.spool, gaps, self._rationing, _find_change(name, desk)
-        )
+        giving_up = GivingUp(desk.folder, desk.journal, desk.holdings, desk.spool, gaps, self._rationing, change)
         self.delivery = Delivery(name, desk, self._line, self._chain, self._rationing, giving_up)
 
     def settle(self, *, offline: bool = False) -> SourceKeys:
@@ -62,11 +61,7 @@ class SourceRun:
         CenterRefusedError, ReceiptError; SpoolFullError.
         """
         keys = self._line.settle_keys(offline=offline)
-        try:
-            self._chain.settle(self._line.latest)
-        except CenterDownError:
-            if not offline:
-                raise
+        self._chain.settle(self._line.latest, offline=offline)
         with self._rationing.stating_no_room():
             self._rationing.make_room(keys)
             self._desk.spool.check_room()

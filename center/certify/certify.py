@@ -140,12 +140,15 @@ def find_passages(units: Sequence[Unit], statements: Sequence[StatementRow]) -> 
         note = parse_note(row.note)
         signers = {(line.name, line.key_id) for line in note.signatures}
         name = key_name(row.unit, row.source)
-        for key, passage in passages.items():
-            if key.name == row.unit and (name, key.renamed(name).key_id) in signers:
-                passage.setdefault(row.source, None)
         statement = parse_statement(note.text) if row.kind == KeyStatement.kind else None
-        if isinstance(statement, KeyStatement) and statement.old in passages:
-            passages[statement.old][row.source] = row.sequence
+        for key, passage in passages.items():
+            if key.name != row.unit:
+                continue
+            if (name, key.renamed(name).key_id) in signers:
+                is_last = isinstance(statement, KeyStatement) and statement.old == key
+                passage[row.source] = row.sequence if is_last else None
+            elif passage.get(row.source, 0) is None:
+                passage[row.source] = row.sequence - 1  # the chain went on under another without saying so
     return passages
 
 

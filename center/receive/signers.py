@@ -2,10 +2,11 @@
 """Which keys may sign a statement of a source, and how a unit's key gives way to another. No clock; the registry logs.
 
 A unit has one statement key; each source's chain passes from an old to a new one by a statement of kind `key`, signed by
-both. With the first of these the unit's key changes: requests need the new one from then on. Chains that have not passed
-yet may go on by the old one, whose statements may have waited at the agent; requests by it are refused, so its thief can
-send none. Where a key was lost, and another enrolled, nothing by the old one is taken any more.
-Source: design section 5, docs/decisions/0062.
+both, or goes on under the new one without it where the old one was gone. With the first change the unit's key changes:
+requests need the new one from then on. Chains that have not passed yet may go on by the old one, whose statements may have
+waited at the agent; requests by it are refused, so its thief can send none. Where a key was lost, and another enrolled,
+nothing by the old one is taken any more.
+Source: design section 5, decisions 0062, 0084.
 """
 
 from center.registry.catalog import Catalog
@@ -99,18 +100,18 @@ class Signers:
         links = [(first, second) for first, second in zip(unit.keys, unit.keys[1:], strict=False)][::-1]
         if not links or links[0][0].cosigner != links[0][1].cosigner:
             return allowed
-        passed = self._find_passed(unit.unit, source)
+        passed = self._find_passed(unit, source)
         for first, second in links:
             if first.cosigner != second.cosigner or second.statement == passed:
                 break
             allowed.append(first.statement)
         return allowed
 
-    def _find_passed(self, unit: str, source: str) -> VerificationKey | None:
-        """Find the key to which a chain has passed last."""
-        for row in reversed(self._catalog.statements(unit, source)):
-            if row.kind == KeyStatement.kind:
-                statement = parse_statement(parse_note(row.note).text)
-                assert isinstance(statement, KeyStatement)
-                return statement.new
-        return None
+    def _find_passed(self, unit: Unit, source: str) -> VerificationKey | None:
+        """Find the key under which a chain goes on: the newest that has signed its newest statement; a change has two."""
+        latest = self._catalog.latest(unit.unit, source)
+        if latest is None:
+            return None
+        name = key_name(unit.unit, source)
+        signers = {line.key_id for line in parse_note(latest.note).signatures}
+        return next((p.statement for p in reversed(unit.keys) if p.statement.renamed(name).key_id in signers), None)

@@ -7,6 +7,7 @@ ones, enrolled without a line; the clock is the test's.
 """
 
 import shutil
+import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from center.receive.inbox import BagOutcome, Fate, Inbox
 from evidence.bag.layout import ENVELOPE_PATH
 from evidence.bag.read import BagReader
 from tests.builders.receivers import NOW, MovableClock
-from tests.builders.world import check_kept, free_port, sqlite_source
+from tests.builders.world import CENTER_COMMAND, ROOT, check_kept, free_port, sqlite_source
 
 ORIGIN = "archives.example/drops"
 SETTLE = timedelta(minutes=10)
@@ -137,6 +138,52 @@ class Drop:
         return outcomes
 
 
+@dataclass
+class SlowGateway:
+    """A gateway that takes `days` each way; a `night` is one in which both sides look."""
+
+    drop: Drop
+    days: int
+    _there: list[list[Path]] = field(default_factory=list)
+    _back: list[list[Path]] = field(default_factory=list)
+
+    def night(self, inbox: Inbox, *, take: bool = True) -> list[Path]:
+        """Let a day pass: a snapshot, what was put so many days ago arrives; give the bags that were put."""
+        self.drop.clock.now += timedelta(days=1)
+        if take:
+            self.drop.snapshot()
+        else:
+            self.drop.send()
+        put = self._hold(self.drop.bags())
+        self._there.append(put)
+        if len(self._there) > self.days:
+            self.drop.carry(self._there.pop(0))
+        inbox.scan()
+        self._back.append(self._hold(sorted(self.drop.departures.glob("receipts-*"))))
+        if len(self._back) > self.days:
+            for path in self._back.pop(0):
+                shutil.move(path, self.drop.inbox / path.name)
+        self.drop.send()
+        return put
+
+    def _hold(self, paths: Sequence[Path]) -> list[Path]:
+        road = self.drop.folder / "gateway"
+        road.mkdir(exist_ok=True)
+        return [Path(shutil.move(path, road / path.name)) for path in paths]
+
+
+def lose_packs(drop: Drop) -> None:
+    """Lose all packs at the center, as a store does that is put back from an older copy, and make the catalog anew."""
+    lost = list((drop.folder / "center" / "store" / "packs" / drop.unit / drop.source).rglob("*.pack"))
+    assert lost
+    for path in lost:
+        path.unlink()
+    (drop.folder / "center" / "catalog.sqlite").unlink()
+    command = [*CENTER_COMMAND, "-C", str(drop.folder / "center"), "rebuild"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
+    assert done.returncode == 1, done.stderr
+
+
 def enroll_by_files(center: Center, folder: Path, unit: str) -> Identity:
     """Enrol an agent in `folder` by a request and an answer, as where no line leads to the center."""
     code = center.units.add(unit, f"单位 {unit}").encode()
@@ -164,4 +211,4 @@ def packs_of(bag: Path) -> list[Path]:
 def check_stored(drop: Drop, center: Center, count: int) -> None:
     """Check that the center holds `count` snapshots to the last row, and the agent their receipts."""
     kept = check_kept(center, drop.agent_folder, drop.unit, drop.source)
-    assert [entry.level for entry in kept] == ["stored"] * count
+    assert [entry.level for entry in kept] == ["stored"] * count, kept

@@ -56,7 +56,7 @@ class DropBoxContract:
             other.journal.mark_deposited("his")
         drop.exchange(center[1])
         with Agent.open(online, drop.clock) as other, pytest.MonkeyPatch.context() as patch:
-            patch.setattr("agent.snapshot.chain.Chain.settle", lambda *_: None)  # nobody answers there
+            patch.setattr("agent.snapshot.chain.Chain.settle", lambda *_, **__: None)  # nobody answers there
             root = other.snapshot("his", Silent(), send=False).root
             names = {pack.name for pack in other.spool("his").packs()}
         assert center[0].open_snapshot("X013", "his").statement.root.hex() == root

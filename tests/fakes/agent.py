@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """An agent for tests of the commands: keeps the promises of `agent.cli.facade.Facade`, and fails on command."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -108,6 +108,7 @@ class FakeAgent:
     scheduled: Sequence[Job] = ()
     made: dict[str, int] = field(default_factory=dict)
     before_snapshot: Callable[[], None] = lambda: None
+    marks: Mapping[str, Hashable] = field(default_factory=dict)
 
     @contextmanager
     def open(self, folder: Path) -> Iterator["FakeAgent"]:
@@ -191,6 +192,9 @@ class FakeAgent:
         if not answer:
             self.waiting.pop(0)
         return list(dict.fromkeys(outcome.source for outcome in answer))
+
+    def resting(self) -> Mapping[str, Hashable]:
+        return self.marks
 
     def send(
         self, progress: Progress, *, sources: Sequence[str] | None = None, force: bool = False,

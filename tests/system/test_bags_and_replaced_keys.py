@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A unit's key gives way to another while bags and discs are under way: what was sealed before still counts."""
 
+import shutil
 from pathlib import Path
 
 from agent.app import Agent
@@ -100,3 +101,27 @@ def test_a_disc_with_a_statement_that_has_no_content_has_arrived_when_its_snapsh
             agent.take_media_receipt(reading.receipts[0])
             assert [status.state for status in agent.media()] == [SetState.STORED]
             assert not agent.spool("his").unsent(), "what came on the disc is still in the spool"
+
+
+def test_a_change_that_waits_in_a_folder_from_an_old_copy_comes_behind_what_the_center_has(tmp_path: Path) -> None:
+    drop = Drop.in_folders(tmp_path)
+    drop.make_center()
+    with drop.center() as (center, inbox):
+        drop.enroll(center, make_hospital(tmp_path / "his.db", 300))
+        drop.snapshot()
+        drop.exchange(inbox)
+        old = shutil.copytree(drop.agent_folder, tmp_path / "old")
+        run_sql(tmp_path / "his.db", "UPDATE ward SET beds = 7")
+        drop.snapshot()
+        drop.exchange(inbox)
+        shutil.rmtree(drop.agent_folder)
+        old.rename(drop.agent_folder)
+        with drop.agent() as agent:
+            change = agent.replace_key(Silent())
+        for _ in range(3):
+            drop.exchange(inbox)
+        drop.snapshot()
+        drop.exchange(inbox)
+        assert check_chain(center, "X013", "his") == ["snapshot", "snapshot", "key", "gap", "snapshot"]
+        assert center.units.get("X013").statement_key == change.new
+        assert drop.stages()[-1] is Stage.STORED

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A bag may take hours over a thin line: the daemon sends it in slices, so that the run that falls due need not wait."""
 
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,7 +18,7 @@ def test_a_slice_ends_within_a_bag_and_the_next_one_goes_on_there(tmp_path: Path
     with drop.center() as (center, inbox):
         drop.enroll(center, make_incompressible(tmp_path / "his.db", 13 << 20))
         drop.snapshot(send=False)
-        sender = Sender(lambda folder: Agent.open(folder, drop.clock), drop.agent_folder)
+        sender = Sender(lambda folder: Agent.open(folder, drop.clock), drop.agent_folder, time.monotonic)
         sent: list[set[Path]] = []
         while not drop.bags():
             sender.send(lambda: True)

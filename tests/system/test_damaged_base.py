@@ -6,6 +6,7 @@ Changed pages travel as differences against what the center is believed to hold;
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -248,7 +249,7 @@ def test_content_that_nobody_has_does_not_send_the_spool_round_and_round_in_slic
     monkeypatch.setattr(HttpsTransport, "put_pack", count)
     with world.serving():
         for _ in range(11):
-            Sender(Agent.open, folder).send(lambda: True)
+            Sender(Agent.open, folder, time.monotonic).send(lambda: True)
         assert len(put) >= 3
         assert len(put) == len(set(put)), "what the center had was sent to it again"
         asked: list[str] = []

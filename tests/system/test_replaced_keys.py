@@ -6,7 +6,7 @@ The old key is at hand: both sign, and nothing is interrupted. That a lost one i
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,16 +18,20 @@ from agent.cli.main import make_program
 from agent.errors import CenterRefusedError, KeyChangeError
 from agent.identity import Identity
 from agent.journal import Journal, State
-from agent.outcome import KeyChange, Stage
+from agent.media.order import Choice, Wish
+from agent.outcome import KeyChange, Outcome, Stage
 from agent.snapshot.progress import Silent
 from center.app import CATALOG_NAME, Center
 from center.audit.audit import audit
 from center.audit.opening import open_audited
 from center.certify.certify import find_passages, make_bundle, make_policy, parse_key
 from center.registry.rebuild import rebuild_catalog
+from evidence.digest import Sha256
+from evidence.manifest.statement import GapStatement, parse_statement
+from evidence.note.signed import parse_note
 from evidence.rows.line import Token
 from evidence.verify.policy import Policy, parse_policy
-from evidence.verify.report import Outcome
+from evidence.verify.report import Outcome as Verdict
 from evidence.verify.verify import verify_bundle
 from tests.builders.world import World, check_chain, check_kept, make_hospital, read_back, run_sql, sqlite_source
 from tests.fakes.agent import NOW, FakeAgent
@@ -76,7 +80,7 @@ def check_proof(center: Center, sequence: int, name: str = "his") -> None:
     day = center.open_snapshot(UNIT, name, sequence)
     bundle = make_bundle(day, center.ledger, [("患者", parse_key(day.table("患者").schema, ["3"]))])
     report = verify_bundle(bundle, policy_of(center), no_blob)
-    assert report.verdict is Outcome.HOLDS, [step for step in report.steps if step.outcome is not Outcome.HOLDS]
+    assert report.verdict is Verdict.HOLDS, [step for step in report.steps if step.outcome is not Verdict.HOLDS]
 
 
 def check_audit(world: World) -> None:
@@ -190,8 +194,157 @@ def test_without_a_line_the_change_waits_and_what_is_sent_next_completes_it(worl
         assert private_keys(folder) == ["cosigner.pem", "statement.pem"]
 
 
+def go_on_elsewhere(world: World, folder: Path, act: Callable[[], object]) -> None:
+    """Do `act` with the folder, then put the folder back as it was before."""
+    copy = world.folder / "yesterday"
+    shutil.copytree(folder, copy)
+    act()
+    shutil.rmtree(folder)
+    copy.rename(folder)
+
+
+def change_without_line(world: World, folder: Path) -> KeyChange:
+    """Replace the key while the center, which is up, cannot be reached."""
+    port, world.line.target = world.line.target, 1
+    world.line.cut()
+    change = replace_key(folder)
+    world.line.target = port
+    assert not change.is_known
+    return change
+
+
+def send_all(folder: Path) -> list[Outcome]:
+    with Agent.open(folder) as opened:
+        return opened.send(Silent())
+
+
+def take(folder: Path) -> Sha256:
+    """Take a snapshot that waits; give its digest."""
+    with Agent.open(folder) as opened:
+        outcome = opened.snapshot("his", Silent(), send=False)
+        return opened.journal.get("his", outcome.sequence).digest
+
+
+def check_changed(world: World, center: Center, folder: Path, kinds: list[str]) -> None:
+    """The chain has these kinds, all of it is kept, and the key with which the agent signs is the unit's."""
+    outcome = world.snapshot(UNIT)
+    assert check_chain(center, UNIT, "his") == [*kinds, "snapshot"]
+    assert read_back(center, UNIT, "his") == outcome.rows
+    check_kept(center, folder, UNIT, "his")
+    with Agent.open(folder) as opened:
+        opened.greet()
+    assert center.units.get(UNIT).statement_key == Identity.open(folder).statement.key
+    assert private_keys(folder) == ["cosigner.pem", "statement.pem"], "the change is not over for the agent"
+    other = world.add_agent(center, OTHER, sqlite_source("his", world.folder / "lis.db"))
+    with Agent.open(other) as opened:  # another unit's cosignature proves the time
+        opened.snapshot("his", Silent())
+    for sequence, kind in enumerate([*kinds, "snapshot"], 1):
+        if kind == "snapshot":
+            check_proof(center, sequence)
+
+
+def test_a_change_that_waits_is_stated_behind_what_another_copy_of_the_folder_has_sent(world: World) -> None:
+    with world.serving() as center:
+        folder = world.add_agent(center, UNIT, sources(world))
+        world.snapshot(UNIT)
+        edit(world, "his", "by the other copy")
+        go_on_elsewhere(world, folder, lambda: world.snapshot(UNIT))
+        change = change_without_line(world, folder)
+        edit(world, "his", "by the new key")
+        waiting = take(folder)
+
+        assert all("older copy" in str(outcome.trouble) for outcome in send_all(folder))
+
+        assert center.units.get(UNIT).statement_key == change.new
+        check_changed(world, center, folder, ["snapshot", "snapshot", "key", "gap"])
+        gap = parse_statement(parse_note(center.catalog.statement(UNIT, "his", 4).note).text)
+        assert isinstance(gap, GapStatement)
+        assert gap.given_up == (waiting,), "the change is not given up"
+    check_audit(world)
+
+
+def test_a_chain_that_goes_on_under_the_new_key_without_the_change_has_left_the_old_one(world: World) -> None:
+    with world.serving() as center:
+        folder = world.add_agent(center, UNIT, sources(world))
+        for name in ("his", "lis"):
+            world.snapshot(UNIT, name)
+        edit(world, "his", "by the other copy")
+        go_on_elsewhere(world, folder, lambda: world.snapshot(UNIT))
+        change = change_without_line(world, folder)
+        for name in ("lis", "his"):  # the first makes the key the unit's, and the old one goes
+            with Agent.open(folder) as opened:
+                opened.send(Silent(), sources=[name])
+        assert check_chain(center, UNIT, "his") == ["snapshot", "snapshot", "gap"]
+        trust = policy_of(center).trust
+        assert [key.key for key in trust.keys_for(UNIT, "his", 2)] == [change.old, change.new]
+        assert [key.key for key in trust.keys_for(UNIT, "his", 3)] == [change.new]
+        assert [key.key for key in trust.keys_for(UNIT, "his", 4)] == [change.new]
+    check_audit(world)
+
+
+def test_two_copies_of_a_folder_that_make_the_same_change_state_it_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with world.serving() as center:
+        folder = world.add_agent(center, UNIT, sources(world))
+        world.snapshot(UNIT)
+        with monkeypatch.context() as patch, pytest.raises(Cut):
+            patch.setattr(agent.acts.joining, "state_key_change", cut_here)
+            replace_key(folder)  # the key is made, and both copies have it
+
+        def change_and_go_on() -> None:
+            assert replace_key(folder).is_known
+            world.snapshot(UNIT)
+
+        go_on_elsewhere(world, folder, change_and_go_on)
+        change_without_line(world, folder)
+        send_all(folder)
+        check_changed(world, center, folder, ["snapshot", "key", "snapshot", "gap"])
+    check_audit(world)
+
+
+def test_a_change_that_waits_outlasts_the_loss_of_the_journal(world: World) -> None:
+    with world.serving() as center:
+        folder = world.add_agent(center, UNIT, sources(world))
+        world.snapshot(UNIT)
+        change = change_without_line(world, folder)
+        for path in folder.glob("journal.sqlite*"):
+            path.unlink()
+        check_changed(world, center, folder, ["snapshot", "key", "gap"])
+        assert center.units.get(UNIT).statement_key == change.new
+    check_audit(world)
+
+
+def test_a_source_that_begins_while_a_change_waits_begins_with_it(world: World) -> None:
+    with world.serving() as center:
+        folder = world.add_agent(center, UNIT, sources(world))
+        world.snapshot(UNIT, "lis")
+    change = replace_key(folder)
+    with world.serving() as center:
+        check_changed(world, center, folder, ["key"])
+        assert center.units.get(UNIT).statement_key == change.new
+    check_audit(world)
+
+
+def test_a_source_that_begins_on_media_while_a_change_waits_begins_with_it(world: World) -> None:
+    with world.serving() as center:
+        folder = world.add_agent(center, UNIT, sources(world))
+        world.snapshot(UNIT, "lis")
+    change = replace_key(folder)
+    with Agent.open(folder) as opened:
+        opened.write_media("his", Wish(world.folder / "disc", 1 << 30), Choice.NEW, Silent())
+    with world.serving() as center:
+        assert [outcome.trouble for outcome in send_all(folder)] == [None] * 3
+        assert check_chain(center, UNIT, "his") == ["key", "snapshot"]
+        assert center.units.get(UNIT).statement_key == change.new
+
+
 class Cut(BaseException):
     """The power is gone."""
+
+
+def cut_here(*_: object) -> None:
+    raise Cut
 
 
 STEPS: dict[str, object] = {

@@ -14,6 +14,7 @@ from agent.errors import PausedError
 from agent.load import LoadReport, Reason
 from agent.pausing import Pause, PauseFile
 from tests.fakes.agent import NOW, FakeAgent
+from tests.fakes.machine import FakeTime
 
 RUN = LoadReport(
     "his", 412, NOW, NOW + timedelta(minutes=5), "stored", 5000, 200 << 20, 1 << 20, 20.0, 0.5, 6.0, 1, 12.5, 10.0, 55.0,
@@ -172,5 +173,5 @@ def test_daemon_that_is_paused_waits_without_alarm(
 
     caplog.set_level(logging.INFO)
     agent.waiting = [PausedError("paused", hint="resume")]
-    assert not Sender(agent.open, tmp_path).send().is_empty
+    assert not Sender(agent.open, tmp_path, FakeTime()).send().is_empty
     assert [(record.levelno, record.message) for record in caplog.records] == [(logging.INFO, "spool not sent")]

@@ -12,7 +12,7 @@ alerts:
   # 单位多久没有音信即告警；采集端每 15 分钟发一次心跳。
   quiet_after: 6 h
   # Units that are never called quiet, such as those that send media only: names or patterns, ["X9*"].
-  # 不因无音信告警的单位（如只送离线介质的），名称或模式。
+  # 不因无音信告警的单位（如只送离线载体的），名称或模式。
   not_watched: []
   # A stored snapshot with so many percent fewer rows or bytes than the one before; null: never.
   # 行数或字节比上一个已入库的快照少百分之多少即告警；null 为不告警。
@@ -30,7 +30,7 @@ alerts:
   # 采集端发件箱所在卷剩余少于此值即告警。
   agent_free: 5 GiB
   # Content of a registered snapshot must have come within this time, by line or medium.
-  # 已登记的快照，其内容须在此时间内到达（线路或介质）。
+  # 已登记的快照，其内容须在此时间内到达（线路或载体）。
   content_within: 14 d
   # How long before its end the TLS certificate is an alert.
   # TLS 证书到期前多久告警。

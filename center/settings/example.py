@@ -6,7 +6,7 @@ from typing import Final
 ALERTS_EXAMPLE: Final = """\
 
 # What the center watches for while `serve` runs, and whom it tells: see "Knowing of trouble" in docs/operate.md.
-# 服务运行时中心值守的内容和告警渠道：见 docs/operate.md 的 “Knowing of trouble”。
+# 服务运行时中心值守的内容和告警渠道：见 docs/operate.zh-CN.md 的“值守与告警”。
 alerts:
   # A unit that has not called for so long is quiet; agents send a heartbeat every 15 min. At least 10 min.
   # 单位多久没有音信即告警；采集端每 15 分钟发一次心跳。

@@ -26,6 +26,7 @@ from tests.fakes.agent import NOW, FakeAgent
 
 ROOT = Path(__file__).parents[2]
 HANDBOOK = (ROOT / "docs" / "operate.md").read_text(encoding="utf-8")
+CHINESE_HANDBOOK = (ROOT / "docs" / "operate.zh-CN.md").read_text(encoding="utf-8")
 
 
 def _load_everything() -> None:
@@ -106,7 +107,7 @@ def _called(text: str) -> Iterator[tuple[str, bool]]:
             yield word, True
 
 
-@pytest.mark.parametrize("page", ["operate.md"])
+@pytest.mark.parametrize("page", ["operate.md", "operate.zh-CN.md"])
 def test_every_call_in_the_handbook_is_one_that_the_programs_take(page: str) -> None:
     """A mention without options may leave arguments out; none names a command, option or argument that is not there."""
     programs = {
@@ -124,6 +125,17 @@ def test_every_call_in_the_handbook_is_one_that_the_programs_take(page: str) -> 
             if " --" in call or not (is_mention and str(err).startswith("missing: ")):
                 refused.append(f"{call}: {err}")
     assert refused == []
+
+
+def test_chapters_that_chinese_texts_name_are_those_of_the_chinese_handbook() -> None:
+    titles = re.findall(r"^#+ (.+)$|^\*\*(.+?)\*\*", CHINESE_HANDBOOK, re.MULTILINE)
+    texts = [path for room in ("agent", "center") for path in (ROOT / room).rglob("*.py")]
+    texts += (ROOT / "config").glob("*.yaml")
+    named = [
+        name for path in texts for name in re.findall(r"(?:手册|operate\.zh-CN\.md 的)“(.+?)”", path.read_text("utf-8"))
+    ]
+    assert len(named) > 5
+    assert [name for name in named if not any(name in "".join(title) for title in titles)] == []
 
 
 def test_every_kind_of_alert_stands_in_the_handbook_with_the_setting_that_bounds_it() -> None:

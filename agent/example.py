@@ -117,7 +117,7 @@ log:
   # 写到多大换新文件，旧的留几个。 How large it gets before a new one is begun, and how many old ones stay.
   max_size: 20 MiB
   keep: 10
-# 到中心的线路；哪个中心由登记决定。详见手册“Roads”。 The road to the center; which center is settled by enrolment. See "Roads".
+# 到中心的线路；哪个中心由登记决定。详见手册“到中心的线路”。 The road to the center; which center is settled by enrolment. See "Roads".
 road:
   # https；或 ssh：经档案馆的 SSH 服务器，其中仍是同样的 TLS；没有线路：folder 或 sftp。
   # https, or ssh: by the archives' SSH server, with the same TLS inside; without a line: folder or sftp.
@@ -134,7 +134,7 @@ road:
   # ssh: {host: archives.example, port: 22, user: jinsuo-line, host_key: "SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8",
   #       key: keys/ssh.key, forward: null, keepalive: 30 s}
   ssh: null
-  # kind: folder：由网闸搬运的两个目录：包裹从 outbox 出，回执从 inbox 进。详见手册“Drop boxes”。
+  # kind: folder：由网闸搬运的两个目录：包裹从 outbox 出，回执从 inbox 进。详见手册“收发目录”。
   # kind: folder, two folders that a gateway empties and fills: bags go out, receipts come in. See "Drop boxes" in the handbook.
   # folder: {outbox: /srv/gateway/out, inbox: /srv/gateway/in}
   folder: null

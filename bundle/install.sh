@@ -68,6 +68,8 @@ if install mysqlclient 2>/dev/null && "$prefix/bin/python" -c 'import MySQLdb' 2
 else
     say "without the driver for MariaDB and MySQL (it needs the Python that it was built for, and libmariadb)"
 fi
+rm -rf "$prefix/docs"
+cp -R "$here/docs" "$prefix/docs"
 chmod -R go+rX "$prefix"
 
 if [ "$(id -u)" = 0 ] && [ "$prefix" = /opt/jinsuo ]; then
@@ -83,3 +85,4 @@ for name in $running; do
     systemctl start "$name"
 done
 say "installed $("$prefix/bin/jinsuo-agent" --version) in $prefix"
+say "操作手册 $prefix/docs/operate.zh-CN.md · handbook: $prefix/docs/operate.md"

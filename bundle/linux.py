@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Linux archive: wheels for x86-64 and aarch64, pip itself, and `install.sh`, which needs Python and nothing else.
 
-    jinsuo-VERSION-linux.tar.gz      jinsuo-VERSION-linux/{install.sh, README.txt, SHA256SUMS, wheels/*.whl}
+    jinsuo-VERSION-linux.tar.gz      jinsuo-VERSION-linux/{install.sh, README.txt, SHA256SUMS, docs/*.md, wheels/*.whl}
 
 The kernel is compiled for both; where there is no compiler for the other, its wheel is pure, and rows are hashed by the
 reference. Drivers that have no wheel (mysqlclient) are built here for this machine alone, if they can be.
@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bundle.kernel import fetch_zig, linux_compiler
-from bundle.tree import pack, write_sum_beside, write_sums
+from bundle.tree import copy_handbook, pack, write_sum_beside, write_sums
 from bundle.wheels import BundleError, build_own, download, linux_target, own_compiler, run_pip
 
 MACHINES = ("x86_64", "aarch64")
@@ -41,6 +41,7 @@ def build(source: Path, work: Path, out: Path, version: str, when_s: int, say: C
         (folder / name).write_text(text, encoding="utf-8")
     (folder / "install.sh").chmod(0o755)
     shutil.copy(source / "LICENSE", folder)
+    copy_handbook(source, folder / "docs")
     write_sums(folder)
     archive = out / f"{folder.name}.tar.gz"
     pack(folder, archive, when_s)

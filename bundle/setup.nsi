@@ -27,10 +27,14 @@ LangString FOLDER ${LANG_ENGLISH} "Agent's folder"
 LangString FOLDER ${LANG_SIMPCHINESE} "采集端目录"
 LangString COMMANDS ${LANG_ENGLISH} "Jinsuo commands"
 LangString COMMANDS ${LANG_SIMPCHINESE} "金锁命令行"
+LangString HANDBOOK ${LANG_ENGLISH} "Jinsuo handbook"
+LangString HANDBOOK ${LANG_SIMPCHINESE} "金锁操作手册"
+LangString PAGE ${LANG_ENGLISH} "operate.md"
+LangString PAGE ${LANG_SIMPCHINESE} "operate.zh-CN.md"
 LangString UNINSTALL ${LANG_ENGLISH} "Uninstall Jinsuo"
 LangString UNINSTALL ${LANG_SIMPCHINESE} "卸载金锁"
 LangString KEPT ${LANG_ENGLISH} "Keys, journal, spool and receipts were kept in"
-LangString KEPT ${LANG_SIMPCHINESE} "密钥、日志、发件箱与回执保留在"
+LangString KEPT ${LANG_SIMPCHINESE} "密钥、台账、发件箱与回执保留在"
 LangString FAILED ${LANG_ENGLISH} "failed; nothing of the agent's folder was changed"
 LangString FAILED ${LANG_SIMPCHINESE} "失败；采集端目录未作改动"
 
@@ -108,6 +112,7 @@ Section
     CreateDirectory "$SMPROGRAMS\Jinsuo"
     CreateShortcut "$SMPROGRAMS\Jinsuo\$(COMMANDS).lnk" "$SYSDIR\cmd.exe" '/k "set PATH=$INSTDIR;%PATH%"'
     CreateShortcut "$SMPROGRAMS\Jinsuo\$(FOLDER).lnk" "$APPDATA\Jinsuo\agent"
+    CreateShortcut "$SMPROGRAMS\Jinsuo\$(HANDBOOK).lnk" "$SYSDIR\notepad.exe" '"$INSTDIR\docs\$(PAGE)"'
     CreateShortcut "$SMPROGRAMS\Jinsuo\$(UNINSTALL).lnk" "$INSTDIR\uninstall.exe"
     WriteRegStr HKLM "${KEY}" "DisplayName" "Jinsuo (金锁) ${VERSION}"
     WriteRegStr HKLM "${KEY}" "DisplayVersion" "${VERSION}"
@@ -122,6 +127,7 @@ Section "Uninstall"
     SetShellVarContext all
     !insertmacro Agent 'service uninstall'
     !insertmacro RemoveProgram
+    RMDir /r "$INSTDIR\docs"
     Delete "$INSTDIR\jinsuo-agent.cmd"
     Delete "$INSTDIR\jinsuo-verify.cmd"
     Delete "$INSTDIR\LICENSE.txt"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of a bundle: a clean copy of the checkout, checksums, an archive whose bytes depend on its content alone."""
+"""Files of a bundle: a clean copy of the checkout, the handbook, checksums, an archive whose bytes depend on its content alone."""
 
 import gzip
 import hashlib
@@ -10,6 +10,7 @@ import tarfile
 from pathlib import Path
 
 SUMS = "SHA256SUMS"
+HANDBOOK = ("operate.zh-CN.md", "operate.md", "format.md", "threats.md")
 
 
 def copy_checkout(root: Path, to: Path) -> int:
@@ -23,6 +24,19 @@ def copy_checkout(root: Path, to: Path) -> int:
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(root / name, to / name)
     return int(_git(root, "log", "-1", "--format=%ct").strip())
+
+
+def copy_handbook(source: Path, to: Path, *, for_windows: bool = False) -> None:
+    """Copy the handbook, in both languages, with the pages that it names, from `source`/docs to `to`.
+
+    `for_windows`: with a byte order mark and CRLF, which Notepad needs before Windows 10 1809.
+    """
+    for path in (*(source / "docs" / name for name in HANDBOOK), *(source / "docs" / "decisions").glob("*.md")):
+        target = to / path.relative_to(source / "docs")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        text = path.read_text(encoding="utf-8")
+        encoding, line_end = ("utf-8-sig", "\r\n") if for_windows else ("utf-8", "\n")
+        target.write_text(text, encoding=encoding, newline=line_end)
 
 
 def write_sums(folder: Path) -> None:

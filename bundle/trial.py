@@ -8,6 +8,7 @@ Everything is real but Windows. Each step is told; the first that does not hold 
 """
 
 import argparse
+import codecs
 import json
 import os
 import shutil
@@ -126,7 +127,12 @@ def install(wine: Wine, setup: Path) -> None:
     check(state["starts_at_boot"] is True and state["is_current"] is True, f"it starts with the machine: {state}")
     check((wine.drive / AGENT / "agent.yaml").is_file(), "the agent's folder was made")
     shortcuts = [path.name for path in wine.drive.rglob("*.lnk") if path.parent.name == "Jinsuo"]
-    check(len(shortcuts) == 3, f"three shortcuts: {shortcuts}")
+    check(len(shortcuts) == 4, f"four shortcuts: {shortcuts}")
+    pages = {path.name: path.read_bytes() for path in (wine.drive / INSTALLED / "docs").glob("operate*.md")}
+    check(
+        sorted(pages) == ["operate.md", "operate.zh-CN.md"], f"the handbook is there in both languages: {sorted(pages)}"
+    )
+    check(all(page.startswith(codecs.BOM_UTF8 + b"# ") for page in pages.values()), "as Notepad reads it")
     # It is found only where it hashes as hashlib does.
     lanes = wine.python(
         "from evidence.kernel import find_kernel; print(*(find_kernel().use_lanes(n) for n in (4, 8, 16)))"

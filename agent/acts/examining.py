@@ -62,8 +62,14 @@ class Examining:
         return findings
 
     def grants(self, source: str) -> str:
-        """Give the SQL or the words that make the read-only account of the source."""
-        return self._parts.collector(source).grants()
+        """Give the SQL or the words that make the read-only account of the source.
+
+        No password is looked for: it is chosen by whoever runs them. Raises: SourceError if there is no such source.
+        """
+        settings = self._parts.get_source(source)
+        secrets: dict[str, object] = {"password": None, "env": {}}
+        without = {key: nothing for key, nothing in secrets.items() if key in type(settings).model_fields}
+        return self._parts.sources.collector(settings.model_copy(update=without)).grants()
 
     def plan(self, name: str, question: Question, progress: Progress) -> Plan:
         """Measure what a snapshot of the source will take. Raises: SourceError and its kin."""

@@ -25,7 +25,7 @@ from evidence.wire.secrets import SourceSecrets
 from terminal.language import Text
 
 _LATER = Text(
-    zh="回执由网闸、SFTP 或介质带回；`jinsuo-agent send` 会读取",
+    zh="回执由网闸、SFTP 或载体带回；`jinsuo-agent send` 会读取",
     en="receipts come back by the gateway, SFTP or medium; `jinsuo-agent send` reads them",
 )
 

@@ -145,7 +145,7 @@ def is_content_overdue(scene: Scene, settings: AlertSettings) -> Iterator[Alert]
                 en=f"{len(rows)} snapshot(s) of {unit} from {source}#{oldest.sequence} on are registered, their content is overdue",
             ),
             Text(
-                zh="问该单位内容何时送来（线路或离线介质）；确已丢失的，由采集端声明缺口",
+                zh="问该单位内容何时送来（线路或离线载体）；确已丢失的，由采集端声明缺口",
                 en="ask the unit when the content comes, by line or medium; what is lost its agent states as a gap",
             ),
         )  # fmt: skip

@@ -26,10 +26,10 @@ class Certify:
 
     name = "certify"
     help = Text(
-        zh="为记录或文件生成可离线验证的证据包", en="the technical bundle for rows or files, to be verified offline"
+        zh="为记录或文件生成可离线验证的证明包", en="the technical bundle for rows or files, to be verified offline"
     )
     description = Text(
-        zh="证据包含该行及其到已签名根的路径、声明、日志回执和见证签名；不泄露其他行。文件用表 @files，主键为路径。\n"
+        zh="证明包含有该行及其到已签名根的路径、声明、日志回执和见证签名；不泄露其他行。文件用表 @files，主键为路径。\n"
         "大字段与文件内容写在旁边的目录。用 jinsuo-verify F.jinsuo --policy POLICY 验证。\n"
         "它还不是签发的证明书。",
         en="Row and path to the signed root, statement, receipt, cosignatures; nothing of other rows. For files:\n"

@@ -17,7 +17,7 @@ class InboxOnce:
     """Take in bags."""
 
     name = "inbox"
-    help = Text(zh="接收收件箱中的包裹", en="take in the bags of the drop boxes")
+    help = Text(zh="接收收发目录中的包裹", en="take in the bags of the drop boxes")
     description = Text(
         zh="把 center.yaml 中 inboxes 各目录里的包裹接收一遍，写出回执，然后结束。服务进程（serve）会自己定时接收，\n"
         "因此本命令只在服务停止时使用。退出码：0 全部接收，1 有包裹被拒绝，2 有包裹尚待接收。",

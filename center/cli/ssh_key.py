@@ -29,7 +29,7 @@ class SshKeyAdd:
     help = Text(zh="准许一个单位的采集端经 SSH 连到中心", en="let a unit's agent reach the center by SSH")
     description = Text(
         zh="在 authorized_keys 中写入一行：此密钥只能连到中心的端口，不能登录、执行、传文件或连到别处。\n"
-        "每个单位一把密钥，新的取代旧的。记入日志。sshd 需要的设置见手册“Roads”。",
+        "每个单位一把密钥，新的取代旧的。记入日志。sshd 需要的设置见手册“到中心的线路”。",
         en="Writes a line of authorized_keys: the key leads to the center's port, and to no login, command, file or other\n"
         "place. A unit has one key; a new one takes the old one's place. Logged. For what sshd needs see the handbook,\n"
         '"Roads".',

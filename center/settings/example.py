@@ -6,13 +6,13 @@ from typing import Final
 ALERTS_EXAMPLE: Final = """\
 
 # What the center watches for while `serve` runs, and whom it tells: see "Knowing of trouble" in docs/operate.md.
-# 服务运行时中心值守的内容和告警渠道：见 docs/operate.md 的 “Knowing of trouble”。
+# 服务运行时中心值守的内容和告警渠道：见 docs/operate.zh-CN.md 的“值守与告警”。
 alerts:
   # A unit that has not called for so long is quiet; agents send a heartbeat every 15 min. At least 10 min.
   # 单位多久没有音信即告警；采集端每 15 分钟发一次心跳。
   quiet_after: 6 h
   # Units that are never called quiet, such as those that send media only: names or patterns, ["X9*"].
-  # 不因无音信告警的单位（如只送离线介质的），名称或模式。
+  # 不因无音信告警的单位（如只送离线载体的），名称或模式。
   not_watched: []
   # A stored snapshot with so many percent fewer rows or bytes than the one before; null: never.
   # 行数或字节比上一个已入库的快照少百分之多少即告警；null 为不告警。
@@ -30,7 +30,7 @@ alerts:
   # 采集端发件箱所在卷剩余少于此值即告警。
   agent_free: 5 GiB
   # Content of a registered snapshot must have come within this time, by line or medium.
-  # 已登记的快照，其内容须在此时间内到达（线路或介质）。
+  # 已登记的快照，其内容须在此时间内到达（线路或载体）。
   content_within: 14 d
   # How long before its end the TLS certificate is an alert.
   # TLS 证书到期前多久告警。

@@ -89,7 +89,9 @@ def test_every_attack_test_stands_in_the_threats() -> None:
     assert [p.name for p in sorted((ROOT / "tests" / "attacks").glob("test_*.py")) if p.stem not in text] == []
 
 
-@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md", "CHANGELOG.md", "docs/operate.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "README.zh-CN.md", "CHANGELOG.md", "docs/operate.md", "docs/operate.zh-CN.md"]
+)
 def test_scripts_and_commands_that_a_page_names_exist(name: str) -> None:
     known = {
         "jinsuo-agent": {c.name for c in make_agent_program(FakeAgent().open, lambda: NOW).commands},

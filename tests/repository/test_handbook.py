@@ -4,8 +4,11 @@
 import importlib
 import pkgutil
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 import agent
 import center
@@ -17,11 +20,13 @@ from center.cli.main import make_program as make_center_program
 from center.settings.alerts import AlertSettings
 from evidence.errors import EvidenceError
 from terminal import errors
-from terminal.errors import OperatorError
+from terminal.errors import OperatorError, UsageError
+from terminal.language import Language
 from tests.fakes.agent import NOW, FakeAgent
 
 ROOT = Path(__file__).parents[2]
 HANDBOOK = (ROOT / "docs" / "operate.md").read_text(encoding="utf-8")
+CHINESE_HANDBOOK = (ROOT / "docs" / "operate.zh-CN.md").read_text(encoding="utf-8")
 
 
 def _load_everything() -> None:
@@ -86,6 +91,51 @@ def test_every_command_of_the_center_stands_in_the_handbook() -> None:
         if f"jinsuo-center {command.name}" not in HANDBOOK and f"`{command.name}" not in HANDBOOK
     ]
     assert [name for name in missing if name.partition(" ")[0] in ("alerts", "today", "report")] == []
+
+
+def _called(text: str) -> Iterator[tuple[str, bool]]:
+    """Give each call of the agent's or the center's program, without comment and redirection; and whether it is a mention."""
+    for block in re.findall(r"```\w*\n(.*?)```", text, re.DOTALL):
+        for line in block.splitlines():
+            found = re.match(r"(?:\$ |[\d* ]+jinsuo-agent +)?(?:sudo )?(jinsuo-(?:agent|center) .*)", line)
+            if found is not None:
+                yield re.split(r"\s{2,}#|\s>+ ", found[1].replace("[--all]", "--all"))[0], False
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    for code in re.findall(r"`(jinsuo-(?:agent|center) [^`]+)`", prose):
+        call, _, others = " ".join(re.split(r"\s>+ ", code)[0].split()).partition(" | ")
+        for word in (call, *(f"{call.rpartition(' ')[0]} {other}" for other in others.split(" | ") if other)):
+            yield word, True
+
+
+@pytest.mark.parametrize("page", ["operate.md", "operate.zh-CN.md"])
+def test_every_call_in_the_handbook_is_one_that_the_programs_take(page: str) -> None:
+    """A mention without options may leave arguments out; none names a command, option or argument that is not there."""
+    programs = {
+        "jinsuo-agent": make_agent_program(FakeAgent().open, lambda: NOW),
+        "jinsuo-center": make_center_program(),
+    }
+    calls = list(_called((ROOT / "docs" / page).read_text(encoding="utf-8")))
+    assert len(calls) > 120
+    refused: list[str] = []
+    for call, is_mention in calls:
+        name, *words = shlex.split(call)
+        try:
+            programs[name]._parse(words, Language.EN)
+        except UsageError as err:
+            if " --" in call or not (is_mention and str(err).startswith("missing: ")):
+                refused.append(f"{call}: {err}")
+    assert refused == []
+
+
+def test_chapters_that_chinese_texts_name_are_those_of_the_chinese_handbook() -> None:
+    titles = re.findall(r"^#+ (.+)$|^\*\*(.+?)\*\*", CHINESE_HANDBOOK, re.MULTILINE)
+    texts = [path for room in ("agent", "center") for path in (ROOT / room).rglob("*.py")]
+    texts += (ROOT / "config").glob("*.yaml")
+    named = [
+        name for path in texts for name in re.findall(r"(?:手册|operate\.zh-CN\.md 的)“(.+?)”", path.read_text("utf-8"))
+    ]
+    assert len(named) > 5
+    assert [name for name in named if not any(name in "".join(title) for title in titles)] == []
 
 
 def test_every_kind_of_alert_stands_in_the_handbook_with_the_setting_that_bounds_it() -> None:

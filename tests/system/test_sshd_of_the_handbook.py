@@ -38,7 +38,7 @@ def _handbook_server(center: Path, port: int) -> SshServer:
     block = _block("Match User jinsuo-line")
     for told, here in (
         ("jinsuo-line", server.user),
-        ("AuthorizedKeysCommandUser jinsuo", f"AuthorizedKeysCommandUser {server.user}"),
+        ("AuthorizedKeysCommandUser jinsuo-center", f"AuthorizedKeysCommandUser {server.user}"),
         ("/var/lib/jinsuo-center", str(center)),
         ("127.0.0.1:8443", f"127.0.0.1:{port}"),
     ):

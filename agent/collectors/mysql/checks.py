@@ -101,7 +101,7 @@ def _judge_account(rights: Rights, settings: MysqlSettings, server: Server, subj
     if not rights.may("SELECT", server.database):
         yield Finding(
             Severity.FAIL, place,
-            Text(f"账号没有整个数据库 {server.database} 的 SELECT 权限：看不见的表会缺失，而服务器不会说明",
+            Text(f"账户没有整个数据库 {server.database} 的 SELECT 权限：看不见的表会缺失，而服务器不会说明",
                  f"the account has no right to SELECT from the whole of {server.database}: tables that it may not see "
                  "would be missing, and the server does not tell which"),
             _GRANTS,
@@ -110,12 +110,12 @@ def _judge_account(rights: Rights, settings: MysqlSettings, server: Server, subj
     if changing:
         yield Finding(
             Severity.WARN, place,
-            Text(f"账号可以更改数据（{_some(changing)}）",
+            Text(f"账户可以更改数据（{_some(changing)}）",
                  f"the account can change something ({_some(changing)}): it needs only to read"),
             _GRANTS,
         )  # fmt: skip
     else:
-        yield Finding(Severity.OK, place, Text("账号只读", "the account can only read"))
+        yield Finding(Severity.OK, place, Text("账户只读", "the account can only read"))
     if not rights.may_globally("PROCESS"):
         yield Finding(
             Severity.WARN, place,
@@ -135,7 +135,7 @@ def _judge_account(rights: Rights, settings: MysqlSettings, server: Server, subj
     if server.has_binlog and not server.is_mariadb and not rights.may_globally(*monitors):
         yield Finding(
             Severity.WARN, place,
-            Text("账号看不到二进制日志的位置", "the account may not see the position of the binary log"), _GRANTS,
+            Text("账户看不到二进制日志的位置", "the account may not see the position of the binary log"), _GRANTS,
         )  # fmt: skip
     if settings.lock_guard and not rights.may_globally("RELOAD"):
         yield Finding(
@@ -196,7 +196,7 @@ def _judge_tables(offered: Sequence[OfferedTable], omitted: Sequence[Omission], 
     if sorted_here:
         yield Finding(
             Severity.OK, subject,
-            Text(f"{len(sorted_here)} 张表的主键由代理排序：{_some(sorted_here)}",
+            Text(f"{len(sorted_here)} 张表的主键由采集端排序：{_some(sorted_here)}",
                  f"{len(sorted_here)} tables are sorted by the agent, for the server's order of their key is another: "
                  f"{_some(sorted_here)}"),
         )  # fmt: skip

@@ -125,20 +125,20 @@ def _judge_account(connection: Connection, settings: PostgresqlSettings, subject
         yield Finding(
             Severity.WARN,
             place,
-            Text("账号是超级用户", "the account is a superuser: whoever gets it can do anything"),
+            Text("账户是超级用户", "the account is a superuser: whoever gets it can do anything"),
             _GRANTS,
         )
     elif count or is_mighty or may_create:
         more = f"{count} tables, such as {first}" if count else "the database"
-        more_zh = f"{count} 张表（如 {first}）" if count else "数据库"
+        more_zh = f" {count} 张表（如 {first}）" if count else "数据库"
         yield Finding(
             Severity.WARN,
             place,
-            Text(f"账号可以更改{more_zh}", f"the account can change {more}: it needs only to read"),
+            Text(f"账户可以更改{more_zh}", f"the account can change {more}: it needs only to read"),
             _GRANTS,
         )
     else:
-        yield Finding(Severity.OK, place, Text("账号只读", "the account can only read"))
+        yield Finding(Severity.OK, place, Text("账户只读", "the account can only read"))
 
 
 def _judge_tables(offered: Sequence[OfferedTable], omitted: Sequence[Omission], subject: str) -> Iterator[Finding]:
@@ -160,14 +160,14 @@ def _judge_tables(offered: Sequence[OfferedTable], omitted: Sequence[Omission], 
             Severity.WARN, subject,
             Text(f"{len(keyless)} 张表没有主键：{_some(keyless)}",
                  f"{len(keyless)} tables have no key: {_some(keyless)}"),
-            Text("由代理按整行排序；单行不能按主键查找",
+            Text("由采集端按整行排序；单行不能按主键查找",
                  "the agent sorts them by whole rows; a row cannot be found by a key"),
         )  # fmt: skip
     sorted_here = [o.schema.name for o in offered if o.schema.key and not o.orders]
     if sorted_here:
         yield Finding(
             Severity.OK, subject,
-            Text(f"{len(sorted_here)} 张表的主键由代理排序：{_some(sorted_here)}",
+            Text(f"{len(sorted_here)} 张表的主键由采集端排序：{_some(sorted_here)}",
                  f"{len(sorted_here)} tables are sorted by the agent, for the server's order of their key is another: "
                  f"{_some(sorted_here)}"),
             Text("文本主键按字节序（排序规则 C）的除外；排序用临时空间，`jinsuo-agent plan` 会实测",

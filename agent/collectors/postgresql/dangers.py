@@ -71,7 +71,7 @@ def judge_role(connection: Connection, settings: PostgresqlSettings, place: str)
     if 0 <= sessions < _SESSIONS:
         yield Finding(
             Severity.FAIL, place,
-            Text(f"账号只许 {sessions} 个连接，快照需要 {_SESSIONS} 个",
+            Text(f"账户只许 {sessions} 个连接，快照需要 {_SESSIONS} 个",
                  f"the account may have {sessions} sessions; a snapshot needs {_SESSIONS}"),
             Text("ALTER ROLE … CONNECTION LIMIT 8", "ALTER ROLE … CONNECTION LIMIT 8"),
         )  # fmt: skip
@@ -118,7 +118,7 @@ def judge_filters(
     if views:
         yield Finding(
             Severity.WARN, subject,
-            Text(f"账号只能读 {len(views)} 个视图而不能读其后的表：{_some(views)}；视图可能滤掉行，代理不读视图",
+            Text(f"账户只能读 {len(views)} 个视图而不能读其后的表：{_some(views)}；视图可能滤掉行，采集端不读视图",
                  f"the account may read {len(views)} views, but not the tables behind them: {_some(views)}; a view may hide "
                  "rows, and is not read"),
             Text("授予表的 SELECT（见 `jinsuo-agent grants`）", "grant SELECT on the tables (see `jinsuo-agent grants`)"),

@@ -9,7 +9,7 @@ import pytest
 from agent.app import Agent
 from agent.collectors.oracle import OracleCollector
 from agent.collectors.sqlserver import SqlserverCollector
-from agent.errors import LoginError, LoginsStoppedError
+from agent.errors import LoginError, LoginsStoppedError, SecretError
 from agent.finding import Severity
 from evidence.manifest.statement import Consistency
 
@@ -57,6 +57,27 @@ def test_settings_of_sql_server_and_oracle_reach_their_collectors(folder: Path) 
             assert findings[0].severity is Severity.FAIL
             assert findings[0].hint
             assert "hunter2" not in str(findings)
+
+
+def test_grants_are_printed_before_there_is_a_password(tmp_path: Path) -> None:
+    """They make the account: its password comes after them, as the handbook's first day has it."""
+    (tmp_path / "agent.yaml").write_text(
+        """
+sources:
+- {name: his, kind: postgresql, database: hospital, user: jinsuo, password: secret:his}
+- {name: pacs, kind: mysql, database: pacs, user: jinsuo, password: secret:pacs}
+- {name: emr, kind: sqlserver, database: emr, user: jinsuo, password: env:EMR}
+- {name: ris, kind: oracle, service: s, user: jinsuo, password: file:ris.password}
+- {name: lis, kind: odbc, dialect: dm8, connection: DSN=lis, user: JINSUO, password: credential:lis}
+- {name: his-full, kind: command, argv: [pg_dump, hospital], env: {PGPASSWORD: secret:his-full}}
+"""
+    )
+    with Agent.open(tmp_path, environ={}) as agent:
+        for source in agent.config.sources:
+            assert "jinsuo" in agent.grants(source.name).lower() or source.kind == "command"
+        assert "pg_dump" in agent.grants("his-full")
+        with pytest.raises(SecretError):
+            agent.collector("his")
 
 
 @pytest.mark.parametrize("kind", ["mysql", "postgresql"])

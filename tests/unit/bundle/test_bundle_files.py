@@ -2,13 +2,14 @@
 """Files of a bundle: the same content gives the same bytes, sums that sha256sum accepts, tags that promise no more than is kept."""
 
 import os
+import re
 import subprocess
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from bundle.tree import SUMS, copy_checkout, pack, write_sum_beside, write_sums
+from bundle.tree import SUMS, copy_checkout, copy_handbook, pack, write_sum_beside, write_sums
 from bundle.wheels import (
     ROOT,
     BundleError,
@@ -47,6 +48,23 @@ def test_sums_are_checked_by_sha256sum(folder: Path, tmp_path: Path) -> None:
     subprocess.run(["sha256sum", "--strict", "--quiet", "-c", beside.name], cwd=folder, check=True)
     (folder / "install.sh").write_text("#!/bin/evil\n")
     assert subprocess.run(["sha256sum", "--quiet", "-c", SUMS], cwd=folder, capture_output=True).returncode == 1
+
+
+def test_handbook_is_shipped_in_both_languages_with_all_that_it_leads_to(tmp_path: Path) -> None:
+    copy_handbook(ROOT, tmp_path)
+    for name in ("operate.md", "operate.zh-CN.md"):
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        assert text == (ROOT / "docs" / name).read_text(encoding="utf-8")
+        pages = {*re.findall(r"\]\(([\w/.-]+\.md)\)", text), *re.findall(r"`(\w+\.md)`", text)} - {"handover.md"}
+        assert len(pages) > 5
+        assert [page for page in pages if not (tmp_path / page).is_file()] == []
+
+
+def test_handbook_for_windows_opens_in_notepad(tmp_path: Path) -> None:
+    copy_handbook(ROOT, tmp_path, for_windows=True)
+    raw = (tmp_path / "operate.zh-CN.md").read_bytes()
+    assert raw.startswith("\ufeff# 金锁操作手册\r\n".encode())
+    assert raw.count(b"\n") == raw.count(b"\r\n") > 1000
 
 
 def test_only_what_git_knows_gets_into_a_bundle(tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def test_source_that_cannot_be_reached_is_a_finding(mariadb_server: MariadbServe
 
 def test_findings_come_in_chinese_too(mariadb_server: MariadbServer, mariadb_database: str) -> None:
     findings = MysqlCollector(settings_for(mariadb_server, mariadb_database)).check()
-    assert any("账号可以更改" in f.sentence(Language.ZH) for f in findings)
+    assert any("账户可以更改" in f.sentence(Language.ZH) for f in findings)
 
 
 @pytest.mark.parametrize(

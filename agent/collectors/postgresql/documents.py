@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """The DDL of the source: from pg_dump under the same snapshot, where a fitting one is installed; else the catalogs'.
 
-pg_dump runs beside the reading and is awaited at the end; its output goes to a file without a name, for a full pipe
-would stop it while it holds locks. It locks all tables for as long as it runs: whoever waits for one ends it, and in the
-end it is tried once more. It refuses servers newer than itself, and fails where the account may not read a
-table, so those are excluded. The password goes through the environment of the child alone.
+pg_dump runs beside the reading and is awaited at the end, as long as somebody looks out for those who wait; its output
+goes to a file without a name, for a full pipe would stop it while it holds locks. It locks all tables for as long as it
+runs: whoever waits for one ends it, and in the end it is tried once more. It refuses servers newer than itself, and fails
+where the account may not read a table, so those are excluded. The password goes through the environment of the child alone.
 """
 
+import contextlib
 import hashlib
 import os
 import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -33,6 +35,7 @@ _FOLDERS: Final = (
     ("/usr/lib/postgresql", "*/bin"), ("/usr", "pgsql-*/bin"), ("/opt/homebrew/opt", "postgresql@*/bin"),
     ("C:/Program Files/PostgreSQL", "*/bin"),
 )  # fmt: skip
+_POLL_S: Final = 1.0
 _SECRET: Final = frozenset({"password", "sslpassword"})
 _VERSION: Final = re.compile(r"(\d+)(?:\.\d+|\w+)?\s*(?:\(|$)")
 _RESTRICT: Final = re.compile(rb"^\\restrict ([0-9A-Za-z]+)$", re.MULTILINE)
@@ -90,13 +93,16 @@ class DdlReader:
             self._gave_way += 1
             process.kill()
 
-    def finish(self, holder: Connection, timeout_s: float) -> Ddl:
-        """Give the DDL; the catalogs' if pg_dump is missing, fails, gives way, or takes longer than `timeout_s`."""
-        body, reason = self._await(timeout_s)
+    def finish(self, holder: Connection, timeout_s: float, check: Callable[[], None]) -> Ddl:
+        """Give the DDL; the catalogs' if pg_dump is missing, fails, gives way, or takes longer than `timeout_s`.
+
+        `check` is asked meanwhile whether pg_dump may hold its locks. Raises: what it raises.
+        """
+        body, reason = self._await(timeout_s, check)
         if body is None and self._gave_way == 1 and self._server is not None:
             self.stop()
             self.start(self._server)
-            body, reason = self._await(timeout_s)
+            body, reason = self._await(timeout_s, check)
         if body is None:
             return _write_from_catalogs(holder, reason)
         note = None
@@ -134,13 +140,15 @@ class DdlReader:
         ]
         return [*flags, *(f"--exclude-table={name}" for name in self._unreadable), f"--dbname={dsn}"]
 
-    def _await(self, timeout_s: float) -> tuple[bytes | None, str]:
+    def _await(self, timeout_s: float, check: Callable[[], None]) -> tuple[bytes | None, str]:
         if self._process is None or self._output is None or self._errors is None:
             return None, self._reason
-        try:
-            code = self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            return None, f"pg_dump took longer than {timeout_s:.0f} s"
+        deadline = time.monotonic() + timeout_s
+        while (code := _wait(self._process, deadline)) is None:
+            check()
+            if time.monotonic() >= deadline:
+                self.stop()
+                return None, f"pg_dump took longer than {timeout_s:.0f} s"
         if code != 0 and self._gave_way:
             return None, "pg_dump gave way to others who waited for a table"
         if code != 0:
@@ -149,6 +157,13 @@ class DdlReader:
             return None, f"pg_dump ended with {code}: {words[:300]}"
         self._output.seek(0)
         return self._output.read(), ""
+
+
+def _wait(process: subprocess.Popen[bytes], deadline: float) -> int | None:
+    """Give how a process ended; None if it has not within a second, or by the deadline."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return process.wait(max(0.0, min(_POLL_S, deadline - time.monotonic())))
+    return None
 
 
 def _write_from_catalogs(holder: Connection, reason: str) -> Ddl:

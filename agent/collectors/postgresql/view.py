@@ -165,8 +165,10 @@ class PostgresqlView:
         """Give `ddl.sql`. Raises: SourceError and its kin."""
         if self._documents is None:
             assert self._ddl is not None
+            assert self._lookout is not None
             try:
-                self._documents = self._ddl.finish(self._holder, max(10.0, self._budget.left_s()))
+                left_s = max(10.0, self._budget.left_s())
+                self._documents = self._ddl.finish(self._holder, left_s, self._lookout.check)
             except psycopg2.Error as err:
                 raise refuse(err, self._settings.address) from err
         return [Document("ddl.sql", self._documents.body)]

@@ -24,13 +24,15 @@ from agent.collectors.postgresql.documents import find_pg_dump
 from agent.collectors.postgresql.view import PostgresqlView
 from agent.errors import SourceError, TableBusyError, TableLostError
 from tests.servers.postgresql import PostgresServer
-from tests.servers.reading import Clock, KeptBlobs, find_table, read_lines, settings_for
+from tests.servers.reading import Clock, KeptBlobs, find_table, read_lines, settings_for, wait_for
 
 MANY_ROWS = """
     CREATE TABLE t (id int PRIMARY KEY, pad text, n int);
     INSERT INTO t SELECT n, repeat('x', 500), 0 FROM generate_series(1, 80000) n"""
 NOWHERE = Path("/nowhere/pg_dump")
 """Without pg_dump, which gives way too, only the reading counts."""
+
+LOOKING = "SELECT pid FROM pg_stat_activity WHERE application_name = 'jinsuo' AND query LIKE '%pg_blocking_pids(pid)%'"
 
 UNCHANGED = (
     "ALTER TABLE t ADD c int",
@@ -115,8 +117,7 @@ def test_all_that_had_come_counts_if_the_server_had_sent_all(
         undisturbed = read_lines(view, "public.t")
         blocks = iter(view.read(find_table(view, "public.t"), KeptBlobs()))
         first = next(blocks)
-        while postgres_server.execute(copying)[0][0]:
-            pass
+        wait_for(lambda: postgres_server.execute(copying) == [(0,)])
         want(postgres_server, postgres_database, "TRUNCATE t")
         assert (first + b"".join(blocks)).split(b"\n")[:-1] == undisturbed
 
@@ -209,8 +210,7 @@ def test_pg_dump_gives_way_too_and_is_tried_once_more(
     )
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
     with open_view(postgres_server, large, pg_dump=script) as view:
-        while not postgres_server.execute("SELECT 1 FROM pg_locks WHERE relation >= 16384 AND granted"):
-            pass
+        wait_for(lambda: postgres_server.execute("SELECT 1 FROM pg_locks WHERE relation >= 16384 AND granted"))
         want(postgres_server, large, "ALTER TABLE t ADD c int")
         (document,) = view.documents()
         assert b"CREATE TABLE public.t" in document.body
@@ -219,19 +219,38 @@ def test_pg_dump_gives_way_too_and_is_tried_once_more(
 
 
 def test_reading_ends_when_nobody_can_look_out_any_more(postgres_server: PostgresServer, large: str) -> None:
-    looking = (
-        "SELECT pid FROM pg_stat_activity WHERE application_name = 'jinsuo' AND query LIKE '%%pg_blocking_pids(pid)%%'"
-    )
     with open_view(postgres_server, large) as view:
         blocks = begin(view)
-        while not (found := postgres_server.execute(looking)):
-            pass
-        postgres_server.execute("SELECT pg_terminate_backend(%s)", found[0])
+        (session,) = wait_for(lambda: postgres_server.execute(LOOKING))
+        postgres_server.execute("SELECT pg_terminate_backend(%s)", session)
         with pytest.raises(SourceError):
             for _ in count():
                 view.attend()
         with pytest.raises(SourceError):
             list(blocks)
+
+
+def test_pg_dump_is_not_waited_for_when_nobody_can_look_out_any_more(
+    postgres_server: PostgresServer, large: str, tmp_path: Path
+) -> None:
+    # It holds its locks, says nothing and does not end: as one whose server gives no answer.
+    script = tmp_path / "pg_dump"
+    script.write_text(
+        f"#!{sys.executable}\n"
+        "import signal, sys, psycopg2\n"
+        "connection = psycopg2.connect(sys.argv[-1].removeprefix('--dbname='))\n"
+        "connection.cursor().execute('LOCK TABLE public.t IN ACCESS SHARE MODE')\n"
+        "signal.pause()\n"
+    )
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    locked = "SELECT DISTINCT pid FROM pg_locks WHERE relation >= 16384 AND granted"
+    with open_view(postgres_server, large, pg_dump=script, snapshot_age_limit_s=30) as view:
+        wait_for(lambda: postgres_server.execute(locked))
+        (session,) = wait_for(lambda: postgres_server.execute(LOOKING))
+        postgres_server.execute("SELECT pg_terminate_backend(%s)", session)
+        with pytest.raises(SourceError, match="connection to .* broke"):
+            view.documents()
+    wait_for(lambda: not postgres_server.execute(locked))
 
 
 KEYS = {

@@ -10,6 +10,7 @@ is not waited for: who cannot look must not hold anything. Source: decisions 007
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final, Protocol, TypeAlias
@@ -26,7 +27,7 @@ from terminal.language import Text
 
 LOOK_EVERY_S: Final = 0.05
 SILENCE_S: Final = 10.0
-"""How long the server may take for one look."""
+"""How long the server may take for one look, by this machine's clock: no limit that somebody set, but the end of all patience."""
 
 _PATIENCE_S: Final = 0.5
 """How often it is seen whether a look has taken too long."""
@@ -131,7 +132,7 @@ class Lookout:
     def _end_silence(self) -> bool:
         """Tell whether a look has taken too long; then its session is cut, so that it ends."""
         since, session = self._looking_since, self._session
-        if since is None or session is None or self._clock() - since < SILENCE_S:
+        if since is None or session is None or time.monotonic() - since < SILENCE_S:
             return False
         cut(session)
         return True
@@ -153,7 +154,7 @@ class Lookout:
     def _look_once(self) -> None:
         if self._session is None:
             self._session = open_connection(self._settings)
-        self._looking_since = self._clock()
+        self._looking_since = time.monotonic()
         self._look(self._session)
         self._looking_since = None
 

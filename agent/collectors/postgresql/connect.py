@@ -41,6 +41,10 @@ _PINNED: Final = {
     "default_transaction_isolation": "repeatable read",
     "jit": "off",
     "max_parallel_workers_per_gather": "0",
+    # Of an agent whose machine is gone the server learns within a minute, and holds no snapshot for it any more.
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
 }
 _SILENCE_S: Final = 60
 """How much longer than the snapshot's age limit the server keeps a transaction of ours that does nothing."""
@@ -165,6 +169,10 @@ def _pin(connection: Connection, settings: PostgresqlSettings) -> None:
     values["idle_in_transaction_session_timeout"] = str(limit_ms)
     if settings.statement_timeout_s is not None:
         values["statement_timeout"] = str(max(1, round(settings.statement_timeout_s * 1000)))
+    else:
+        # No statement of ours outlives the view that asked; a limit of the account's that is shorter stays.
+        ((own_ms,),) = query(connection, "SELECT setting::int8 FROM pg_settings WHERE name = 'statement_timeout'")
+        values["statement_timeout"] = str(min(own_ms or limit_ms, limit_ms))
     if version >= 140000:
         # A session waits between two tables while the first one is sorted.
         values["idle_session_timeout"] = str(limit_ms)

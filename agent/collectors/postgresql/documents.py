@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, Final
 
 import psycopg2
+import psycopg2.errors
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import make_dsn
 
@@ -29,6 +30,7 @@ from agent.collectors.postgresql.catalog import Server
 from agent.collectors.postgresql.ddl import write_ddl
 from agent.collectors.postgresql.failures import is_down
 from agent.collectors.postgresql.large import aside
+from agent.collectors.postgresql.lookout import Lookout
 from agent.collectors.postgresql.settings import PostgresqlSettings
 
 _FOLDERS: Final = (
@@ -36,6 +38,8 @@ _FOLDERS: Final = (
     ("C:/Program Files/PostgreSQL", "*/bin"),
 )  # fmt: skip
 _POLL_S: Final = 1.0
+_TRIES: Final = 3
+"""How often DDL is begun to be written from the catalogs, if others want what that locks."""
 _SECRET: Final = frozenset({"password", "sslpassword"})
 _VERSION: Final = re.compile(r"(\d+)(?:\.\d+|\w+)?\s*(?:\(|$)")
 _RESTRICT: Final = re.compile(rb"^\\restrict ([0-9A-Za-z]+)$", re.MULTILINE)
@@ -93,18 +97,18 @@ class DdlReader:
             self._gave_way += 1
             process.kill()
 
-    def finish(self, holder: Connection, timeout_s: float, check: Callable[[], None]) -> Ddl:
+    def finish(self, holder: Connection, timeout_s: float, lookout: Lookout) -> Ddl:
         """Give the DDL; the catalogs' if pg_dump is missing, fails, gives way, or takes longer than `timeout_s`.
 
-        `check` is asked meanwhile whether pg_dump may hold its locks. Raises: what it raises.
+        Raises: AgentError if `lookout` cannot look any more; psycopg2.Error if the line broke.
         """
-        body, reason = self._await(timeout_s, check)
+        body, reason = self._await(timeout_s, lookout.check)
         if body is None and self._gave_way == 1 and self._server is not None:
             self.stop()
             self.start(self._server)
-            body, reason = self._await(timeout_s, check)
+            body, reason = self._await(timeout_s, lookout.check)
         if body is None:
-            return _write_from_catalogs(holder, reason)
+            return _write_from_catalogs(holder, reason, lookout)
         note = None
         if self._unreadable:
             note = f"ddl.sql lacks {len(self._unreadable)} tables that the account may not read"
@@ -166,17 +170,25 @@ def _wait(process: subprocess.Popen[bytes], deadline: float) -> int | None:
     return None
 
 
-def _write_from_catalogs(holder: Connection, reason: str) -> Ddl:
-    """Give what the catalogs say. DDL that cannot be written does not cost the data: the document says why."""
-    try:
-        with aside(holder):
-            body = write_ddl(holder)
-    except psycopg2.Error as err:
-        if is_down(err):
-            raise
-        words = " ".join(str(err).split())
-        return Ddl(f"-- could not be written: {words}\n".encode(), f"ddl.sql could not be written: {reason}; {words}")
-    return Ddl(body, f"ddl.sql was written from the catalogs, without owners and rights: {reason}")
+def _write_from_catalogs(holder: Connection, reason: str, lookout: Lookout) -> Ddl:
+    """Give what the catalogs say. DDL that cannot be written does not cost the data: the document says why.
+
+    The server locks what a view reads to write its definition, and keeps that until all is written: that gives way, too.
+    """
+    words = ""
+    for _ in range(_TRIES):
+        try:
+            with lookout.querying(holder.info.backend_pid), aside(holder):
+                body = write_ddl(holder)
+        except psycopg2.Error as err:
+            if is_down(err):
+                raise
+            words = " ".join(str(err).split())
+            if not isinstance(err, psycopg2.errors.QueryCanceled):
+                break
+        else:
+            return Ddl(body, f"ddl.sql was written from the catalogs, without owners and rights: {reason}")
+    return Ddl(f"-- could not be written: {words}\n".encode(), f"ddl.sql could not be written: {reason}; {words}")
 
 
 def pin_restriction(body: bytes) -> bytes:

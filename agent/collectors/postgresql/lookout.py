@@ -42,6 +42,7 @@ _OURS: Final = """
 
 # An end, not a cancellation: it also reaches a server that is blocked on sending, and a transaction that does nothing.
 _END: Final = "SELECT pg_terminate_backend(pid) FROM unnest(%s::int4[]) AS u(pid)"
+_CANCEL: Final = "SELECT pg_cancel_backend(%s)"
 
 LetGo: TypeAlias = Callable[[Callable[[], object]], None]
 
@@ -73,6 +74,7 @@ class Lookout:
         self._session: Connection | None = None
         self._lock = threading.Lock()
         self._held: dict[int, LetGo] = {}
+        self._querying: set[int] = set()
         self._waiting_since: float | None = None
         self._looking_since: float | None = None
         self._error: AgentError | None = None
@@ -96,6 +98,17 @@ class Lookout:
         finally:
             with self._locked():
                 self._held.pop(pid, None)
+
+    @contextlib.contextmanager
+    def querying(self, pid: int) -> Iterator[None]:
+        """Hold locks in session `pid` for the queries that it runs: they are cancelled, one after another, for who waits."""
+        with self._locked():
+            self._querying.add(pid)
+        try:
+            yield
+        finally:
+            with self._locked():
+                self._querying.discard(pid)
 
     def check(self) -> None:
         """Raises: AgentError if nobody looks any more: then nothing may be held either."""
@@ -141,7 +154,7 @@ class Lookout:
         try:
             while not self._is_closing.wait(self._look_every_s):
                 with self._lock:
-                    if self._held or self._aside.is_running():
+                    if self._held or self._querying or self._aside.is_running():
                         self._look_once()
         except psycopg2.Error as err:
             self._error = refuse(err, self._settings.address)
@@ -160,9 +173,9 @@ class Lookout:
 
     def _look(self, session: Connection) -> None:
         blocking = {pid for (pids,) in query(session, _WAITING) for pid in pids}
-        held = blocking & self._held.keys()
-        beside = self._find_aside(session, blocking - held)
-        if not held and not beside:
+        held, querying = blocking & self._held.keys(), blocking & self._querying
+        beside = self._find_aside(session, blocking - held - querying)
+        if not held and not querying and not beside:
             self._waiting_since = None
             return
         now = self._clock()
@@ -175,7 +188,10 @@ class Lookout:
             query(session, _END, [beside])
         for pid in held:
             self._held.pop(pid)(partial(query, session, _END, [[pid]]))
-        self._note(self._clock() - self._waiting_since, len(held) + bool(beside))
+        for pid in querying:
+            # Again at the next look, if there was nothing to cancel between two queries.
+            query(session, _CANCEL, [pid])
+        self._note(self._clock() - self._waiting_since, len(held) + len(querying) + bool(beside))
 
     def _find_aside(self, session: Connection, blocking: set[int]) -> list[int]:
         if not blocking or not self._aside.is_running():

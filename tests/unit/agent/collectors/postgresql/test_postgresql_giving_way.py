@@ -8,7 +8,10 @@ lock was given up for it. `lock_timeout` makes a failure an error instead of a h
 import stat
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -18,13 +21,14 @@ import pytest
 
 from agent.collectors.base import View
 from agent.collectors.postgresql import PostgresqlCollector
+from agent.collectors.postgresql.catalog import SourceColumn
 from agent.collectors.postgresql.connect import open_connection
 from agent.collectors.postgresql.copy import CopyStream
 from agent.collectors.postgresql.documents import find_pg_dump
 from agent.collectors.postgresql.view import PostgresqlView
 from agent.errors import SourceError, TableBusyError, TableLostError
 from tests.servers.postgresql import PostgresServer
-from tests.servers.reading import Clock, KeptBlobs, find_table, read_lines, settings_for, wait_for
+from tests.servers.reading import Clock, KeptBlobs, find_table, read_lines, session, settings_for, wait_for
 
 MANY_ROWS = """
     CREATE TABLE t (id int PRIMARY KEY, pad text, n int);
@@ -221,8 +225,8 @@ def test_pg_dump_gives_way_too_and_is_tried_once_more(
 def test_reading_ends_when_nobody_can_look_out_any_more(postgres_server: PostgresServer, large: str) -> None:
     with open_view(postgres_server, large) as view:
         blocks = begin(view)
-        (session,) = wait_for(lambda: postgres_server.execute(LOOKING))
-        postgres_server.execute("SELECT pg_terminate_backend(%s)", session)
+        (looking,) = wait_for(lambda: postgres_server.execute(LOOKING))
+        postgres_server.execute("SELECT pg_terminate_backend(%s)", looking)
         with pytest.raises(SourceError):
             for _ in count():
                 view.attend()
@@ -246,11 +250,68 @@ def test_pg_dump_is_not_waited_for_when_nobody_can_look_out_any_more(
     locked = "SELECT DISTINCT pid FROM pg_locks WHERE relation >= 16384 AND granted"
     with open_view(postgres_server, large, pg_dump=script, snapshot_age_limit_s=30) as view:
         wait_for(lambda: postgres_server.execute(locked))
-        (session,) = wait_for(lambda: postgres_server.execute(LOOKING))
-        postgres_server.execute("SELECT pg_terminate_backend(%s)", session)
+        (looking,) = wait_for(lambda: postgres_server.execute(LOOKING))
+        postgres_server.execute("SELECT pg_terminate_backend(%s)", looking)
         with pytest.raises(SourceError, match="connection to .* broke"):
             view.documents()
     wait_for(lambda: not postgres_server.execute(locked))
+
+
+def test_dates_of_a_key_that_are_looked_through_give_way(
+    postgres_server: PostgresServer, postgres_database: str
+) -> None:
+    # The key's index does not begin with the date, so that the server looks at every row.
+    postgres_server.execute(
+        "CREATE TABLE k (id int, day date, PRIMARY KEY (id, day)); INSERT INTO k VALUES (1, '2026-01-01')",
+        database=postgres_database,
+    )
+    is_altered = threading.Event()
+
+    class Dated(tuple[SourceColumn, ...]):
+        """Columns that are looked through only when somebody else has had the table, or has waited for half a minute."""
+
+        def __iter__(self) -> Iterator[SourceColumn]:
+            is_altered.wait(30)
+            return super().__iter__()
+
+    with (
+        open_view(postgres_server, postgres_database, pg_dump=NOWHERE) as view,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        offered = view._offered["public.k"]
+        view._offered["public.k"] = replace(offered, dated=Dated(offered.dated))
+        tables = threads.submit(view.tables)
+        wait_for(lambda: postgres_server.execute("SELECT 1 FROM pg_locks WHERE relation >= 16384 AND granted"))
+        began = time.monotonic()
+        want(postgres_server, postgres_database, "ALTER TABLE k ADD c int")
+        assert time.monotonic() - began < 20
+        is_altered.set()
+        (table,) = tables.result()
+        assert not table.ordered
+        assert view.strain().gave_way == 1
+
+
+def test_ddl_from_the_catalogs_gives_way(postgres_server: PostgresServer, postgres_database: str) -> None:
+    # To write a view's definition the server locks what it reads, until all are written: here until it has the second.
+    postgres_server.execute(
+        "CREATE TABLE t (id int); CREATE TABLE u (id int);"
+        "CREATE VIEW of_t AS SELECT id FROM t; CREATE VIEW of_u AS SELECT id FROM u",
+        database=postgres_database,
+    )
+    with (
+        open_view(postgres_server, postgres_database, pg_dump=NOWHERE, lock_timeout_s=60) as view,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        with session(postgres_server, postgres_database) as cursor:
+            cursor.execute("LOCK TABLE u")
+            documents = threads.submit(view.documents)
+            wait_for(lambda: postgres_server.execute("SELECT 1 FROM pg_locks WHERE NOT granted"))
+            began = time.monotonic()
+            want(postgres_server, postgres_database, "ALTER TABLE t ADD c int")
+            assert time.monotonic() - began < 30
+        (document,) = documents.result()
+        assert b"VIEW public.of_u" in document.body
+        assert view.strain().gave_way >= 1
 
 
 KEYS = {

@@ -250,6 +250,20 @@ def test_sessions_cannot_write_and_end_by_themselves(postgres_server: PostgresSe
         connection.close()
 
 
+@pytest.mark.parametrize(("own", "expected"), [("0", "11min"), ("1h", "11min"), ("90s", "90s")])
+def test_no_statement_outlives_the_age_limit_and_no_session_an_agent_that_is_gone(
+    postgres_server: PostgresServer, postgres_database: str, own: str, expected: str
+) -> None:
+    postgres_server.execute(f"ALTER DATABASE \"{postgres_database}\" SET statement_timeout = '{own}'")
+    connection = open_connection(settings_for(postgres_server, postgres_database, snapshot_age_limit_s=600))
+    try:
+        names = ("statement_timeout", "tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count")
+        found = [query(connection, f"SHOW {name}")[0][0] for name in names]
+        assert found == [expected, "30", "10", "3"]
+    finally:
+        connection.close()
+
+
 def _refused(settings: PostgresqlSettings) -> AgentError:
     with pytest.raises(SourceError) as caught, PostgresqlCollector(settings).open_view():
         pass

@@ -193,7 +193,7 @@ sources:
     lock_timeout: 10 s
     # 别人等我们正在读的表多久，我们就让开；0 为一发现就让。 How long others may wait for the table that we read; 0: until we see it.
     give_way_after: 0 s
-    # 一条查询的上限；null 随服务器。 How long one query may run; null: the server's own limit.
+    # 一条查询的上限；null 随服务器和快照时限。 How long one query may run; null: the server's limit, or the snapshot's age.
     statement_timeout: null
     # 连接的上限。 How long connecting may take.
     connect_timeout: 10 s

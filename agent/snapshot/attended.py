@@ -137,14 +137,15 @@ class AttendedCollector:
         self._may_open = False
         throttle.begin()
         try:
-            with ExitStack() as closing:
+            # The view is closed first: whoever waits for a probe without an answer must hold nothing.
+            with ExitStack() as beside, ExitStack() as closing:
                 view = closing.enter_context(self._collector.open_view())
                 self.was_open = True
                 closing.callback(self._note_strain, view)
                 if isinstance(view, Attending):
                     throttle.attend, throttle.may_stretch = view.attend, not view.blocks_writers
                 if self._probes:
-                    self._ask_beside(closing)
+                    self._ask_beside(beside)
                 yield view
         finally:
             throttle.end()

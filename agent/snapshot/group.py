@@ -6,7 +6,8 @@
     3. read the sources one by one, in their order but for those whose writers wait for us, each at its own pace
 
 A member that fails takes no other with it: what is written after its failure notes it. Each view is closed as soon as
-its source has been read, and all of them before an error leaves. How far apart the views were opened is measured, not
+its source has been read, and all of them before an error leaves; whoever waits for its turn is looked after
+(`waiting.py`). How far apart the views were opened is measured, not
 bounded, and stands in each manifest (`evidence.manifest.group`). Source: docs/decisions/0050.
 """
 
@@ -17,11 +18,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from agent.collectors.base import Attending, Collector, Finding, View
-from agent.errors import AgentError, PinError, ReceiptError
+from agent.errors import AgentError, BudgetError, PinError, ReceiptError
 from agent.snapshot.progress import Progress
 from agent.snapshot.run import SourceRun
+from agent.snapshot.splitting import SplitView
 from agent.snapshot.supervised import SupervisedRun
 from agent.snapshot.take import Taken
+from agent.snapshot.waiting import Waiting
 from agent.transport.send import Budget
 from evidence.manifest.group import GroupId, GroupLack, GroupView
 
@@ -54,6 +57,13 @@ class _Opened:
         """Give the view, and close it."""
         with self.closing:
             yield self.view
+
+    def let_go(self, why: BaseException) -> None:
+        """Close the view before its turn; one that may be renewed is, when its turn comes."""
+        if isinstance(why, BudgetError) and isinstance(self.view, SplitView):
+            self.view.let_go()
+        else:
+            self.closing.close()
 
     def check(self) -> Sequence[Finding]:
         """Examine the source."""
@@ -88,6 +98,7 @@ def take_group(
     with ExitStack() as closing:
         began = clock()
         opened = _open_all(ready, clock, closing, ends)
+        waiting = {each.member.source: _look_after(each, closing) for each in opened}
         last = max((each.opened for each in opened), default=began)
         group = GroupId(name, began)
         # Whose application cannot write while we read comes first: it must not wait for the others' turns.
@@ -96,7 +107,7 @@ def take_group(
         ):
             source = each.member.source
             view = GroupView(group, sources.index(source) + 1, len(sources), each.opening, each.opened, last - began)
-            ends[source] = _take(each, view, ends, show, remarks, send=send, budget=budget)
+            ends[source] = _take(each, waiting[source], view, ends, show, remarks, send=send, budget=budget)
     return {source: ends[source] for source in sources}
 
 
@@ -143,8 +154,19 @@ def _give(closing: ExitStack, opened: _Opened) -> _Opened:
     return opened
 
 
+def _look_after(opened: _Opened, closing: ExitStack) -> Waiting | None:
+    """Have a view looked after that has limits of its own; `closing` ends that before it closes the view."""
+    attend = opened.member.supervised.throttle.attend
+    if attend is None:
+        return None
+    waiting = Waiting(attend, opened.let_go)
+    closing.callback(waiting.end)
+    return waiting
+
+
 def _take(
     opened: _Opened,
+    waiting: Waiting | None,
     view: GroupView,
     ends: Mapping[str, Taken | AgentError],
     show: Show,
@@ -157,6 +179,10 @@ def _take(
     member = opened.member
     lacks = [GroupLack(view.group, s, e.code).encode() for s, e in ends.items() if isinstance(e, AgentError)]
     try:
+        if waiting is not None:
+            waiting.end()
+            if not (isinstance(opened.view, SplitView) and opened.view.is_let_go):
+                waiting.check()
         with show(member.source) as progress, member.supervised.turn():
             return member.run.take(
                 opened, progress, send=send, began=opened.opening, remarks=(view.encode(), *sorted(lacks), *remarks),

@@ -8,10 +8,13 @@ is `per-table`, and a note says from which table on which state was read. Source
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Final
 
 from agent.collectors.base import BlobSink, Collector, Document, Finding, Omission, Table, View
 from agent.errors import TableLostError
 from evidence.manifest.statement import Consistency
+
+_WEAKER: Final = (Consistency.CONSISTENT, Consistency.PER_TABLE, Consistency.LIVE)
 
 
 class SplitCollector:
@@ -41,24 +44,25 @@ class SplitView:
     def __init__(self, collector: Collector, closing: ExitStack) -> None:
         self._collector = collector
         self._closing = closing
-        self._view: View = closing.enter_context(collector.open_view())
-        self.position: str = self._view.position
-        self.consistency: Consistency = self._view.consistency
+        view = closing.enter_context(collector.open_view())
+        self._view: View | None = view
+        self.position: str = view.position
+        self.consistency: Consistency = view.consistency
         self._renewals: list[str] = []
         self._omitted: dict[str, Omission] = {}
         self._notes: dict[str, None] = {}
 
     def tables(self) -> Sequence[Table]:
         """Give the tables as they are in the present state."""
-        return self._view.tables()
+        return self._present().tables()
 
     def read(self, table: Table, blobs: BlobSink) -> Iterator[bytes]:
         """Yield blocks of a table of the present state."""
-        return self._view.read(table, blobs)
+        return self._present().read(table, blobs)
 
     def documents(self) -> Sequence[Document]:
         """Give the documents of the present state."""
-        return self._view.documents()
+        return self._present().documents()
 
     def omitted(self) -> Sequence[Omission]:
         """Give what any of the views left out."""
@@ -72,7 +76,7 @@ class SplitView:
 
     def find(self, name: str) -> Table:
         """Give a table as it is in the present state. Raises: TableLostError if it is there no more."""
-        table = next((t for t in self._view.tables() if t.schema.name == name), None)
+        table = next((t for t in self._present().tables() if t.schema.name == name), None)
         if table is None:
             raise TableLostError(
                 f"table {name} was dropped, renamed or locked while the tables were read in several states",
@@ -81,20 +85,37 @@ class SplitView:
             )
         return table
 
-    def renew(self, name: str) -> Table:
-        """Close the view, open another, and give table `name` as it is there. Raises: SourceError and its kin."""
+    def let_go(self) -> None:
+        """Close the view that is over its limit, of which nothing has been read: whoever asks for tables opens another."""
         self._gather()
         self._closing.close()
-        self._view = self._closing.enter_context(self._collector.open_view())
-        if self.consistency is Consistency.CONSISTENT:
-            self.consistency = Consistency.PER_TABLE
-        self._renewals.append(
-            f"split: the view was over its limit, and the tables from {name} on were read in a later state, position"
-            f" {self._view.position}"
-        )
+        self._view = None
+
+    @property
+    def is_let_go(self) -> bool:
+        """Tell whether no view is open."""
+        return self._view is None
+
+    def renew(self, name: str) -> Table:
+        """Close the view, open another, and give table `name` as it is there. Raises: SourceError and its kin."""
+        self.let_go()
+        self._open(f"the tables from {name} on")
         return self.find(name)
 
+    def _present(self) -> View:
+        return self._view if self._view is not None else self._open("all tables")
+
+    def _open(self, which: str) -> View:
+        view = self._view = self._closing.enter_context(self._collector.open_view())
+        self.consistency = max(self.consistency, Consistency.PER_TABLE, view.consistency, key=_WEAKER.index)
+        self._renewals.append(
+            f"split: the view was over its limit, and {which} were read in a later state, position {view.position}"
+        )
+        return view
+
     def _gather(self) -> None:
+        if self._view is None:
+            return
         for omission in self._view.omitted():
             self._omitted.setdefault(omission.name, omission)
         self._notes |= dict.fromkeys(self._view.notes())

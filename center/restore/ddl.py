@@ -11,7 +11,7 @@ A document comes from a unit. What is run of it is run only because the archivis
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final
 
@@ -22,7 +22,14 @@ _POSTGRESQL: Final = re.compile(
 _MYSQL: Final = re.compile(
     r"""--[^\n]*|/\*.*?\*/|'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*"|`(?:[^`]|``)*`|;""", re.DOTALL
 )
-_DELIMITED: Final = re.compile(r"^DELIMITER \$\$\n(.*?)\$\$\nDELIMITER ;$", re.DOTALL | re.MULTILINE)
+_DELIMITED: Final = re.compile(r"^DELIMITER (\$\$+)\n(.*?)\1\nDELIMITER ;$", re.DOTALL | re.MULTILINE)
+# What a program or view was made with, as the agent writes it; whatever is spelled otherwise is not believed.
+_MADE_WITH: Final = re.compile(
+    r"SET sql_mode = '([A-Z0-9_,]*)', character_set_client = (\w+)(?: /\* (\w+) \*/)?, collation_connection = (\w+)"
+    r"(?:, time_zone = '([A-Za-z0-9_/+:-]+)')?",
+    re.ASCII,
+)
+_OF_DATABASE: Final = re.compile(r"ALTER DATABASE `(?:[^`]|``)+` COLLATE (\w+)", re.ASCII)
 _ATOMIC: Final = re.compile(r"\bBEGIN ATOMIC\b")
 _COMMANDS: Final = re.compile(r"^\\[a-z]+.*$", re.MULTILINE)
 _LEADING: Final = re.compile(r"(?:\s+|--[^\n]*\n)*")
@@ -96,34 +103,87 @@ def title_of(statement: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class MadeWith:
+    """The settings under which a program or view of MySQL was made, and means what it means.
+
+    `mode`: its sql_mode; `client`, `collation`: character set of the client, collation of the connection; `time_zone` of
+    an event; `of_database`: collation of the database at that time, None if it is of no matter.
+    """
+
+    mode: str
+    client: str
+    collation: str
+    time_zone: str | None
+    of_database: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A statement that makes a program or view, and with what it is run; None: an older document did not say."""
+
+    statement: str
+    made_with: MadeWith | None
+
+
+@dataclass(frozen=True, slots=True)
 class MysqlDdl:
     """What SHOW CREATE said: statements by name for tables, in order for the others."""
 
     tables: dict[str, str]
     sequences: dict[str, str]
-    views: dict[str, str]
-    programs: tuple[str, ...]
+    views: dict[str, Made]
+    programs: tuple[Made, ...]
     database: str | None
 
 
 def parse_mysql(text: str) -> MysqlDdl:
     """Read a document of SHOW CREATE."""
-    programs = tuple(match[1].strip() for match in _DELIMITED.finditer(text))
-    found: dict[str, dict[str, str]] = {"TABLE": {}, "SEQUENCE": {}, "VIEW": {}}
-    start = 0
-    rest = _DELIMITED.sub("", text)
-    for match in _MYSQL.finditer(rest):
-        if match[0] != ";":
-            continue
-        statement = _strip(rest[start : match.start()])
-        start = match.end()
-        head = _MYSQL_HEAD.match(statement)
-        if head is not None:
+    found: dict[str, dict[str, str]] = {"TABLE": {}, "SEQUENCE": {}}
+    views: dict[str, Made] = {}
+    programs: list[Made] = []
+    made_with: MadeWith | None = None
+    of_database: str | None = None
+    for statement, is_program in _split_mysql(text):
+        head = None if is_program else _MYSQL_HEAD.match(statement)
+        if is_program:
+            programs.append(Made(statement, made_with))
+        elif head is not None and head[1] == "VIEW":
+            views[head[2].replace("``", "`")] = Made(
+                statement, replace(made_with, of_database=None) if made_with else None
+            )
+        elif head is not None:
             found[head[1]][head[2].replace("``", "`")] = statement
-    used = _USE.search(rest)
+        elif (own := _OF_DATABASE.fullmatch(statement)) is not None:
+            of_database = own[1]
+            continue
+        elif (said := _MADE_WITH.fullmatch(statement)) is not None:
+            mode, client, of_client, collation, zone = said.groups()
+            made_with = MadeWith(mode, of_client or client, collation, zone, of_database)
+            continue
+        # It is said before each.
+        made_with = None
+    used = _USE.search(_DELIMITED.sub("", text))
     return MysqlDdl(
-        found["TABLE"], found["SEQUENCE"], found["VIEW"], programs, used[1].replace("``", "`") if used else None
+        found["TABLE"], found["SEQUENCE"], views, tuple(programs), used[1].replace("``", "`") if used else None
     )
+
+
+def _split_mysql(text: str) -> Iterator[tuple[str, bool]]:
+    """Yield the statements of a document, and whether one is a program."""
+    at = 0
+    for match in _DELIMITED.finditer(text):
+        yield from ((statement, False) for statement in _split_plain(text[at : match.start()]))
+        yield match[2].strip(), True
+        at = match.end()
+    yield from ((statement, False) for statement in _split_plain(text[at:]))
+
+
+def _split_plain(text: str) -> Iterator[str]:
+    start = 0
+    for match in _MYSQL.finditer(text):
+        if match[0] == ";":
+            yield _strip(text[start : match.start()])
+            start = match.end()
 
 
 def unqualify(statement: str, database: str) -> str:

@@ -32,6 +32,8 @@ _PINNED: Final = (
     "wait_timeout = 86400, net_write_timeout = 3600",
 )
 _WHERE_KNOWN: Final = ("SET SESSION innodb_strict_mode = 0", "SET SESSION max_statement_time = 0")
+_UTF8: Final = ("utf8", "utf8mb3", "utf8mb4")
+"""Character sets in which a statement is sent as it stands."""
 _CONNECT_S: Final = 20
 _SILENT_S: Final = 3600
 _UNKNOWN: Final = (1193, 1227, 1238)
@@ -88,6 +90,26 @@ class MySession:
         self._connection.query(sql.encode() if isinstance(sql, str) else sql)
         result = self._connection.store_result()
         return [] if result is None else list(result.fetch_row(maxrows=0))
+
+    def query_from(self, client: str, sql: str) -> None:
+        """Run a command as a client of another character set would: the server itself puts it into that.
+
+        Raises: MySQLdb.Error, also if it cannot be said in that set.
+        """
+        raw = sql.encode()
+        if client not in _UTF8:
+            ((raw_or_none, is_same),) = self.query(
+                f"SELECT CAST(CONVERT({literal(sql)} USING {client}) AS BINARY), "
+                f"BINARY CONVERT(CONVERT({literal(sql)} USING {client}) USING utf8mb4) = BINARY {literal(sql)}"
+            )
+            if raw_or_none is None or is_same != b"1":
+                raise MySQLdb.DataError(1300, f"it has characters that {client} has not")
+            raw = raw_or_none
+        self.query(f"SET SESSION character_set_client = {client}")
+        try:
+            self.query(raw)
+        finally:
+            self.query("SET SESSION character_set_client = utf8mb4")
 
     def stream(self, sql: str, rows_at_once: int) -> Iterator[Row]:
         """Yield the rows of a query as they come; the session is of no other use until they are all taken."""

@@ -3,17 +3,19 @@
 
 The document is what SHOW CREATE said (`center.restore.ddl`). A table is made by its own statement under the name that it
 has until the end; a view whose definer is not here is made for the restoring account, which is noted. Programs are run
-only if asked for. MariaDB's sequences get their values from `@sequences`. Source: decision 0047.
+only if asked for. Views and programs are made with the settings that the document names, in the character set of the
+client that made them. MariaDB's sequences get their values from `@sequences`. Source: decisions 0047, 0085.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
 import MySQLdb
 
-from center.restore.ddl import parse_mysql, rename_table, title_of, unqualify
+from center.restore.ddl import Made, MadeWith, parse_mysql, rename_table, title_of, unqualify
 from center.restore.my_plan import MyColumn
 from center.restore.my_session import MySession, literal, quote
 from center.restore.my_types import find_own_type
@@ -24,7 +26,8 @@ from evidence.rows.line import Cell, encode_line
 from evidence.rows.schema import Column
 from evidence.rows.values import Kind
 
-_DEFINER: Final = re.compile(r" DEFINER=(?:`(?:[^`]|``)*`|'(?:[^']|'')*')(?:@(?:`(?:[^`]|``)*`|'(?:[^']|'')*'))?")
+_QUOTED: Final = r"""(?:`(?:[^`]|``)*`|'(?:[^']|'')*'|"(?:[^"]|"")*")"""
+_DEFINER: Final = re.compile(rf" DEFINER={_QUOTED}(?:@{_QUOTED})?")
 _VALUES: Final = (
     "next_not_cached_value, minimum_value, maximum_value, start_value, increment, cache_size, cycle_option, cycle_count"
 )
@@ -81,10 +84,13 @@ class MyShape:
                 notes += self._run([f"SELECT SETVAL({sequence}, {value}, 0, {round_})"])
         notes += self._make_views()
         if self._with_programs:
-            # A program keeps the mode and the time zone it is made in; the document does not say which: the server's own.
+            # Of a program in an older document, with which mode and time zone it was made is not known: the server's own.
             self._session.query("SET SESSION sql_mode = @@GLOBAL.sql_mode, time_zone = @@GLOBAL.time_zone")
-            return (*notes, *self._run(self._ddl.programs))
-        return (*notes, *(f"not run, for it is a program: {title_of(program)}" for program in self._ddl.programs))
+            return (*notes, *(note for program in self._ddl.programs for note in self._make(program)))
+        return (
+            *notes,
+            *(f"not run, for it is a program: {title_of(program.statement)}" for program in self._ddl.programs),
+        )
 
     def read_sequences(self, session: MySession) -> Iterator[bytes]:
         """Yield the sequences as they are. Raises: MySQLdb.Error."""
@@ -99,24 +105,56 @@ class MyShape:
         """Make views in whatever order they need each other."""
         waiting = list(self._ddl.views.values())
         while waiting:
-            refused = [(view, notes) for view in waiting if (notes := self._run([view]))]
+            refused = [(view, notes) for view in waiting if (notes := self._make(view))]
             if len(refused) == len(waiting):
                 return [note for _, notes in refused for note in notes]
             waiting = [view for view, _ in refused]
         return []
 
-    def _run(self, statements: Iterable[str]) -> list[str]:
+    def _make(self, made: Made) -> list[str]:
+        """Run a statement with what it was made with; give notes on what was refused."""
+        if made.made_with is None:
+            return self._run([made.statement])
+        try:
+            with settings_of(self._session, made.made_with):
+                return self._run([made.statement], made.made_with.client)
+        except MySQLdb.Error as err:
+            return [f"refused: {title_of(made.statement)}: {one_line(err)}"]
+
+    def _run(self, statements: Iterable[str], client: str = "utf8mb4") -> list[str]:
         notes: list[str] = []
         for statement in statements:
             try:
-                self._session.query(statement)
+                self._session.query_from(client, statement)
             except MySQLdb.Error as err:
                 without = _DEFINER.sub("", statement, count=1)
-                if without != statement and not self._run([without]):
+                if without != statement and not self._run([without], client):
                     notes.append(f"made for this account, for its definer is refused: {title_of(without)}")
                 else:
                     notes.append(f"refused: {title_of(statement)}: {one_line(err)}")
         return notes
+
+
+@contextmanager
+def settings_of(session: MySession, made_with: MadeWith) -> Iterator[None]:
+    """Have the settings with which something was made, but for the client's character set. Raises: MySQLdb.Error."""
+    ((*kept, of_database),) = session.query("SELECT @@sql_mode, @@time_zone, @@collation_database")
+    mode, zone = (literal((value or b"").decode("ascii")) for value in kept)
+    own = (of_database or b"").decode("ascii")
+    wanted = made_with.of_database or own
+    database = quote(session.place.database)
+    in_zone = f", time_zone = '{made_with.time_zone}'" if made_with.time_zone else ""
+    try:
+        if wanted != own:
+            session.query(f"ALTER DATABASE {database} COLLATE {wanted}")
+        session.query(
+            f"SET SESSION sql_mode = '{made_with.mode}', collation_connection = {made_with.collation}{in_zone}"
+        )
+        yield
+    finally:
+        session.query(f"SET SESSION sql_mode = {mode}, time_zone = {zone}, collation_connection = utf8mb4_general_ci")
+        if wanted != own:
+            session.query(f"ALTER DATABASE {database} COLLATE {own}")
 
 
 def shaped_columns(planned: list[MyColumn], columns: Sequence[Column]) -> list[MyColumn]:

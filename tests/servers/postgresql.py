@@ -64,6 +64,12 @@ class PostgresServer:
         return server
 
     @property
+    def pid(self) -> int:
+        """Give the number of the process that takes connections."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def dsn(self) -> str:
         """Give the connection string of the superuser."""
         return self.dsn_of(self.name)

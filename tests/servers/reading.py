@@ -2,10 +2,11 @@
 """Read a PostgreSQL source in tests: settings that lead to a test's database, a sink that keeps blobs, rows as cells."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import psycopg2
 
@@ -14,6 +15,8 @@ from agent.collectors.postgresql import PostgresqlSettings
 from evidence.rows.line import Cell, Token, parse_line
 from evidence.rows.values import check_value
 from tests.servers.postgresql import PostgresServer
+
+_T = TypeVar("_T")
 
 
 @dataclass
@@ -82,6 +85,15 @@ def session(server: PostgresServer, database: str) -> Iterator[Any]:
             yield cursor
     finally:
         connection.close()
+
+
+def wait_for(ask: Callable[[], _T]) -> _T:
+    """Ask until the answer is something, and give it; a minute at most, for what never comes must not be waited for."""
+    end = time.monotonic() + 60
+    while not (found := ask()):
+        assert time.monotonic() < end, "it did not come within a minute"
+        time.sleep(0.01)
+    return found
 
 
 def count_our_sessions(server: PostgresServer) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.app import Agent
-from agent.collectors.base import Collector, Finding, View
+from agent.collectors.base import Collector, Finding, Table, View
 from agent.errors import BudgetError, BusyError, LoginError, PausedError, PinError
 from agent.lock import RunLock
 from agent.outcome import Outcome, Stage
@@ -21,6 +21,8 @@ from agent.snapshot.progress import Progress, Silent, unpaced
 from agent.sources import SourceMaker
 from center.app import Center
 from evidence.manifest.group import GroupLack, GroupView, parse_group_note
+from evidence.manifest.statement import Consistency
+from tests.builders.commands import wait_until
 from tests.builders.world import World, check_chain, run_sql, sqlite_source
 
 NAMES = ("his", "lis", "pacs")
@@ -188,6 +190,65 @@ def test_member_that_fails_while_it_is_read_stands_in_the_notes_of_those_read_la
     assert [type(note) for note in _notes(center, "pacs")] == [GroupView, GroupLack]
 
 
+class _Checkpointing(_Moving):
+    """A collector whose view gives its tables only when the application can write all of its log back."""
+
+    @contextmanager
+    def open_view(self) -> Iterator[View]:
+        with self._collector.open_view() as view:
+            tables = view.tables
+
+            def wait() -> Sequence[Table]:
+                self._move()
+                return tables()
+
+            view.tables = wait  # type: ignore[method-assign]
+            yield view
+
+
+class _CheckpointingSources(SourceMaker):
+    """The first of the group is read only when the second's log is free."""
+
+    lis: Path
+
+    def collector(self, source: AnySource) -> Collector:
+        found = super().collector(source)
+        return _Checkpointing(found, self._write_back) if source.name == "his" else found
+
+    def _write_back(self) -> None:
+        with closing(sqlite3.connect(self.lis)) as db, db:
+            db.execute("UPDATE account SET money = money + 1")
+        assert wait_until(self._is_written_back), "a view that is over its age keeps the log from being written back"
+
+    def _is_written_back(self) -> bool:
+        with closing(sqlite3.connect(self.lis)) as db:
+            (is_busy, _, _) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not is_busy
+
+
+@pytest.mark.parametrize("splits", [False, True])
+def test_view_that_grows_too_old_before_its_turn_is_closed_then_and_not_at_its_turn(
+    hospital: tuple[World, Center], tmp_path: Path, splits: bool
+) -> None:
+    world, center = hospital
+    folder = world.agent_folder("X013")
+    _add_settings(folder, "lis", f"snapshot_age_limit: 3s, split: {str(splits).lower()}")
+    _CheckpointingSources.lis = tmp_path / "lis.db"
+    with Agent.open(folder, make_sources=_CheckpointingSources) as agent:
+        ends = {end.source: end.end for end in agent.snapshot_group("nightly", silent)}
+    assert isinstance(ends["his"], Outcome), ends["his"]
+    assert isinstance(ends["pacs"], Outcome)
+    if not splits:
+        assert isinstance(ends["lis"], BudgetError)
+        assert [type(note) for note in _notes(center, "pacs")] == [GroupView, GroupLack]
+        return
+    assert isinstance(ends["lis"], Outcome), ends["lis"]
+    assert _money(center, "lis", 1) > 100, "it is the state of the view that was opened when its turn came"
+    manifest = center.open_snapshot("X013", "lis", 1).manifest
+    assert manifest.consistency is Consistency.PER_TABLE
+    assert [note for note in manifest.notes if note.startswith("split: the view was over its limit, and all tables")]
+
+
 def test_member_that_another_run_holds_is_busy_and_the_others_are_taken(hospital: tuple[World, Center]) -> None:
     world, _ = hospital
     folder = world.agent_folder("X013")
@@ -238,6 +299,7 @@ class _Unhurried:
 
     class throttle:
         read = staticmethod(unpaced)
+        attend = None
 
     def wait(self) -> None:
         pass

@@ -33,6 +33,7 @@ _BEGIN: Final = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"
 _SAVEPOINT: Final = "SAVEPOINT jinsuo"
 _BACK: Final = "ROLLBACK TO SAVEPOINT jinsuo"
 _GUARD_WAIT_S: Final = 1
+_GUARD_SILENCE_S: Final = 5
 _FILE: Final = re.compile(r"[!-~]+")
 _OWN: Final = frozenset({"system user", "event_scheduler"})
 """Users of the server's own threads, which replicate and schedule."""
@@ -145,7 +146,9 @@ class Snapshot:
     def _begin_guarded(self, aside: Session) -> None:
         self._refuse_if_busy()
         with Session(self._settings) as guard:
-            guard.execute(f"SET SESSION lock_wait_timeout = {_GUARD_WAIT_S}")
+            # If this machine is lost now, the server must not keep the lock for us until it forgets the session. If the
+            # server has ended it, UNLOCK TABLES fails: what was begun meanwhile may not be one state.
+            guard.execute(f"SET SESSION lock_wait_timeout = {_GUARD_WAIT_S}, wait_timeout = {_GUARD_SILENCE_S}")
             try:
                 guard.execute("FLUSH TABLES WITH READ LOCK")
                 self.reader.execute(_BEGIN)

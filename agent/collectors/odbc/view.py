@@ -38,6 +38,8 @@ _ORDER: Final = (Consistency.CONSISTENT, Consistency.PER_TABLE, Consistency.LIVE
 class OdbcView:
     """One state of a database. Not thread-safe; `close` it."""
 
+    blocks_writers: bool = False
+
     def __init__(self, settings: OdbcSettings, dialect: Dialect, clock: Callable[[], float]) -> None:
         """Begin, and read the catalog. Raises: SourceError and its kin."""
         self._settings = settings
@@ -101,6 +103,10 @@ class OdbcView:
                     self._raw_columns.setdefault(name, set()).update(reading.raw_columns)
         except StatementError as err:
             raise lose(err, self._settings, name) from err
+
+    def attend(self) -> None:
+        """Look at the age of the view, and at who waits for its locks. Raises: as `read`."""
+        self._watch()
 
     def documents(self) -> Sequence[Document]:
         """Give `catalog.json`, the catalog as it was read, and `ddl.sql` where the server writes it."""

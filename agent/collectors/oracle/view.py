@@ -33,6 +33,7 @@ class OracleView:
     """One state of a database. Not thread-safe; `close` it."""
 
     consistency: Consistency = Consistency.CONSISTENT
+    blocks_writers: bool = False
 
     def __init__(self, settings: OracleSettings, clock: Callable[[], float]) -> None:
         """Take the system change number and read the dictionary. Raises: SourceError and its kin."""
@@ -41,6 +42,7 @@ class OracleView:
         self._raw_columns: dict[str, set[str]] = {}
         self._notes: list[str] = []
         self._ddl: bytes | None = None
+        self._reading = "the dictionary"
         self._budget = Budget(clock, settings.snapshot_age_limit_s)
         self._session = Session(settings)
         try:
@@ -62,10 +64,9 @@ class OracleView:
     def read(self, table: Table, blobs: BlobSink) -> Iterator[bytes]:
         """Yield blocks of lines. Raises: TableLostError, SourceDownError, BudgetError."""
         name = table.schema.name
-        self._budget.check(f"table {name}")
-        reading = TableReading(
-            self._session, self._offered[name], self.scn, blobs, lambda: self._budget.check(f"table {name}")
-        )
+        self._reading = f"table {name}"
+        self.attend()
+        reading = TableReading(self._session, self._offered[name], self.scn, blobs, self.attend)
         try:
             for block in reading.blocks():
                 if reading.raw_columns:
@@ -73,6 +74,10 @@ class OracleView:
                 yield block
         except OracleError as err:
             raise lose(str(err), self._settings, name) from err
+
+    def attend(self) -> None:
+        """Look at the age of the view. Raises: BudgetError."""
+        self._budget.check(self._reading)
 
     def documents(self) -> Sequence[Document]:
         """Give `ddl.sql`, where the account may see it."""

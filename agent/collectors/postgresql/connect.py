@@ -10,7 +10,8 @@ import contextlib
 import os
 import socket
 import struct
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import psycopg2
@@ -40,9 +41,15 @@ _PINNED: Final = {
     "default_transaction_isolation": "repeatable read",
     "jit": "off",
     "max_parallel_workers_per_gather": "0",
+    # Of an agent whose machine is gone the server learns within a minute, and holds no snapshot for it any more.
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
 }
 _SILENCE_S: Final = 60
 """How much longer than the snapshot's age limit the server keeps a transaction of ours that does nothing."""
+_FAREWELL_S: Final = 5
+"""How long a server may take to end a session for us."""
 
 
 def open_connection(settings: PostgresqlSettings) -> Connection:
@@ -106,10 +113,17 @@ def use_raw_encoding(connection: Connection) -> None:
 def abort(connection: Connection) -> None:
     """End what the session is doing, from any thread: the thread that waits for it gets an error. Close it afterwards.
 
-    The request to cancel ends a sort or a wait at once; a server that is blocked on sending does not see it.
+    Who sorts or waits for us does not see that we are gone: so the server is asked, in a session of its own, to end this
+    one; we wait for that only so long. Not by libpq's request to cancel, which waits for the server without an end, and
+    lets no other thread of the process run meanwhile (psycopg2 2.9.13, libpq 17).
     """
-    with contextlib.suppress(psycopg2.Error):
-        connection.cancel()
+    if connection.closed:
+        return
+    info = connection.info
+    place: dict[str, Any] = {**info.dsn_parameters, "password": info.password, "connect_timeout": str(_FAREWELL_S)}
+    asking = threading.Thread(target=_end_session, args=(place, info.backend_pid), name="farewell", daemon=True)
+    asking.start()
+    asking.join(_FAREWELL_S)
     cut(connection)
 
 
@@ -123,6 +137,17 @@ def cut(connection: Connection) -> None:
     with contextlib.suppress(OSError, psycopg2.Error), _socket_of(connection) as line:
         line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("hh" if os.name == "nt" else "ii", 1, 0))
         line.shutdown(socket.SHUT_RD)
+
+
+def _end_session(place: Mapping[str, Any], pid: int) -> None:
+    # A server that does not listen sees at its next answer that nobody is there.
+    with contextlib.suppress(psycopg2.Error):
+        connection = psycopg2.connect(**place)
+        try:
+            connection.autocommit = True
+            query(connection, "SELECT pg_terminate_backend(%s)", [pid])
+        finally:
+            connection.close()
 
 
 def _socket_of(connection: Connection) -> socket.socket:
@@ -144,6 +169,10 @@ def _pin(connection: Connection, settings: PostgresqlSettings) -> None:
     values["idle_in_transaction_session_timeout"] = str(limit_ms)
     if settings.statement_timeout_s is not None:
         values["statement_timeout"] = str(max(1, round(settings.statement_timeout_s * 1000)))
+    else:
+        # No statement of ours outlives the view that asked; a limit of the account's that is shorter stays.
+        ((own_ms,),) = query(connection, "SELECT setting::int8 FROM pg_settings WHERE name = 'statement_timeout'")
+        values["statement_timeout"] = str(min(own_ms or limit_ms, limit_ms))
     if version >= 140000:
         # A session waits between two tables while the first one is sorted.
         values["idle_session_timeout"] = str(limit_ms)

@@ -1,25 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """The DDL of the source: from pg_dump under the same snapshot, where a fitting one is installed; else the catalogs'.
 
-pg_dump runs beside the reading and is awaited at the end; its output goes to a file without a name, for a full pipe
-would stop it while it holds locks. It locks all tables for as long as it runs: whoever waits for one ends it, and in the
-end it is tried once more. It refuses servers newer than itself, and fails where the account may not read a
-table, so those are excluded. The password goes through the environment of the child alone.
+pg_dump runs beside the reading and is awaited at the end, as long as somebody looks out for those who wait; its output
+goes to a file without a name, for a full pipe would stop it while it holds locks. It locks all tables for as long as it
+runs: whoever waits for one ends it, and in the end it is tried once more. It refuses servers newer than itself, and fails
+where the account may not read a table, so those are excluded. The password goes through the environment of the child alone.
 """
 
+import contextlib
 import hashlib
 import os
 import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Final
 
 import psycopg2
+import psycopg2.errors
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import make_dsn
 
@@ -27,12 +30,16 @@ from agent.collectors.postgresql.catalog import Server
 from agent.collectors.postgresql.ddl import write_ddl
 from agent.collectors.postgresql.failures import is_down
 from agent.collectors.postgresql.large import aside
+from agent.collectors.postgresql.lookout import Lookout
 from agent.collectors.postgresql.settings import PostgresqlSettings
 
 _FOLDERS: Final = (
     ("/usr/lib/postgresql", "*/bin"), ("/usr", "pgsql-*/bin"), ("/opt/homebrew/opt", "postgresql@*/bin"),
     ("C:/Program Files/PostgreSQL", "*/bin"),
 )  # fmt: skip
+_POLL_S: Final = 1.0
+_TRIES: Final = 3
+"""How often DDL is begun to be written from the catalogs, if others want what that locks."""
 _SECRET: Final = frozenset({"password", "sslpassword"})
 _VERSION: Final = re.compile(r"(\d+)(?:\.\d+|\w+)?\s*(?:\(|$)")
 _RESTRICT: Final = re.compile(rb"^\\restrict ([0-9A-Za-z]+)$", re.MULTILINE)
@@ -90,15 +97,18 @@ class DdlReader:
             self._gave_way += 1
             process.kill()
 
-    def finish(self, holder: Connection, timeout_s: float) -> Ddl:
-        """Give the DDL; the catalogs' if pg_dump is missing, fails, gives way, or takes longer than `timeout_s`."""
-        body, reason = self._await(timeout_s)
+    def finish(self, holder: Connection, timeout_s: float, lookout: Lookout) -> Ddl:
+        """Give the DDL; the catalogs' if pg_dump is missing, fails, gives way, or takes longer than `timeout_s`.
+
+        Raises: AgentError if `lookout` cannot look any more; psycopg2.Error if the line broke.
+        """
+        body, reason = self._await(timeout_s, lookout.check)
         if body is None and self._gave_way == 1 and self._server is not None:
             self.stop()
             self.start(self._server)
-            body, reason = self._await(timeout_s)
+            body, reason = self._await(timeout_s, lookout.check)
         if body is None:
-            return _write_from_catalogs(holder, reason)
+            return _write_from_catalogs(holder, reason, lookout)
         note = None
         if self._unreadable:
             note = f"ddl.sql lacks {len(self._unreadable)} tables that the account may not read"
@@ -134,13 +144,15 @@ class DdlReader:
         ]
         return [*flags, *(f"--exclude-table={name}" for name in self._unreadable), f"--dbname={dsn}"]
 
-    def _await(self, timeout_s: float) -> tuple[bytes | None, str]:
+    def _await(self, timeout_s: float, check: Callable[[], None]) -> tuple[bytes | None, str]:
         if self._process is None or self._output is None or self._errors is None:
             return None, self._reason
-        try:
-            code = self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            return None, f"pg_dump took longer than {timeout_s:.0f} s"
+        deadline = time.monotonic() + timeout_s
+        while (code := _wait(self._process, deadline)) is None:
+            check()
+            if time.monotonic() >= deadline:
+                self.stop()
+                return None, f"pg_dump took longer than {timeout_s:.0f} s"
         if code != 0 and self._gave_way:
             return None, "pg_dump gave way to others who waited for a table"
         if code != 0:
@@ -151,17 +163,32 @@ class DdlReader:
         return self._output.read(), ""
 
 
-def _write_from_catalogs(holder: Connection, reason: str) -> Ddl:
-    """Give what the catalogs say. DDL that cannot be written does not cost the data: the document says why."""
-    try:
-        with aside(holder):
-            body = write_ddl(holder)
-    except psycopg2.Error as err:
-        if is_down(err):
-            raise
-        words = " ".join(str(err).split())
-        return Ddl(f"-- could not be written: {words}\n".encode(), f"ddl.sql could not be written: {reason}; {words}")
-    return Ddl(body, f"ddl.sql was written from the catalogs, without owners and rights: {reason}")
+def _wait(process: subprocess.Popen[bytes], deadline: float) -> int | None:
+    """Give how a process ended; None if it has not within a second, or by the deadline."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return process.wait(max(0.0, min(_POLL_S, deadline - time.monotonic())))
+    return None
+
+
+def _write_from_catalogs(holder: Connection, reason: str, lookout: Lookout) -> Ddl:
+    """Give what the catalogs say. DDL that cannot be written does not cost the data: the document says why.
+
+    The server locks what a view reads to write its definition, and keeps that until all is written: that gives way, too.
+    """
+    words = ""
+    for _ in range(_TRIES):
+        try:
+            with lookout.querying(holder.info.backend_pid), aside(holder):
+                body = write_ddl(holder)
+        except psycopg2.Error as err:
+            if is_down(err):
+                raise
+            words = " ".join(str(err).split())
+            if not isinstance(err, psycopg2.errors.QueryCanceled):
+                break
+        else:
+            return Ddl(body, f"ddl.sql was written from the catalogs, without owners and rights: {reason}")
+    return Ddl(f"-- could not be written: {words}\n".encode(), f"ddl.sql could not be written: {reason}; {words}")
 
 
 def pin_restriction(body: bytes) -> bytes:

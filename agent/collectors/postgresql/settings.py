@@ -16,7 +16,8 @@ class PostgresqlSettings:
     `connect_options` are further options of libpq, such as `sslrootcert`.
     `lock_timeout_s` bounds how long we queue for a table that others hold, and with it how long others queue behind
     us; `give_way_after_s` how long others may wait for the table that we are reading, 0: until it is seen. After
-    `most_give_ways` of them a reading is put off. `statement_timeout_s` None leaves the server's own limit.
+    `most_give_ways` of them a reading is put off. `statement_timeout_s` None: the server's own limit, or
+    a minute more than the age limit if that is shorter.
     `snapshot_age_limit_s` bounds how long the cluster's vacuum is held back.
     `pg_dump` None: the one of a fitting version that is found.
     """

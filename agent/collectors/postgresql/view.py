@@ -12,6 +12,7 @@ with it. Between blocks the view looks at the clock, for the snapshot keeps the 
 Source: lessons.md, "Dangers to the live database"; decisions 0011, 0078.
 """
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -165,8 +166,10 @@ class PostgresqlView:
         """Give `ddl.sql`. Raises: SourceError and its kin."""
         if self._documents is None:
             assert self._ddl is not None
+            assert self._lookout is not None
             try:
-                self._documents = self._ddl.finish(self._holder, max(10.0, self._budget.left_s()))
+                left_s = max(10.0, self._budget.left_s())
+                self._documents = self._ddl.finish(self._holder, left_s, self._lookout)
             except psycopg2.Error as err:
                 raise refuse(err, self._settings.address) from err
         return [Document("ddl.sql", self._documents.body)]
@@ -240,15 +243,24 @@ class PostgresqlView:
         if not (offered.orders and offered.dated):
             return True
         assert self._reader is not None
+        assert self._lookout is not None
+        gave_way = threading.Event()
+
+        def let_go(end_session: Callable[[], object]) -> None:
+            gave_way.set()
+            end_session()
+
         try:
             with self._reader.reading() as session:
                 self._check_still(session, offered)
-                return dates_fit(session, offered)
+                # Without an index that begins with it, the server reads the whole table for a date.
+                with self._lookout.holding(session.info.backend_pid, let_go):
+                    return dates_fit(session, offered)
         except TableLostError:
             return False
         except psycopg2.Error as err:
             meaning = lose(err, self._settings.address, offered.schema.name)
-            if isinstance(meaning, TableLostError):
+            if gave_way.is_set() or isinstance(meaning, TableLostError):
                 return False
             raise meaning from err
 

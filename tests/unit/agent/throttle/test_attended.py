@@ -2,13 +2,14 @@
 """Real sources under supervision: read at the set pace, given way for, probed, and let go of when somebody pauses."""
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
-from agent.collectors.base import Probing, View
+from agent.collectors.base import Probe, Probing, View
 from agent.collectors.postgresql import PostgresqlCollector
 from agent.collectors.sqlite import SqliteCollector, SqliteSettings
 from agent.errors import BudgetError, LoginError, LoginsStoppedError, PausedError
@@ -319,3 +320,38 @@ def test_wrong_password_is_tried_twice_by_the_agent_and_no_more(
     assert len(refused) <= 2
     with pytest.raises(LoginsStoppedError):
         read()
+
+
+class _Stuck(SqliteCollector):
+    """A collector whose server answers no probe as long as a view is open. `freed`: whether the view was closed meanwhile."""
+
+    def __init__(self, settings: SqliteSettings) -> None:
+        super().__init__(settings)
+        self.is_asked, self.is_open, self.is_closed = threading.Event(), False, threading.Event()
+        self.freed: list[bool] = []
+
+    @contextmanager
+    def open_view(self) -> Iterator[View]:
+        with super().open_view() as view:
+            self.is_open = True
+            yield view
+        self.is_closed.set()
+
+    @contextmanager
+    def open_probe(self) -> Iterator[Probe | None]:
+        def ask() -> None:
+            if self.is_open:
+                self.is_asked.set()
+                self.freed.append(self.is_closed.wait(20))
+
+        yield ask
+
+
+def test_probe_without_an_answer_keeps_no_view_open(tmp_path: Path, supervision: Supervision) -> None:
+    path = tmp_path / "his.db"
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
+    collector = _Stuck(SqliteSettings(path))
+    with supervision.run() as run, run.attend(GuardedCollector(collector, None)).open_view():
+        assert collector.is_asked.wait(20)
+    assert collector.freed[0]

@@ -14,7 +14,7 @@ from agent.collectors.mysql import MysqlCollector
 from agent.collectors.postgresql import PostgresqlCollector, PostgresqlSettings
 from center.errors import TargetError
 from center.restore import Ddl, RestoreReport, open_target, restore
-from center.restore.ddl import Stage, parse_mysql, rename_table, split_postgresql, stage_of, unqualify
+from center.restore.ddl import Made, MadeWith, Stage, parse_mysql, rename_table, split_postgresql, stage_of, unqualify
 from tests.fakes import nasty
 from tests.fakes.recipe import take_with_agent
 from tests.fakes.snapshot import SourceHistory
@@ -171,7 +171,7 @@ def _dump_mariadb(server: MariadbServer, database: str) -> list[str]:
         "--skip-dump-date", "--skip-extended-insert", "--routines", "--events", "--triggers", "--hex-blob", database,
     ]  # fmt: skip
     done = subprocess.run(command, check=True, capture_output=True, env=os.environ | {"MYSQL_PWD": server.password})
-    return sorted(done.stdout.decode().replace(database, "DB").splitlines())
+    return sorted(done.stdout.decode(errors="surrogateescape").replace(database, "DB").splitlines())
 
 
 def _restore_mariadb(server: MariadbServer, live: str, copy: str, folder: Path, ddl: Ddl) -> RestoreReport:
@@ -193,6 +193,50 @@ def test_mariadb_dump_finds_no_difference_between_original_and_copy(
     report = _restore_mariadb(mariadb_server, mariadb_live, mariadb_database, tmp_path, Ddl.PROGRAMS)
     assert report.notes == ()
     assert _dump_mariadb(mariadb_server, mariadb_database) == _dump_mariadb(mariadb_server, mariadb_live)
+
+
+def _make_oddly(server: MariadbServer, live: str) -> None:
+    """Make programs and views in modes, character sets and time zones that are not the server's own."""
+    gbk, concat = {"charset": "gbk"}, {"sql_mode": "PIPES_AS_CONCAT,ANSI_QUOTES,NO_BACKSLASH_ESCAPES"}
+    joined = "FUNCTION joined (a varchar(9)) RETURNS varchar(30) DETERMINISTIC RETURN a || '中' || '\\'"
+    for sql, options in (
+        (f"CREATE {joined}", gbk | concat),
+        ('CREATE FUNCTION "plain" (a int) RETURNS int DETERMINISTIC RETURN "a" - 1', gbk | concat),
+        ("CREATE PROCEDURE dollars () BEGIN SELECT '$$; 中', '$$$'; SELECT ';'; END", {}),
+        ("CREATE TRIGGER later AFTER UPDATE ON ward FOR EACH ROW SET @x = '病' || NEW.code", gbk | concat),
+        ("CREATE VIEW in_gbk AS SELECT id, '中' AS c FROM 首页 WHERE name = '病人1'", gbk),
+        ("CREATE EVENT at_eight ON SCHEDULE EVERY 1 DAY STARTS '2036-01-01 08:00:00' DISABLE DO SELECT 1",
+         {"init_command": "SET time_zone = '+08:00'"}),
+        (f"ALTER DATABASE {live} COLLATE utf8mb4_bin", {}),
+        ("CREATE PROCEDURE of_bin (a varchar(9)) SELECT a = 'A'", {}),
+        (f"ALTER DATABASE {live} COLLATE utf8mb4_general_ci", {}),
+    ):  # fmt: skip
+        server.execute(sql, database=live, **options)
+
+
+def test_programs_and_views_of_any_mode_and_character_set_mean_in_the_copy_what_they_meant(
+    mariadb_server: MariadbServer,
+    mariadb_database: str,
+    mariadb_live: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MYSQL_PWD", mariadb_server.password)
+    for name in (mariadb_live, mariadb_database):
+        mariadb_server.execute(f"ALTER DATABASE {name} COLLATE utf8mb4_general_ci")
+    _make_oddly(mariadb_server, mariadb_live)
+    # Neither server's own settings nor the collation of the target count.
+    mariadb_server.execute(f"ALTER DATABASE {mariadb_database} COLLATE utf8mb4_unicode_ci")
+    report = _restore_mariadb(mariadb_server, mariadb_live, mariadb_database, tmp_path, Ddl.PROGRAMS)
+    assert report.notes == ()
+    collation = (
+        f"SELECT DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = '{mariadb_database}'"
+    )
+    assert mariadb_server.execute(collation) == [("utf8mb4_unicode_ci",)]
+    mariadb_server.execute(f"ALTER DATABASE {mariadb_database} COLLATE utf8mb4_general_ci")
+    assert _dump_mariadb(mariadb_server, mariadb_database) == _dump_mariadb(mariadb_server, mariadb_live)
+    for name in (mariadb_live, mariadb_database):
+        assert mariadb_server.execute("SELECT joined('a'), plain(3)", database=name) == [("a中\\", 2)]
 
 
 def test_a_copy_of_a_mariadb_never_refers_to_the_original(
@@ -292,5 +336,28 @@ def test_show_create_is_read_by_names() -> None:
     )
     ddl = parse_mysql(text)
     assert (list(ddl.tables), list(ddl.sequences), list(ddl.views)) == (["a`;b"], ["s"], ["v"])
-    assert ddl.programs == ("CREATE TRIGGER t BEFORE INSERT ON a FOR EACH ROW BEGIN SET @x = 1; END",)
+    assert ddl.programs == (Made("CREATE TRIGGER t BEFORE INSERT ON a FOR EACH ROW BEGIN SET @x = 1; END", None),)
+    assert ddl.views["v"].made_with is None
     assert rename_table(ddl.tables["a`;b"], "`n`").startswith("CREATE TABLE `n` (\n  `x`")
+
+
+def test_with_what_programs_and_views_were_made_is_read_and_nothing_else_is_believed() -> None:
+    text = (
+        "USE `d`;\nALTER DATABASE `d` COLLATE utf8mb4_bin;\n"
+        "SET sql_mode = 'ANSI_QUOTES', character_set_client = utf8mb4 /* gbk */, collation_connection = gbk_chinese_ci;\n"
+        "DELIMITER $$$\nCREATE FUNCTION f() RETURNS int RETURN '$$;'\n$$$\nDELIMITER ;\n"
+        "SET sql_mode = '', character_set_client = latin1, collation_connection = latin1_bin;\nCREATE VIEW `v` AS select 1;\n"
+        "SET sql_mode = '', character_set_client = utf8, collation_connection = utf8_bin, time_zone = 'Asia/Shanghai';\n"
+        "DELIMITER $$\nCREATE EVENT e\n$$\nDELIMITER ;\n"
+        "DELIMITER $$\nCREATE FUNCTION g\n$$\nDELIMITER ;\n"
+        "SET sql_mode = '' || USER(), character_set_client = utf8, collation_connection = utf8_bin;\n"
+        "DELIMITER $$\nCREATE FUNCTION h\n$$\nDELIMITER ;\n"
+    )
+    ddl = parse_mysql(text)
+    assert ddl.programs == (
+        Made("CREATE FUNCTION f() RETURNS int RETURN '$$;'", MadeWith("ANSI_QUOTES", "gbk", "gbk_chinese_ci", None, "utf8mb4_bin")),
+        Made("CREATE EVENT e", MadeWith("", "utf8", "utf8_bin", "Asia/Shanghai", "utf8mb4_bin")),
+        Made("CREATE FUNCTION g", None),
+        Made("CREATE FUNCTION h", None),
+    )  # fmt: skip
+    assert ddl.views == {"v": Made("CREATE VIEW `v` AS select 1", MadeWith("", "latin1", "latin1_bin", None, None))}

@@ -41,10 +41,23 @@ def read_ddl(server: MariadbServer, database: str, **changes: str) -> bytes:
 
 
 def test_ddl_has_every_kind_of_objects_and_runs(mariadb_server: MariadbServer, database: str) -> None:
+    mariadb_server.execute(
+        'CREATE FUNCTION minus(n int) RETURNS int DETERMINISTIC RETURN "n" - 1',
+        database=database,
+        charset="gbk",
+        sql_mode="ANSI_QUOTES",
+    )
+    mariadb_server.execute(
+        "CREATE EVENT at_eight ON SCHEDULE EVERY 1 DAY STARTS '2036-01-01 08:00:00' DO SELECT 1",
+        database=database,
+        init_command="SET time_zone = '+08:00'",
+    )
     body = read_ddl(mariadb_server, database)
     text = body.decode()
     for words in ("CREATE DATABASE", "CREATE TABLE `病 \\``a`", "COMMENT '说明 ''x'", "FOREIGN KEY", "VIEW `v`", "CREATE SEQUENCE",
-                  "FUNCTION `twice`", "SELECT '$$; 中', '$$$'", "TRIGGER tr", "EVENT `ev`"):  # fmt: skip
+                  "FUNCTION `twice`", "SELECT '$$; 中', '$$$'", "TRIGGER tr", "EVENT `ev`",
+                  "SET sql_mode = 'ANSI_QUOTES', character_set_client = gbk, collation_connection = gbk_chinese_ci;",
+                  "time_zone = '+08:00';"):  # fmt: skip
         assert words in text
     mariadb_server.drop_database(database)
     command = [

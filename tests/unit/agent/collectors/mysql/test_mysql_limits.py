@@ -3,13 +3,16 @@
 
 import contextlib
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import MySQLdb
 import pytest
 
 from agent.collectors.mysql import MysqlCollector, MysqlSettings
+from agent.collectors.mysql.catalog import read_server
 from agent.collectors.mysql.connect import Session
+from agent.collectors.mysql.failures import Error, refuse
+from agent.collectors.mysql.snapshot import Snapshot
 from agent.collectors.mysql.view import MysqlView
 from agent.errors import AgentError, BudgetError, LoginError, SourceDownError, SourceError, TableLostError
 from tests.servers.mariadb import MariadbServer
@@ -299,3 +302,26 @@ def test_lock_guard_is_refused_behind_a_long_query(mariadb_server: MariadbServer
 def test_lock_guard_without_the_right_says_which(mariadb_server: MariadbServer, large: str, account: str) -> None:
     error = _refused(settings_for(mariadb_server, large, user=account, lock_guard=True))
     assert "RELOAD" in error.hint
+
+
+class _Lost(Snapshot):
+    """A snapshot of an agent that is lost to the network while it has stopped all writing."""
+
+    def _find_position(self, *, is_stopped: bool) -> None:
+        assert is_stopped
+        self._server_goes_on()
+        super()._find_position(is_stopped=is_stopped)
+
+    _server_goes_on: Callable[[], object]
+
+
+def test_writing_goes_on_soon_when_the_agent_is_lost_while_it_has_stopped_it(
+    mariadb_server: MariadbServer, large: str
+) -> None:
+    settings = settings_for(mariadb_server, large, lock_guard=True)
+    write = "SET SESSION lock_wait_timeout = 20; INSERT INTO u VALUES (2)"
+    _Lost._server_goes_on = lambda _: mariadb_server.execute(write, database=large)  # type: ignore[method-assign,misc,assignment]
+    with Session(settings) as watcher, pytest.raises(MySQLdb.OperationalError) as caught:
+        _Lost(settings, watcher, read_server(watcher, large))
+    assert type(refuse(Error.of(caught.value), settings.address)) is SourceDownError, "no state came of it"
+    assert mariadb_server.execute("SELECT count(*) FROM u", database=large) == [(2,)]

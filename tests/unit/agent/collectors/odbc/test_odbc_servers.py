@@ -4,14 +4,14 @@
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from agent.collectors.base import Severity
+from agent.collectors.base import Attending, Severity
 from agent.collectors.naming import TableChoice
 from agent.collectors.odbc import OdbcCollector, OdbcSettings
 from agent.collectors.odbc.view import OdbcView
@@ -105,6 +105,29 @@ def test_reading_gives_way_to_who_has_waited_too_long(
             while time.monotonic() < deadline:
                 next(blocks)
                 time.sleep(0.3)
+        other.join(60)
+        assert not other.is_alive()
+
+
+def test_reading_gives_way_also_while_it_pauses(
+    postgresql: OdbcSettings, postgres_server: PostgresServer, postgres_database: str
+) -> None:
+    def alter() -> None:
+        postgres_server.execute("ALTER TABLE a ADD COLUMN later int", database=postgres_database)
+
+    other = threading.Thread(target=alter)
+    with _view(replace(postgresql, give_way_after_s=0.5)) as view:
+        assert isinstance(view, Attending)
+        blocks = view.read(find_table(view, "public.a"), KeptBlobs())
+        next(blocks)
+        other.start()
+        deadline = time.monotonic() + 60
+        with pytest.raises(TableLostError, match="reading gave way"):
+            while time.monotonic() < deadline:
+                view.attend()
+                time.sleep(0.1)
+        assert isinstance(blocks, Generator)
+        blocks.close()
         other.join(60)
         assert not other.is_alive()
 

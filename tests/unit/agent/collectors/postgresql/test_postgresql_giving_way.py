@@ -8,7 +8,10 @@ lock was given up for it. `lock_timeout` makes a failure an error instead of a h
 import stat
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -18,19 +21,22 @@ import pytest
 
 from agent.collectors.base import View
 from agent.collectors.postgresql import PostgresqlCollector
+from agent.collectors.postgresql.catalog import SourceColumn
 from agent.collectors.postgresql.connect import open_connection
 from agent.collectors.postgresql.copy import CopyStream
 from agent.collectors.postgresql.documents import find_pg_dump
 from agent.collectors.postgresql.view import PostgresqlView
 from agent.errors import SourceError, TableBusyError, TableLostError
 from tests.servers.postgresql import PostgresServer
-from tests.servers.reading import Clock, KeptBlobs, find_table, read_lines, settings_for
+from tests.servers.reading import Clock, KeptBlobs, find_table, read_lines, session, settings_for, wait_for
 
 MANY_ROWS = """
     CREATE TABLE t (id int PRIMARY KEY, pad text, n int);
     INSERT INTO t SELECT n, repeat('x', 500), 0 FROM generate_series(1, 80000) n"""
 NOWHERE = Path("/nowhere/pg_dump")
 """Without pg_dump, which gives way too, only the reading counts."""
+
+LOOKING = "SELECT pid FROM pg_stat_activity WHERE application_name = 'jinsuo' AND query LIKE '%pg_blocking_pids(pid)%'"
 
 UNCHANGED = (
     "ALTER TABLE t ADD c int",
@@ -115,8 +121,7 @@ def test_all_that_had_come_counts_if_the_server_had_sent_all(
         undisturbed = read_lines(view, "public.t")
         blocks = iter(view.read(find_table(view, "public.t"), KeptBlobs()))
         first = next(blocks)
-        while postgres_server.execute(copying)[0][0]:
-            pass
+        wait_for(lambda: postgres_server.execute(copying) == [(0,)])
         want(postgres_server, postgres_database, "TRUNCATE t")
         assert (first + b"".join(blocks)).split(b"\n")[:-1] == undisturbed
 
@@ -209,8 +214,7 @@ def test_pg_dump_gives_way_too_and_is_tried_once_more(
     )
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
     with open_view(postgres_server, large, pg_dump=script) as view:
-        while not postgres_server.execute("SELECT 1 FROM pg_locks WHERE relation >= 16384 AND granted"):
-            pass
+        wait_for(lambda: postgres_server.execute("SELECT 1 FROM pg_locks WHERE relation >= 16384 AND granted"))
         want(postgres_server, large, "ALTER TABLE t ADD c int")
         (document,) = view.documents()
         assert b"CREATE TABLE public.t" in document.body
@@ -219,19 +223,95 @@ def test_pg_dump_gives_way_too_and_is_tried_once_more(
 
 
 def test_reading_ends_when_nobody_can_look_out_any_more(postgres_server: PostgresServer, large: str) -> None:
-    looking = (
-        "SELECT pid FROM pg_stat_activity WHERE application_name = 'jinsuo' AND query LIKE '%%pg_blocking_pids(pid)%%'"
-    )
     with open_view(postgres_server, large) as view:
         blocks = begin(view)
-        while not (found := postgres_server.execute(looking)):
-            pass
-        postgres_server.execute("SELECT pg_terminate_backend(%s)", found[0])
+        (looking,) = wait_for(lambda: postgres_server.execute(LOOKING))
+        postgres_server.execute("SELECT pg_terminate_backend(%s)", looking)
         with pytest.raises(SourceError):
             for _ in count():
                 view.attend()
         with pytest.raises(SourceError):
             list(blocks)
+
+
+def test_pg_dump_is_not_waited_for_when_nobody_can_look_out_any_more(
+    postgres_server: PostgresServer, large: str, tmp_path: Path
+) -> None:
+    # It holds its locks, says nothing and does not end: as one whose server gives no answer.
+    script = tmp_path / "pg_dump"
+    script.write_text(
+        f"#!{sys.executable}\n"
+        "import signal, sys, psycopg2\n"
+        "connection = psycopg2.connect(sys.argv[-1].removeprefix('--dbname='))\n"
+        "connection.cursor().execute('LOCK TABLE public.t IN ACCESS SHARE MODE')\n"
+        "signal.pause()\n"
+    )
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    locked = "SELECT DISTINCT pid FROM pg_locks WHERE relation >= 16384 AND granted"
+    with open_view(postgres_server, large, pg_dump=script, snapshot_age_limit_s=30) as view:
+        wait_for(lambda: postgres_server.execute(locked))
+        (looking,) = wait_for(lambda: postgres_server.execute(LOOKING))
+        postgres_server.execute("SELECT pg_terminate_backend(%s)", looking)
+        with pytest.raises(SourceError, match="connection to .* broke"):
+            view.documents()
+    wait_for(lambda: not postgres_server.execute(locked))
+
+
+def test_dates_of_a_key_that_are_looked_through_give_way(
+    postgres_server: PostgresServer, postgres_database: str
+) -> None:
+    # The key's index does not begin with the date, so that the server looks at every row.
+    postgres_server.execute(
+        "CREATE TABLE k (id int, day date, PRIMARY KEY (id, day)); INSERT INTO k VALUES (1, '2026-01-01')",
+        database=postgres_database,
+    )
+    is_altered = threading.Event()
+
+    class Dated(tuple[SourceColumn, ...]):
+        """Columns that are looked through only when somebody else has had the table, or has waited for half a minute."""
+
+        def __iter__(self) -> Iterator[SourceColumn]:
+            is_altered.wait(30)
+            return super().__iter__()
+
+    with (
+        open_view(postgres_server, postgres_database, pg_dump=NOWHERE) as view,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        offered = view._offered["public.k"]
+        view._offered["public.k"] = replace(offered, dated=Dated(offered.dated))
+        tables = threads.submit(view.tables)
+        wait_for(lambda: postgres_server.execute("SELECT 1 FROM pg_locks WHERE relation >= 16384 AND granted"))
+        began = time.monotonic()
+        want(postgres_server, postgres_database, "ALTER TABLE k ADD c int")
+        assert time.monotonic() - began < 20
+        is_altered.set()
+        (table,) = tables.result()
+        assert not table.ordered
+        assert view.strain().gave_way == 1
+
+
+def test_ddl_from_the_catalogs_gives_way(postgres_server: PostgresServer, postgres_database: str) -> None:
+    # To write a view's definition the server locks what it reads, until all are written: here until it has the second.
+    postgres_server.execute(
+        "CREATE TABLE t (id int); CREATE TABLE u (id int);"
+        "CREATE VIEW of_t AS SELECT id FROM t; CREATE VIEW of_u AS SELECT id FROM u",
+        database=postgres_database,
+    )
+    with (
+        open_view(postgres_server, postgres_database, pg_dump=NOWHERE, lock_timeout_s=60) as view,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        with session(postgres_server, postgres_database) as cursor:
+            cursor.execute("LOCK TABLE u")
+            documents = threads.submit(view.documents)
+            wait_for(lambda: postgres_server.execute("SELECT 1 FROM pg_locks WHERE NOT granted"))
+            began = time.monotonic()
+            want(postgres_server, postgres_database, "ALTER TABLE t ADD c int")
+            assert time.monotonic() - began < 30
+        (document,) = documents.result()
+        assert b"VIEW public.of_u" in document.body
+        assert view.strain().gave_way >= 1
 
 
 KEYS = {

@@ -1,8 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """A view does the live server little harm: bounded age, bounded waits, nothing left behind; and errors say what to do."""
 
+import itertools
+import os
+import signal
+import subprocess
 import threading
-from collections.abc import Generator
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import psycopg2
 import pytest
@@ -19,9 +26,19 @@ from agent.errors import (
     TableLostError,
 )
 from tests.servers.postgresql import PostgresServer, find_free_port
-from tests.servers.reading import Clock, KeptBlobs, count_our_sessions, find_table, read_lines, session, settings_for
+from tests.servers.reading import (
+    Clock,
+    KeptBlobs,
+    count_our_sessions,
+    find_table,
+    read_lines,
+    session,
+    settings_for,
+    wait_for,
+)
 
 MANY_ROWS = "CREATE TABLE t (id int PRIMARY KEY, pad text); INSERT INTO t SELECT n, repeat('x', 500) FROM generate_series(1, 80000) n"
+NOWHERE = Path("/nowhere/pg_dump")
 COPYING = "SELECT pid FROM pg_stat_activity WHERE application_name = 'jinsuo' AND query LIKE 'COPY%'"
 
 
@@ -30,6 +47,22 @@ def large(postgres_server: PostgresServer, postgres_database: str) -> str:
     """Give a database whose table is far larger than all buffers between server and reader."""
     postgres_server.execute(MANY_ROWS, database=postgres_database)
     return postgres_database
+
+
+@contextmanager
+def standing_still(*pids: int) -> Iterator[None]:
+    """Let processes of the server stand still, as over a disk that does not answer; a minute at most, whatever happens."""
+    numbers = " ".join(map(str, pids))
+    release = subprocess.Popen(["sh", "-c", f"sleep 60; kill -CONT {numbers}"])
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        release.kill()
+        release.wait()
 
 
 def test_table_locked_by_others_is_lost_after_lock_timeout(
@@ -55,8 +88,7 @@ def test_snapshot_over_its_age_is_given_up(postgres_server: PostgresServer, larg
             next(blocks)
         with pytest.raises(BudgetError):
             read_lines(view, "public.t")
-    while count_our_sessions(postgres_server):
-        pass
+    wait_for(lambda: not count_our_sessions(postgres_server))
 
 
 def test_reading_that_is_dropped_leaves_no_transaction_and_no_thread(
@@ -71,12 +103,10 @@ def test_reading_that_is_dropped_leaves_no_transaction_and_no_thread(
         assert isinstance(blocks, Generator)
         blocks.close()
         assert threading.active_count() == threads
-        while postgres_server.execute(COPYING):
-            pass
+        wait_for(lambda: not postgres_server.execute(COPYING))
         assert len(read_lines(view, "public.t")) == 80000
     assert threading.active_count() == before
-    while count_our_sessions(postgres_server):
-        pass
+    wait_for(lambda: not count_our_sessions(postgres_server))
 
 
 def test_view_closed_amid_a_reading_ends_it_on_the_server(postgres_server: PostgresServer, large: str) -> None:
@@ -86,8 +116,56 @@ def test_view_closed_amid_a_reading_ends_it_on_the_server(postgres_server: Postg
     # Closing cancels the COPY and cuts the line: which of the two the reader sees first is the server's affair.
     with pytest.raises((SourceDownError, TableLostError)):
         list(blocks)
-    while count_our_sessions(postgres_server):
-        pass
+    wait_for(lambda: not count_our_sessions(postgres_server))
+
+
+def test_reading_is_dropped_although_the_server_takes_no_connections_any_more(
+    postgres_server: PostgresServer, large: str
+) -> None:
+    ticks = [time.monotonic()]
+    is_over = threading.Event()
+
+    def tick() -> None:
+        while not is_over.wait(0.05):
+            ticks.append(time.monotonic())
+
+    other = threading.Thread(target=tick)
+    with PostgresqlCollector(settings_for(postgres_server, large, pg_dump=NOWHERE)).open_view() as view:
+        blocks = view.read(find_table(view, "public.t"), KeptBlobs())
+        assert next(blocks)
+        assert isinstance(blocks, Generator)
+        other.start()
+        try:
+            with standing_still(postgres_server.pid):
+                began = time.monotonic()
+                blocks.close()
+                assert time.monotonic() - began < 30
+        finally:
+            is_over.set()
+            other.join()
+    assert max(b - a for a, b in itertools.pairwise(ticks)) < 5, "no other thread could run meanwhile"
+    wait_for(lambda: not count_our_sessions(postgres_server))
+
+
+def test_server_that_does_not_tell_who_waits_ends_the_reading_and_the_view(
+    postgres_server: PostgresServer, large: str
+) -> None:
+    looking = "SELECT pid FROM pg_stat_activity WHERE application_name = 'jinsuo' AND query LIKE '%pg_blocking_pids%'"
+    with PostgresqlCollector(settings_for(postgres_server, large, pg_dump=NOWHERE)).open_view() as view:
+        blocks = view.read(find_table(view, "public.t"), KeptBlobs())
+        assert next(blocks)
+        ((pid,),) = wait_for(lambda: postgres_server.execute(looking))
+        with standing_still(pid):
+            began = time.monotonic()
+            with pytest.raises(SourceDownError, match="who waits for what we have locked"):
+                while time.monotonic() - began < 50:
+                    time.sleep(0.1)
+                    view.attend()
+            with pytest.raises(SourceDownError):
+                list(blocks)
+            view.close()
+            assert time.monotonic() - began < 50
+    wait_for(lambda: not count_our_sessions(postgres_server))
 
 
 def test_two_readings_at_a_time_do_not_disturb_each_other(postgres_server: PostgresServer, large: str) -> None:
@@ -130,8 +208,7 @@ def test_ended_holder_session_is_a_lost_snapshot(postgres_server: PostgresServer
         postgres_server.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'jinsuo'"
         )
-        while count_our_sessions(postgres_server):
-            pass
+        wait_for(lambda: not count_our_sessions(postgres_server))
         with pytest.raises(SourceChangedError, match="no longer holds the snapshot"):
             read_lines(view, "public.t")
 
@@ -169,6 +246,20 @@ def test_sessions_cannot_write_and_end_by_themselves(postgres_server: PostgresSe
             for name in ("idle_in_transaction_session_timeout", "statement_timeout", "lock_timeout", "application_name")
         ]
         assert found == ["11min", "30s", "10s", "jinsuo"]
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(("own", "expected"), [("0", "11min"), ("1h", "11min"), ("90s", "90s")])
+def test_no_statement_outlives_the_age_limit_and_no_session_an_agent_that_is_gone(
+    postgres_server: PostgresServer, postgres_database: str, own: str, expected: str
+) -> None:
+    postgres_server.execute(f"ALTER DATABASE \"{postgres_database}\" SET statement_timeout = '{own}'")
+    connection = open_connection(settings_for(postgres_server, postgres_database, snapshot_age_limit_s=600))
+    try:
+        names = ("statement_timeout", "tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count")
+        found = [query(connection, f"SHOW {name}")[0][0] for name in names]
+        assert found == [expected, "30", "10", "3"]
     finally:
         connection.close()
 

@@ -10,7 +10,7 @@ read stays where it is, and does not stop the others. Nothing counts as done but
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -126,27 +126,41 @@ class SourcePost:
         self._posted.take(receipts)
         known = {bagged.bag: bagged for bagged in self._bags.of(self._name)}
         refusals: list[Refusal] = []
+        refused_packs: dict[str, Refusal] = {}
         for answer in receipts.bags:
-            if answer.bag in known:
-                refusals += self._settle(known[answer.bag], answer)
+            if answer.bag not in known:
+                continue
+            if answer.refusal is not None:  # it is made anew when its time is up
+                refusals.append(answer.refusal)
+                continue
+            self._settle(known[answer.bag], answer)
+            refused_packs |= dict(answer.refused)
+        self._heed(refused_packs)
         self._run.accept(lambda entry: self._posted.answers(entry.digest))
         self._refill()
         if refusals:
             raise refused(refusals[0])
 
-    def _settle(self, bagged: Bagged, answer: BagAnswer) -> list[Refusal]:
-        """Take note of what became of a bag; give why all of it was refused, if so: it is made anew when its time is up."""
-        if answer.refusal is not None:
-            return [answer.refusal]
+    def _settle(self, bagged: Bagged, answer: BagAnswer) -> None:
+        """Take note of what became of the packs of a bag."""
         lost = {*answer.missing, *(name for name, _ in answer.refused)}
         for pack in bagged.packs:
             if pack not in lost:
                 self._spool.mark_sent(pack)
         self._bags.forget([bagged.bag])
-        for name, refusal in answer.refused:
-            if not self._bags.mark(self._name, f"refused {name}") and refusal.code == PACK_REFUSED:
-                self._run.give_up_on_pack(refused(refusal))
-        return []
+
+    def _heed(self, refused_packs: Mapping[str, Refusal]) -> None:
+        """Give up on the oldest pack that the center has not, if it is refused for the second time.
+
+        Any other may be coded against one before it, which whoever is on the road has kept out of its bag or spoilt: it is
+        sent again with that one. Raises: CenterRefusedError.
+        """
+        oldest = next(iter(self._spool.unsent()), None)
+        refusal = None if oldest is None else refused_packs.get(oldest.name)
+        if oldest is None or refusal is None:
+            return
+        if not self._bags.mark(self._name, f"refused {oldest.name}") and refusal.code == PACK_REFUSED:
+            self._run.give_up_on_pack(refused(refusal))
 
     def _refill(self) -> None:
         """Where the center lacks content, though it has every pack of this spool, send again what there is."""

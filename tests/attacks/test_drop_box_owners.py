@@ -9,7 +9,7 @@ import pytest
 
 from agent.outcome import Stage
 from center.app import Center
-from center.receive.inbox import Inbox
+from center.receive.inbox import Fate, Inbox
 from tests.builders.drops import SETTLE, Drop, check_stored, packs_of
 from tests.builders.world import make_hospital, run_sql
 
@@ -66,3 +66,83 @@ def test_packs_that_are_spoilt_again_and_again_make_no_agent_give_up_what_is_cod
     drop.send()
     drop.exchange(center[1])
     check_stored(drop, center[0], 2)
+
+
+# What is beside the box
+
+
+@pytest.fixture
+def backups(drop: Drop) -> Path:
+    """Give a folder of the archives with backups by day, as old as what is cleared away."""
+    for day in ("2020-01-01", "2020-01-02"):
+        (drop.folder / "backups" / day).mkdir(parents=True)
+        (drop.folder / "backups" / day / "ledger.tar").write_bytes(b"the only copy")
+    return drop.folder / "backups"
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.mark.parametrize("shelf", ["done", "refused"])
+def test_a_link_in_place_of_a_shelf_leads_nowhere(drop: Drop, center: Opened, backups: Path, shelf: str) -> None:
+    before = _files(backups)
+    (drop.arrivals / shelf).symlink_to(backups)
+    drop.snapshot()
+    if shelf == "refused":
+        for bag in drop.carry():
+            (bag / "data" / "more").symlink_to("/etc/passwd")
+    else:
+        drop.carry()
+    for _ in range(2):
+        (outcome,) = center[1].scan()
+        assert (outcome.fate, "cannot be" in outcome.reason) == (Fate.WAITS, True), outcome
+        drop.clock.now += timedelta(days=30)
+    assert _files(backups) == before
+    assert sorted(path.name for path in backups.iterdir()) == ["2020-01-01", "2020-01-02"]
+
+
+def test_a_link_among_what_was_taken_in_long_ago_is_not_followed(drop: Drop, center: Opened, backups: Path) -> None:
+    before = _files(backups)
+    old = drop.arrivals / "done" / "2020-01-01"
+    old.mkdir(parents=True)
+    (old / "bag").symlink_to(backups)
+    (drop.arrivals / "done" / "2020-01-02").symlink_to(backups / "2020-01-02")
+    center[1].scan()
+    assert _files(backups) == before
+    assert not old.exists()
+
+
+# One bag stops no other
+
+
+def _file_in_the_way(drop: Drop) -> None:
+    (drop.arrivals / "refused").write_text("no folder")
+
+
+def _names_that_fill_a_name(drop: Drop) -> None:
+    (drop.arrivals / ("a" * 255)).mkdir()
+    (drop.arrivals / ("a" * 255) / "link").symlink_to("/etc/passwd")
+
+
+@pytest.mark.parametrize("hinder", [_file_in_the_way, _names_that_fill_a_name])
+def test_a_bag_that_cannot_be_moved_away_stops_no_other(
+    drop: Drop, center: Opened, hinder: Callable[[Drop], None]
+) -> None:
+    for _ in range(2):
+        hinder(drop)
+        forged = drop.arrivals / "a-forged"
+        forged.mkdir(exist_ok=True)
+        (forged / "link").unlink(missing_ok=True)
+        (forged / "link").symlink_to("/etc/passwd")
+        center[1].scan()
+    drop.snapshot()
+    drop.exchange(center[1])
+    check_stored(drop, center[0], 1)
+
+
+def test_what_cannot_be_cleared_away_keeps_no_bag_waiting(drop: Drop, center: Opened) -> None:
+    (drop.arrivals / "done").write_text("no folder")
+    drop.snapshot()
+    drop.exchange(center[1])
+    check_stored(drop, center[0], 1)

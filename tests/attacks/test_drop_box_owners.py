@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whoever owns a drop box, its server or the gateway before it: nothing is lost, nothing beside the box is touched."""
 
+import os
+import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from agent.errors import DropBoxError
 from agent.outcome import Stage
+from agent.transport.folderbox import FolderBox
 from center.app import Center
 from center.receive.inbox import Fate, Inbox
-from tests.builders.drops import SETTLE, Drop, check_stored, packs_of
+from tests.builders.drops import SETTLE, Drop, check_stored, fates, packs_of
 from tests.builders.world import make_hospital, run_sql
 
 Opened = tuple[Center, Inbox]
@@ -146,3 +150,78 @@ def test_what_cannot_be_cleared_away_keeps_no_bag_waiting(drop: Drop, center: Op
     drop.snapshot()
     drop.exchange(center[1])
     check_stored(drop, center[0], 1)
+
+
+# Links that stand where something is to be written
+
+
+@pytest.fixture
+def bag(tmp_path: Path) -> Path:
+    """Give what the agent would put into a box."""
+    folder = tmp_path / "staged"
+    (folder / "data").mkdir(parents=True)
+    (folder / "bagit.txt").write_bytes(b"BagIt")
+    (folder / "data" / "envelope.note").write_bytes(b"signed")
+    return folder
+
+
+def _box(tmp_path: Path) -> FolderBox:
+    for name in ("outbox", "inbox"):
+        (tmp_path / name).mkdir()
+    return FolderBox(tmp_path / "outbox", tmp_path / "inbox")
+
+
+def test_a_link_at_the_name_of_a_file_in_the_making_is_not_written_through(tmp_path: Path, bag: Path) -> None:
+    box, victim = _box(tmp_path), tmp_path / "victim"
+    victim.write_bytes(b"what must stay")
+    part = tmp_path / "outbox" / ".X013-his-1.part"
+    part.mkdir()
+    (part / ".bagit.txt.tmp").symlink_to(victim)
+    box.put("X013-his-1", bag)
+    assert victim.read_bytes() == b"what must stay"
+    assert (tmp_path / "outbox" / "X013-his-1" / "bagit.txt").read_bytes() == b"BagIt"
+
+
+@pytest.mark.parametrize("link", [".X013-his-1.part", ".X013-his-1.part/data"])
+def test_a_bag_is_not_put_where_a_link_leads(tmp_path: Path, bag: Path, link: str) -> None:
+    box, elsewhere = _box(tmp_path), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    place = tmp_path / "outbox" / link
+    place.parent.mkdir(exist_ok=True)
+    place.symlink_to(elsewhere)
+    with pytest.raises(DropBoxError, match="a link stands where"):
+        box.put("X013-his-1", bag)
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.timeout(60)
+def test_a_pipe_that_takes_the_place_of_receipts_once_they_are_listed_is_not_waited_for(tmp_path: Path) -> None:
+    box = _box(tmp_path)
+    os.mkfifo(tmp_path / "inbox" / "receipts-X013-his-1.note")
+    assert box.receipts() == []
+    with pytest.raises(DropBoxError, match="it is no file"):
+        box.read("receipts-X013-his-1.note", 100)
+
+
+def test_a_link_that_takes_the_place_of_receipts_opens_no_key_to_others(drop: Drop, center: Opened) -> None:
+    """Whoever owns the folder can act between any two steps of the center: here between name and rights."""
+    secret = center[0].folder / "keys" / "operator.pem"
+    drop.departures.chmod(0o755)
+    is_armed = [True]
+
+    def exchange(event: str, args: tuple[object, ...]) -> None:
+        if is_armed and event == "os.chmod" and "receipts-" in str(args[0]):
+            path = Path(str(args[0]))
+            path.unlink()
+            path.symlink_to(secret)
+
+    sys.addaudithook(exchange)
+    try:
+        drop.snapshot()
+        drop.carry()
+        assert fates(center[1].scan()) == [Fate.TAKEN]
+    finally:
+        is_armed.clear()
+    assert secret.stat().st_mode & 0o777 == 0o600
+    (receipts,) = drop.departures.glob("receipts-*")
+    assert receipts.stat().st_mode & 0o777 == 0o644

@@ -15,7 +15,7 @@ from evidence.manifest.entry import Act
 from terminal.command import Examples, Parser
 from terminal.errors import EXIT_FAILED, EXIT_OK, EXIT_RETRY
 from terminal.language import Text
-from terminal.printer import Printer, format_size
+from terminal.printer import Printer, format_size, make_one_line
 
 _FATES = {
     Fate.TAKEN: Text(zh="已接收", en="taken in"),
@@ -120,8 +120,9 @@ def _record(center: Center, reading: Reading, out: Printer) -> None:
 
 def _tell_medium(medium: MediumReport, out: Printer) -> None:
     fate = _FATES[medium.fate]
-    name = medium.path if medium.number is None else medium.number
-    reason = f"；{medium.reason}" if medium.reason else ""
+    # Whoever has made a stick or an image has named what is on it.
+    name = make_one_line(str(medium.path if medium.number is None else medium.number))
+    reason = f"；{make_one_line(medium.reason)}" if medium.reason else ""
     line = Text(
         zh=f"{name} {fate.zh}：数据包 {medium.packs}，{format_size(medium.size)}，修复文件 {len(medium.mended)}，"
         f"缺 {medium.lacking}{reason}",

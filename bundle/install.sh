@@ -11,6 +11,7 @@
 # Run it again, from a newer archive, to update: services that run are stopped meanwhile. Exit codes: 0 done ·
 # 1 failed · 64 wrong usage · 69 no fitting Python, or this archive has no wheels for it.
 set -eu
+umask 022
 here=$(cd "$(dirname "$0")" && pwd)
 prefix=/opt/jinsuo python= agent= center=
 
@@ -35,7 +36,8 @@ done
 
 (cd "$here" && sha256sum --quiet --strict -c SHA256SUMS) || { say "the archive is damaged: get it again"; exit 1; }
 
-fits() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+# -P: where this is started from, such as Downloads or /tmp, others may have put modules for root to run.
+fits() { "$1" -P -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
 if [ -z "$python" ]; then
     for each in python3.13 python3.12 python3.11 python3; do
         if command -v "$each" >/dev/null && fits "$each"; then python=$each; break; fi
@@ -56,14 +58,14 @@ for name in jinsuo-agent jinsuo-center; do
 done
 
 # pip comes with the archive, so Debian's python3-venv is not needed; no setting of this machine may send it elsewhere.
-"$python" -m venv --without-pip "$prefix"
-pip() { PIP_CONFIG_FILE=/dev/null PYTHONPATH=$(ls "$here"/wheels/pip-*.whl) "$prefix/bin/python" -m pip --isolated "$@"; }
+"$python" -P -m venv --without-pip "$prefix"
+pip() { PIP_CONFIG_FILE=/dev/null PYTHONPATH=$(ls "$here"/wheels/pip-*.whl) "$prefix/bin/python" -P -m pip --isolated "$@"; }
 install() { pip install --quiet --disable-pip-version-check --no-index --find-links "$here/wheels" --upgrade "$@"; }
 if ! install "jinsuo[agent,postgresql,odbc,oracle,center]==@VERSION@"; then
     say "this archive has no wheels for $("$python" --version) on $(uname -m)"
     exit 69
 fi
-if install mysqlclient 2>/dev/null && "$prefix/bin/python" -c 'import MySQLdb' 2>/dev/null; then
+if install mysqlclient 2>/dev/null && "$prefix/bin/python" -P -c 'import MySQLdb' 2>/dev/null; then
     say "with the driver for MariaDB and MySQL"
 else
     say "without the driver for MariaDB and MySQL (it needs the Python that it was built for, and libmariadb)"

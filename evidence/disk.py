@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import BinaryIO
 
 _SUFFIX = ".tmp"
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _BUFFER_BYTES = 256 << 10
 """Files are written in small frames: fewer, larger writes halve what they cost."""
 
@@ -25,15 +26,27 @@ class NewFile:
     """
 
     def __init__(self, folder: Path, token: str, mode: int = 0o666) -> None:
-        """Open a temporary file in `folder`; `token` keeps concurrent writers apart, `mode` is less the umask."""
+        """Open a temporary file in `folder`; `token` keeps concurrent writers apart, `mode` is less the umask.
+
+        What is there under its name goes first: a crash has left it, or somebody else who can write into the folder has put a
+        link there, to have another file overwritten.
+        """
         make_folder(folder)
         self._path: Path | None = folder / f".{token}{_SUFFIX}"
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), mode)
+        try:
+            descriptor = os.open(self._path, _NEW, mode)
+        except FileExistsError:
+            self._path.unlink(missing_ok=True)
+            descriptor = os.open(self._path, _NEW, mode)
         self._file: BinaryIO = os.fdopen(descriptor, "w+b", buffering=_BUFFER_BYTES)
 
     def write(self, data: bytes | memoryview) -> None:
         """Append `data`. Raises: OSError (ENOSPC among others); nothing gets its name then."""
         self._file.write(data)
+
+    def allow(self, mode: int) -> None:
+        """Give the file exactly these rights, before it has its name: by that, it could be another file's by then."""
+        os.fchmod(self._file.fileno(), mode)
 
     def commit_new(self, path: Path) -> bool:
         """Name the file `path` unless that exists; tell whether this call made it. An existing file is never touched."""

@@ -29,7 +29,7 @@ Cell = str | Text | int | float | datetime | None
 _HINT = Text(zh="怎么办：", en="What to do: ")
 _WARNING = Text(zh="注意：", en="Note: ")
 _ERROR = Text(zh="错误 ", en="Error ")
-_HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]")
+_HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]")
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -138,7 +138,7 @@ class Printer:
         if isinstance(value, datetime):
             return self.time(value)
         if isinstance(value, (str, Text)):
-            return make_visible(self.words(value)).replace("\n", "\\n").replace("\t", "\\t")
+            return make_one_line(self.words(value))
         return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
 
     def time(self, when: datetime) -> str:
@@ -176,6 +176,15 @@ def make_visible(text: str) -> str:
     CVE-2021-42574) could make a terminal show what is not there.
     """
     return _HARMFUL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def make_one_line(text: str) -> str:
+    r"""Write a name or a reason as `make_visible` does, and on one line: a second one could pass for another message.
+
+    >>> make_one_line("a\nall is well")
+    'a\\nall is well'
+    """
+    return make_visible(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def display_width(text: str) -> int:

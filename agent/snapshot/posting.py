@@ -152,27 +152,29 @@ class SourcePost:
         return None
 
     def _hear_refusals(self, answered: Sequence[tuple[Bagged, BagAnswer]]) -> None:
-        """Send again all that is here, once, where a pack is refused: what it is coded against may be lost at the center.
+        """Send again all that is here, once, where the oldest pack that the center has not is refused.
 
-        A refusal counts when what the pack is coded against is not on its way: in a bag before, in what is sent again.
+        What it is coded against may be lost there. Any other pack may be coded against one before it, which whoever is on the
+        road has kept back or spoilt: it goes again with that one. And a refusal counts when nothing that the pack is coded
+        against is on its way: in a bag before, in what is sent again.
         Raises: CenterRefusedError: that was done, and did not help; the pack is given up.
         """
         packs = {
             name: (refusal, bagged.made_at) for bagged, answer in answered for name, refusal in answer.refused
             if refusal.code == PACK_REFUSED
         }  # fmt: skip
-        if not packs or any(answer.missing for _, answer in answered):
+        oldest = next(iter(self._spool.unsent()), None)
+        if oldest is None or oldest.name not in packs or any(answer.missing for _, answer in answered):
             return
-        newest = max(made_at for _, made_at in packs.values())
-        if any(other.made_at < newest and not self._is_late(other) for other in self._bags.of(self._name)):
+        refusal, made_at = packs[oldest.name]
+        if any(other.made_at < made_at and not self._is_late(other) for other in self._bags.of(self._name)):
             return
         if self._is_under_way(packs, is_sent=True):
             return
-        for name, (refusal, _) in packs.items():
-            if not self._bags.mark(self._name, f"refused {name}"):
-                self._delivery.give_up_on_pack(refused(refusal))
+        if not self._bags.mark(self._name, f"refused {oldest.name}"):
+            self._delivery.give_up_on_pack(refused(refusal))
         self._delivery.refill(again=False)
-        self._decide(f"pack {min(packs)}")
+        self._decide(f"pack {oldest.name}")
 
     def _refill(self) -> None:
         """Where the center lacks content, though it has all that was here when this was last decided, send what there is.

@@ -8,12 +8,14 @@
 Order: files copied and synced, folders synced, renamed in one step, outbox synced. A copy that was cut goes on file by file.
 """
 
+import errno
 import os
+import stat
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from agent.errors import DropBoxError
 from agent.transport.base import SendPace, unpaced
@@ -83,7 +85,7 @@ class FolderBox:
         """Give a file of receipts."""
 
         def act() -> bytes:
-            with (self._inbox / name).open("rb") as file:
+            with _open(self._inbox / name) as file:
                 return file.read(most)
 
         return self._guarded(self._inbox, act)
@@ -108,12 +110,24 @@ class FolderBox:
             ) from err
 
 
+def _open(path: Path) -> BinaryIO:
+    """Open a regular file; what was put in its place since it was listed is not waited for. Raises: OSError."""
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    file = os.fdopen(os.open(path, flags), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is no file", str(path))
+    return file
+
+
 def _copy_tree(source: Path, target: Path, pace: SendPace, after: SendPace) -> None:
     """Copy files that are not there in full yet, and make all of it durable. Raises: OSError."""
     make_folder(target)
     for base, _, names in os.walk(source):
         below = target / Path(base).relative_to(source)
         make_folder(below)
+        if below.is_symlink():
+            raise OSError(errno.ELOOP, "a link stands where the bag is to be put", str(below))
         for name in names:
             path = Path(base) / name
             with suppress(FileNotFoundError):

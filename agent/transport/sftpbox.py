@@ -9,6 +9,7 @@ Not thread-safe. Source: draft-ietf-secsh-filexfer-02; posix-rename@openssh.com;
 
 import os
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,9 @@ from evidence.bag.receipts import is_receipts_name
 from terminal.language import Text
 
 TIMEOUT_S: Final = 30.0
+LOOK_S: Final = 300.0
+"""For a list of the inbox, or one file of receipts, of 16 MiB at most."""
+_MOST_NAMES: Final = 100_000
 _CHUNK: Final = 32 << 10
 """One write of SFTP: every server takes so much, and answers while the next ones are on their way."""
 _WINDOW: Final = 4 << 20
@@ -34,11 +38,12 @@ _MAX_PACKET: Final = 1 << 15
 class SftpBox:
     """An outbox and an inbox on an SFTP server. The session is opened with the first act."""
 
-    def __init__(self, way: SshWay, outbox: str, inbox: str) -> None:
-        """Name the server and the folders, which must be there."""
+    def __init__(self, way: SshWay, outbox: str, inbox: str, look_s: float = LOOK_S) -> None:
+        """Name the server and the folders, which must be there; a look at the inbox takes at most `look_s`."""
         self._way = way
         self._outbox = outbox.rstrip("/") or "/"
         self._inbox = inbox.rstrip("/") or "/"
+        self._look_s = look_s
         self._session: paramiko.Transport | None = None
         self._sftp: paramiko.SFTPClient | None = None
 
@@ -80,12 +85,18 @@ class SftpBox:
 
     def receipts(self) -> list[str]:
         """Give the names of the files of receipts in the inbox."""
-        with self._opened() as sftp:
-            return sorted(name for name in sftp.listdir(self._inbox) if is_receipts_name(name))
+        with self._opened() as sftp, self._looking():
+            found: list[str] = []
+            for count, entry in enumerate(sftp.listdir_iter(self._inbox)):
+                if count == _MOST_NAMES:
+                    raise OSError(f"{self._inbox} has more than {_MOST_NAMES} files")
+                if is_receipts_name(entry.filename):
+                    found.append(entry.filename)
+            return sorted(found)
 
     def read(self, name: str, most: int) -> bytes:
         """Give a file of receipts."""
-        with self._opened() as sftp, sftp.open(f"{self._inbox}/{name}", "rb") as file:
+        with self._opened() as sftp, self._looking(), sftp.open(f"{self._inbox}/{name}", "rb") as file:
             size = min(file.stat().st_size or 0, most)
             file.prefetch(size)
             parts: list[bytes] = []
@@ -101,6 +112,29 @@ class SftpBox:
                 sftp.remove(f"{self._inbox}/{name}")
             except FileNotFoundError:
                 return
+
+    @contextmanager
+    def _looking(self) -> Iterator[None]:
+        """End the session if what is done takes too long: a server that answers just often enough would hold us for ever."""
+        session = self._session
+        assert session is not None
+        is_over = threading.Event()
+
+        def end() -> None:
+            is_over.set()
+            session.close()
+
+        timer = threading.Timer(self._look_s, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except (OSError, EOFError, paramiko.SSHException) as err:
+            if is_over.is_set():
+                raise OSError(f"no end within {self._look_s:.0f} s") from err
+            raise
+        finally:
+            timer.cancel()
 
     @contextmanager
     def _opened(self) -> Iterator[paramiko.SFTPClient]:

@@ -15,7 +15,7 @@ from evidence.errors import EvidenceError
 from evidence.manifest.statement import GapStatement, parse_statement
 from evidence.note.signed import parse_note
 from terminal.language import Text
-from terminal.printer import format_size, make_visible
+from terminal.printer import format_size, make_one_line
 
 EventRule: TypeAlias = Callable[[Fresh, AlertSettings], Iterator[Alert]]
 LEAST_ROWS: Final = 20
@@ -182,7 +182,7 @@ def _describe(change: SchemaChange) -> Text:
 
 
 def _list(names: tuple[str, ...]) -> str:
-    shown = ", ".join(_cut(make_visible(name), _MOST_OF_NAME) for name in names[:_MOST_NAMED])
+    shown = ", ".join(_cut(make_one_line(name), _MOST_OF_NAME) for name in names[:_MOST_NAMED])
     return shown if len(names) <= _MOST_NAMED else f"{shown} … ({len(names)})"
 
 

@@ -17,7 +17,7 @@ from center.alerts.course import Item, What
 from evidence.digest import sha256
 from evidence.encode import Json, encode_json, encode_time
 from terminal.language import Language, Text
-from terminal.printer import make_visible
+from terminal.printer import make_one_line, make_visible
 
 FORMAT: Final = "jinsuo/alerts@v1"
 MOST_SUBJECT: Final = 120
@@ -97,14 +97,14 @@ def _paragraph(item: Item, language: Language) -> str:
     severity = SEVERITIES[alert.severity].into(language)
     lines = [
         f"{_WORDS[item.what].into(language)} [{severity}] {alert.id}",
-        make_visible(alert.what.into(language)),
+        make_one_line(alert.what.into(language)),
         Text(
             zh=f"始于 {alert.since:%Y-%m-%d %H:%M} UTC", en=f"since {alert.since:%Y-%m-%d %H:%M} UTC"
         ).into(language),
     ]  # fmt: skip
     if item.what is not What.CLEARED:
         todo = Text(zh="怎么办：", en="What to do: ").into(language)
-        lines.append(todo + make_visible(alert.remedy.into(language)))
+        lines.append(todo + make_one_line(alert.remedy.into(language)))
         lines.append(
             Text(
                 zh=f"有人处理时：jinsuo-center alerts ack {alert.id} --reason …",

@@ -10,7 +10,7 @@ from center.receive.inbox import BagOutcome, Fate
 from terminal.command import Examples, Parser
 from terminal.errors import EXIT_FAILED, EXIT_OK, EXIT_RETRY
 from terminal.language import Text
-from terminal.printer import Printer
+from terminal.printer import Printer, make_one_line
 
 
 class InboxOnce:
@@ -49,7 +49,7 @@ class InboxOnce:
                 center.confirm(account(), args.confirm)
             outcomes = inbox.scan(is_settled=args.settled)
         for outcome in outcomes:
-            _tell(outcome, out)
+            tell_bag(outcome, out)
         out.result({"bags": [_as_json(outcome) for outcome in outcomes]})
         fates = {outcome.fate for outcome in outcomes}
         if Fate.REFUSED in fates:
@@ -64,24 +64,23 @@ _FATES = {
 }
 
 
-def _tell(outcome: BagOutcome, out: Printer) -> None:
+def tell_bag(outcome: BagOutcome, out: Printer) -> None:
+    """Say what became of a bag."""
     fate = _FATES[outcome.fate]
+    # Whoever can write there names bags as he likes.
+    name, reason = make_one_line(outcome.path.name), make_one_line(outcome.reason)
     if outcome.fate is Fate.TAKEN:
         where = f"{outcome.unit}/{outcome.source}"
         out.say(
             Text(
-                zh=f"{fate.zh} {outcome.path.name}：{where}，数据包 {outcome.packs}，声明 {outcome.statements}",
-                en=f"{fate.en} {outcome.path.name}: {where}, {outcome.packs} packs, {outcome.statements} statements",
+                zh=f"{fate.zh} {name}：{where}，数据包 {outcome.packs}，声明 {outcome.statements}",
+                en=f"{fate.en} {name}: {where}, {outcome.packs} packs, {outcome.statements} statements",
             )
         )
         for damage in outcome.damages:
             out.warn(Text(zh=f"损坏：{damage.path}：{damage.reason}", en=f"damaged: {damage.path}: {damage.reason}"))
         return
-    out.warn(
-        Text(
-            zh=f"{fate.zh} {outcome.path.name}：{outcome.reason}", en=f"{fate.en} {outcome.path.name}: {outcome.reason}"
-        )
-    )
+    out.warn(Text(zh=f"{fate.zh} {name}：{reason}", en=f"{fate.en} {name}: {reason}"))
 
 
 def _as_json(outcome: BagOutcome) -> dict[str, object]:

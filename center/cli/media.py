@@ -15,13 +15,14 @@ from evidence.manifest.entry import Act
 from terminal.command import Examples, Parser
 from terminal.errors import EXIT_FAILED, EXIT_OK, EXIT_RETRY
 from terminal.language import Text
-from terminal.printer import Printer, format_size
+from terminal.printer import Printer, format_size, make_one_line
 
 _FATES = {
     Fate.TAKEN: Text(zh="已接收", en="taken in"),
     Fate.KNOWN: Text(zh="此前已全部接收", en="all of it was here"),
     Fate.WAITS: Text(zh="等待其他卷", en="waits for other volumes"),
     Fate.LACKING: Text(zh="部分损坏", en="partly damaged"),
+    Fate.POSTPONED: Text(zh="暂缓", en="postponed"),
     Fate.UNREADABLE: Text(zh="无法使用", en="cannot be used"),
     Fate.REFUSED: Text(zh="已拒绝", en="refused"),
 }
@@ -98,6 +99,8 @@ class MediaRead:
         if any(medium.fate is Fate.REFUSED or medium.refusals for medium in reading.media):
             return EXIT_FAILED
         is_whole = reading.sets and all(report.is_stored for report in reading.sets)
+        if any(medium.fate is Fate.POSTPONED for medium in reading.media):
+            return EXIT_RETRY
         return EXIT_OK if is_whole else EXIT_RETRY
 
 
@@ -105,7 +108,7 @@ def _record(center: Center, reading: Reading, out: Printer) -> None:
     """Log what became of each medium that was read: an inspection that the practice asks for."""
     try:
         for medium in reading.media:
-            if medium.fate is Fate.KNOWN:
+            if medium.fate in (Fate.KNOWN, Fate.POSTPONED):
                 continue
             name = medium.path.name if medium.number is None else str(medium.number)
             outcome = f"{medium.fate.value}: {len(medium.mended)} files mended, {medium.lacking} packs lacking"
@@ -117,8 +120,9 @@ def _record(center: Center, reading: Reading, out: Printer) -> None:
 
 def _tell_medium(medium: MediumReport, out: Printer) -> None:
     fate = _FATES[medium.fate]
-    name = medium.path if medium.number is None else medium.number
-    reason = f"；{medium.reason}" if medium.reason else ""
+    # Whoever has made a stick or an image has named what is on it.
+    name = make_one_line(str(medium.path if medium.number is None else medium.number))
+    reason = f"；{make_one_line(medium.reason)}" if medium.reason else ""
     line = Text(
         zh=f"{name} {fate.zh}：数据包 {medium.packs}，{format_size(medium.size)}，修复文件 {len(medium.mended)}，"
         f"缺 {medium.lacking}{reason}",
@@ -136,9 +140,10 @@ def _tell_medium(medium: MediumReport, out: Printer) -> None:
 
 
 def _tell_set(report: SetReport, out: Printer) -> None:
-    name = f"{report.batch}（{report.unit}/{report.source}）"
+    unit, source = report.name.unit, report.name.source
+    name = f"{report.batch}（{unit}/{source}）"
     if report.is_stored:
-        labels = ", ".join(f"{report.source}#{sequence}" for sequence in report.stored)
+        labels = ", ".join(f"{source}#{sequence}" for sequence in report.stored)
         out.say(Text(zh=f"{name}：全部入库：{labels}", en=f"{name}: all is stored: {labels}"))
         return
     if not report.unread and not report.lacking:
@@ -177,10 +182,10 @@ def _describe(reading: Reading) -> dict[str, object]:
         ],
         "sets": [
             {
-                "set": report.set_id,
+                "set": report.name.id,
                 "batch": report.batch,
-                "unit": report.unit,
-                "source": report.source,
+                "unit": report.name.unit,
+                "source": report.name.source,
                 "volumes": report.volumes,
                 "unread": report.unread,
                 "lacking": [

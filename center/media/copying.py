@@ -6,9 +6,11 @@ that was copied whole by a run that was cut is not read again. One bad sector co
 what PAR2 mends it from.
 """
 
+import errno
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, cast
@@ -22,6 +24,8 @@ from evidence.medium.listing import MAX_LISTING_BYTES, ListedFile, Listing, pars
 _PART_BYTES: Final = 1 << 20
 _SECTOR_BYTES: Final = 2048
 _MOST_UNLISTED_BYTES: Final = 128 << 30
+_NO_NAME: Final = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
+"""The fault of a name: too long, not of this file system, or in another file's place. Not the disk's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +47,41 @@ def read_listing(medium: MediumFiles) -> Listing | None:
     return None
 
 
+def measure_medium(medium: MediumFiles, listing: Listing | None) -> dict[str, int]:
+    """Give the size of each file that is to be copied, by its path: as it is found, whatever the list claims.
+
+    A list may lie, and so may files that share their sectors: what is copied never has more bytes than are told here.
+    Raises: OSError: the medium's folders cannot be read.
+    """
+    listed = None if listing is None else {file.path: file.size for file in listing.files}
+    sizes: dict[str, int] = {}
+    for path in _names(medium) if listed is None else listed:
+        if not is_wanted(path):
+            continue
+        try:
+            with medium.open(path) as file:
+                size = _size(file)
+        except OSError:
+            size = 0  # told when it is copied
+        sizes[path] = size if listed is None else min(size, listed[path])
+    return sizes
+
+
 def copy_medium(
-    medium: MediumFiles, listing: Listing | None, root: Path, done: Callable[[int], None]
+    medium: MediumFiles, listing: Listing | None, sizes: Mapping[str, int], root: Path, done: Callable[[int], None]
 ) -> list[FileDamage]:
     """Copy bags and recovery data into `root`, and read all other files too; give what is damaged.
 
-    Without a list everything found is copied, and nothing is known to be damaged but what cannot be read. `done` is told
-    of bytes. Raises: TargetError: the disk that is written to refuses.
+    `sizes`: by `measure_medium`. Without a list everything found is copied, and nothing is known to be damaged but what
+    cannot be read. `done` is told of bytes. Raises: TargetError: the disk that is written to refuses.
     """
     if listing is not None:
-        return [found for file in listing.files if (found := _copy_listed(medium, file, root, done)) is not None]
+        found = (_copy_listed(medium, file, sizes.get(file.path, 0), root, done) for file in listing.files)
+        return [damage for damage in found if damage is not None]
     damages: list[FileDamage] = []
-    for path in _names(medium):
-        if is_wanted(path):
-            reason = _copy(medium, path, root / path, None, done)
-            damages += [] if reason is None else [FileDamage(path, reason)]
+    for path, size in sizes.items():
+        reason = _copy(medium, path, root / path, None, size, done)
+        damages += [] if reason is None else [FileDamage(path, reason)]
     return damages
 
 
@@ -101,7 +125,9 @@ class TargetError(Exception):
         self.error = error
 
 
-def _copy_listed(medium: MediumFiles, file: ListedFile, root: Path, done: Callable[[int], None]) -> FileDamage | None:
+def _copy_listed(
+    medium: MediumFiles, file: ListedFile, size: int, root: Path, done: Callable[[int], None]
+) -> FileDamage | None:
     if not is_wanted(file.path):
         try:
             with medium.open(file.path) as opened:
@@ -113,42 +139,49 @@ def _copy_listed(medium: MediumFiles, file: ListedFile, root: Path, done: Callab
     if check_copy(root, file):
         done(file.size)
         return None
-    reason = _copy(medium, file.path, root / file.path, file, done)
+    reason = _copy(medium, file.path, root / file.path, file, size, done)
     return None if reason is None else FileDamage(file.path, reason)
 
 
 def _copy(
-    medium: MediumFiles, path: str, target: Path, file: ListedFile | None, done: Callable[[int], None]
+    medium: MediumFiles, path: str, target: Path, file: ListedFile | None, end: int, done: Callable[[int], None]
 ) -> str | None:
-    """Copy one file as far as it can be read; give what is wrong with it, None if nothing is known to be."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        copy = target.open("wb")
-    except OSError as err:
-        raise TargetError(err) from err
+    """Copy the first `end` bytes of a file as far as they can be read; give what is wrong with it, if that is known."""
     bad = 0
     state = hashlib.sha256()
     size = 0
-    with copy:
-        try:
-            with medium.open(path) as source:
-                end = _size(source) if file is None else file.size
-                while size < end:
-                    part, is_bad = _read_part(source, size, min(_PART_BYTES, end - size))
-                    bad += is_bad
-                    if not part:
-                        break
-                    state.update(part)
-                    size += len(part)
-                    _write(copy, part)
-                    done(len(part))
-        except OSError as err:
-            return err.strerror or str(err)
+    try:
+        with medium.open(path) as source, _create(target) as copy:
+            while size < end:
+                part, is_bad = _read_part(source, size, min(_PART_BYTES, end - size))
+                bad += is_bad
+                if not part:
+                    break
+                state.update(part)
+                size += len(part)
+                _write(copy, part)
+                done(len(part))
+    except OSError as err:
+        return err.strerror or str(err)
     if bad:
         return f"{bad} sectors cannot be read"
     if file is not None and (Sha256(state.digest()), size) != (file.sha256, file.size):
         return "other bytes than its list says"
     return None
+
+
+@contextmanager
+def _create(target: Path) -> Iterator[BinaryIO]:
+    """Open the copy of a file, made anew. Raises: OSError: no file can be named so here; TargetError: the disk refuses."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        copy = target.open("wb", buffering=0)
+    except OSError as err:
+        if err.errno in _NO_NAME:
+            raise
+        raise TargetError(err) from err
+    with copy:
+        yield cast(BinaryIO, copy)
 
 
 def _read_part(source: BinaryIO, offset: int, size: int) -> tuple[bytes, int]:
@@ -185,8 +218,10 @@ def _size(source: BinaryIO) -> int:
 
 
 def _write(copy: BinaryIO, part: bytes) -> None:
+    left = memoryview(part)
     try:
-        copy.write(part)
+        while left:
+            left = left[copy.write(left) :]
     except OSError as err:
         raise TargetError(err) from err
 

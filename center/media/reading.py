@@ -12,6 +12,8 @@ comes by the line meanwhile is the same packs and statements; each is taken once
 """
 
 import errno
+import logging
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,15 +21,24 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from center.errors import CenterError, FullError, MediumError, RefusedError
-from center.media.copying import FileDamage, TargetError, check_copy, copy_medium, copy_raw, is_wanted, read_listing
+from center.errors import CenterError, ForbiddenError, FullError, MediumError, RefusedError
+from center.media.copying import (
+    FileDamage,
+    TargetError,
+    check_copy,
+    copy_medium,
+    copy_raw,
+    measure_medium,
+    read_listing,
+)
 from center.media.repairing import RAW_NAME, repair, salvage
-from center.media.sets import SetMemory, SetReport
+from center.media.sets import SetMemory, SetName, SetReport
 from center.receive.answers import Answers
 from center.receive.bags import BagIntake, TakenBag
 from evidence.bag.envelope import MAX_ENVELOPE_BYTES
 from evidence.bag.layout import ENVELOPE_PATH
 from evidence.bag.read import DamagedError
+from evidence.digest import sha256
 from evidence.disk import make_folder, write_over
 from evidence.errors import EvidenceError
 from evidence.medium.files import MediumFiles, find_media, open_medium
@@ -38,6 +49,7 @@ from terminal.language import Text
 from terminal.printer import format_size
 from terminal.progress import SILENT, Measure, Progress
 
+log = logging.getLogger(__name__)
 OpenMedium = Callable[[Path], MediumFiles]
 
 
@@ -51,6 +63,8 @@ class Fate(StrEnum):
     """It builds on another volume, which is still to come."""
     LACKING = "lacking"
     """Part of it could not be read or mended."""
+    POSTPONED = "postponed"
+    """There is no room for it now; what was copied is used when it is read again."""
     UNREADABLE = "unreadable"
     """Nothing of it could be used."""
     REFUSED = "refused"
@@ -89,7 +103,7 @@ class Reading:
 class _Session:
     """What a run has touched."""
 
-    sets: dict[str, tuple[str, str]] = field(default_factory=dict)
+    sets: dict[SetName, None] = field(default_factory=dict)
     taken: dict[tuple[str, str], TakenBag] = field(default_factory=dict)
 
 
@@ -117,14 +131,18 @@ class MediaReader:
         """Read all media at `paths`; write receipts and what is lacking into `out`.
 
         `no_more`: nothing else will come of their sets, so volumes that were not read are lacking. Raises: MediumError:
-        there is no medium; FullError, HeldError, StoreError, InboxError: nothing is lost, read again later.
+        there is no medium; HeldError, StoreError, InboxError: nothing is lost, read again later.
         """
         media = [found for path in paths for found in _find(path)]
         session = _Session()
         reports: list[MediumReport] = []
         with progress.progress(Text(zh="载体", en="media"), len(media)) as bar:
             for path in media:
-                reports.append(self._read_medium(path, session, progress))
+                try:
+                    reports.append(self._read_medium(path, session, progress))
+                except (FullError, MediumError) as err:
+                    # The next one may be smaller, and must not wait for a disc that only claims to be large.
+                    reports.append(MediumReport(path, None, Fate.POSTPONED, f"{err} ({err.code}); {err.hint}"))
                 bar.advance()
         return self._finish(session, reports, out, no_more=no_more)
 
@@ -135,8 +153,8 @@ class MediaReader:
             with self._open(path) as medium:
                 listing = read_listing(medium)
                 if listing is not None:
-                    session.sets[listing.set_id] = (listing.unit, listing.source)
-                    if self._memory.is_complete(listing.set_id, listing.number):
+                    session.sets[_set_of(listing)] = None
+                    if self._memory.is_complete(_set_of(listing), listing.number):
                         return MediumReport(path, listing.number, Fate.KNOWN)
                 root = self._folder / _WORK / _work_name(path, listing)
                 damaged = self._copy(path, medium, listing, root, progress)
@@ -182,12 +200,13 @@ class MediaReader:
     def _copy(
         self, path: Path, medium: MediumFiles, listing: Listing | None, root: Path, progress: Progress
     ) -> list[FileDamage]:
-        wanted = sum(file.size for file in listing.files if is_wanted(file.path)) if listing else 0
+        sizes = measure_medium(medium, listing)
+        wanted = sum(sizes.values())
         self._make_room(root, wanted)
-        total = sum(file.size for file in listing.files) if listing else None
+        total = sum(file.size for file in listing.files) if listing else wanted
         try:
             with progress.progress(path.name, total, Measure.BYTES) as bar:
-                return copy_medium(medium, listing, root, bar.advance)
+                return copy_medium(medium, listing, sizes, root, bar.advance)
         except TargetError as err:
             raise _cannot_copy(path, root, wanted, err) from err
 
@@ -212,7 +231,10 @@ class MediaReader:
         if number is None or (number.volume, number.volumes) != (envelope.volume, envelope.volumes):
             reason = f"its bag says that it is volume {envelope.volume} of {envelope.volumes}: keep it, call the unit"
             return MediumReport(path, number, Fate.REFUSED, reason)
-        session.sets[envelope.set_] = (envelope.unit, envelope.source)
+        if not SetName.of(envelope).has(number):
+            reason = f"its bag is of {envelope.unit}, and so none of medium {number}: keep it, call the unit"
+            return MediumReport(path, number, Fate.REFUSED, reason)
+        session.sets[SetName.of(envelope)] = None
         taken = self._intake.take(bag)
         if taken.refusal is not None:
             return MediumReport(path, number, Fate.REFUSED, f"{taken.refusal.message} ({taken.refusal.code})")
@@ -233,7 +255,7 @@ class MediaReader:
 
     def _lose(self, path: Path, listing: Listing | None, number: MediumNumber | None, reason: str) -> MediumReport:
         if listing is not None:
-            self._memory.keep_lost(listing.set_id, listing.number.as_copy("A"))
+            self._memory.keep_lost(_set_of(listing), listing.number.as_copy("A"))
         return MediumReport(path, number, Fate.UNREADABLE, reason)
 
     # Bags that wait for other volumes
@@ -259,16 +281,25 @@ class MediaReader:
                 except (EvidenceError, RefusedError):
                     shutil.rmtree(folder)  # the medium is read again
                     continue
+                except (ForbiddenError, OSError) as err:
+                    # Of a unit that is disabled now, or on a disk that fails: no matter of the others.
+                    log.warning("a bag of a medium waits on", extra={"bag": folder.name, "reason": str(err)})
+                    continue
                 session.taken[(bag.envelope.unit, bag.envelope.source)] = taken
                 if not (taken.refused or taken.is_early):
                     shutil.rmtree(folder)
                     is_moving = True
 
-    def _pending(self, set_id: str) -> set[str]:
-        """Give the packs that are at hand, and wait."""
+    def _pending(self, name: SetName) -> set[str]:
+        """Give the packs of a set that are at hand, and wait."""
         names: set[str] = set()
-        for folder in sorted((self._folder / _WAITING / set_id).glob("*")):
-            bag = self._intake.open(folder)
+        for folder in sorted((self._folder / _WAITING / name.id).glob("*")):
+            try:
+                bag = self._intake.open(folder)
+            except (EvidenceError, CenterError, OSError):
+                continue  # whatever it was good for, it is lacking now
+            if SetName.of(bag.envelope) != name:
+                continue
             absent = set(bag.reader.find_absent())
             names |= {pack.name for pack in bag.envelope.packs if f"data/packs/{pack.sealed}.pack" not in absent}
         return names
@@ -278,8 +309,8 @@ class MediaReader:
     def _finish(self, session: _Session, media: list[MediumReport], out: Path, *, no_more: bool) -> Reading:
         reports: list[SetReport] = []
         missing: list[Path] = []
-        for set_id, source in session.sets.items():
-            report = self._memory.report(set_id, source, self._pending(set_id), no_more=no_more)
+        for name in session.sets:
+            report = self._memory.report(name, self._pending(name), no_more=no_more)
             if report is None:
                 continue
             reports.append(report)
@@ -293,10 +324,11 @@ class MediaReader:
 
     def _answer(self, report: SetReport, session: _Session, out: Path) -> Path:
         """Write the receipts of a source; of media that were all known before, too."""
-        taken = session.taken.get((report.unit, report.source))
+        unit, source = report.name.unit, report.name.source
+        taken = session.taken.get((unit, source))
         if taken is None:
-            taken = TakenBag(next(iter(self._memory.envelopes(report.set_id).values())))
-        return self._answers.write(taken, self._memory.logged(report.unit, report.source), out)
+            taken = TakenBag(next(iter(self._memory.envelopes(report.name).values())))
+        return self._answers.write(taken, self._memory.logged(unit, source), out)
 
     def _remove_outdated(self, report: SetReport, out: Path) -> None:
         """Remove files that name what was lacking and is no more."""
@@ -349,7 +381,15 @@ def _number_of(folder: Path, listing: Listing | None) -> MediumNumber | None:
 
 
 def _work_name(path: Path, listing: Listing | None) -> str:
-    return path.name if listing is None else f"{listing.set_id}-{listing.number}"
+    if listing is not None:
+        return f"{listing.set_id}-{listing.number}"
+    # Not the path's own name: of `..` and `D:` that is another folder, which would be removed in the end.
+    return sha256(os.fsencode(path.absolute())).hex()[:32]
+
+
+def _set_of(listing: Listing) -> SetName:
+    """Give the set that a list says its medium is of: nobody has signed that."""
+    return SetName(listing.set_id, listing.unit, listing.source)
 
 
 def _cannot_copy(path: Path, root: Path, size: int, err: TargetError) -> CenterError:

@@ -25,7 +25,8 @@ RAW_NAME: Final = "raw.iso"
 def repair(root: Path) -> str | None:
     """Mend the files below `root`; give why it could not be done, None if all of them are whole now."""
     target = root / RECOVERY / RECOVERY_NAME
-    parts = sorted((root / RECOVERY).glob("*.par2"))
+    # All of them: the program finds others by itself, and takes `.PAR2` for one, too.
+    parts = sorted(path for path in (root / RECOVERY).glob("*") if path.is_file())
     if not parts:
         return "there is no recovery data"
     if not target.is_file():

@@ -4,6 +4,8 @@
     media/sets/<set>/<volume>.note     the envelope of a volume's bag, as it was signed
     media/sets/<set>/<volume>.whole    empty: a volume of which not even the envelope could be read
 
+The id of a set is written on its media for all to read, and another unit may sign it too: so a set is asked for by its
+unit and source, and only their envelopes count. Names of volumes begin with the unit's fonds: none takes another's place.
 What is lacking is not written down anywhere but computed: packs that an envelope names and the catalog does not have. So
 a pack that came on another copy, on a medium that was written again, or by the line, is lacking no more by itself.
 """
@@ -20,18 +22,34 @@ from evidence.encode import parse_hex
 from evidence.errors import EvidenceError
 from evidence.manifest.entry import Level
 from evidence.medium.missing import Missing
-from evidence.medium.number import MediumNumber, parse_number
+from evidence.medium.number import MediumNumber, fonds_of, parse_number
 
 _NOTE, _WHOLE = ".note", ".whole"
+
+
+@dataclass(frozen=True, slots=True)
+class SetName:
+    """Which set is meant: the id that its bags have in common, and whose it is."""
+
+    id: str
+    unit: str
+    source: str
+
+    @classmethod
+    def of(cls, envelope: Envelope) -> "SetName":
+        """Give the set of a bag. `envelope` is verified: the unit is the one that has signed it."""
+        return cls(envelope.set_, envelope.unit, envelope.source)
+
+    def has(self, number: MediumNumber) -> bool:
+        """Tell whether a medium of this number can be of this set: whether it bears the unit's fonds."""
+        return number.fonds == fonds_of(self.unit)
 
 
 @dataclass(frozen=True, slots=True)
 class SetReport:
     """How a set stands: volumes read and not, what is lacking of those read, statements that are stored and not."""
 
-    set_id: str
-    unit: str
-    source: str
+    name: SetName
     batch: str
     volumes: int
     unread: tuple[int, ...]
@@ -53,65 +71,63 @@ class SetMemory:
         self._catalog = catalog
 
     def keep(self, number: MediumNumber, envelope: Envelope, raw: bytes) -> None:
-        """Keep the envelope of a volume, which was verified."""
-        write_over(self._path(envelope.set_, number, _NOTE), raw)
-        self._path(envelope.set_, number, _WHOLE).unlink(missing_ok=True)
+        """Keep the envelope of a volume, which was verified; the number is of its set."""
+        name = SetName.of(envelope)
+        write_over(self._path(name, number, _NOTE), raw)
+        self._path(name, number, _WHOLE).unlink(missing_ok=True)
 
-    def keep_lost(self, set_id: str, number: MediumNumber) -> None:
+    def keep_lost(self, name: SetName, number: MediumNumber) -> None:
         """Note that a volume was read, and nothing of it can be used."""
-        parse_hex(set_id, "a set", 16)
-        if not self._path(set_id, number, _NOTE).exists():
-            write_over(self._path(set_id, number, _WHOLE), b"")
+        parse_hex(name.id, "a set", 16)
+        if name.has(number) and not self._path(name, number, _NOTE).exists():
+            write_over(self._path(name, number, _WHOLE), b"")
 
-    def envelopes(self, set_id: str) -> dict[MediumNumber, Envelope]:
+    def envelopes(self, name: SetName) -> dict[MediumNumber, Envelope]:
         """Give the envelopes of a set by the number of their volume (of copy A)."""
         found: dict[MediumNumber, Envelope] = {}
-        for path in sorted((self._folder / set_id).glob(f"*{_NOTE}")):
+        for path in sorted((self._folder / name.id).glob(f"*{_NOTE}")):
             try:
                 number = parse_number(f"{path.stem}-A")
-                found[number] = read_envelope(path.read_bytes()[: MAX_ENVELOPE_BYTES + 1])[1]
+                envelope = read_envelope(path.read_bytes()[: MAX_ENVELOPE_BYTES + 1])[1]
             except EvidenceError:
                 continue  # a torn note: the volume counts as unread, and is read again
+            if SetName.of(envelope) == name:
+                found[number] = envelope
         return found
 
     def logged(self, unit: str, source: str) -> Sequence[StatementRow]:
         """Give all statements of a source that are logged, in their order."""
         return self._catalog.statements(unit, source)
 
-    def is_complete(self, set_id: str, number: MediumNumber) -> bool:
+    def is_complete(self, name: SetName, number: MediumNumber) -> bool:
         """Tell whether everything on a volume is here."""
-        envelope = self.envelopes(set_id).get(number.as_copy("A"))
+        envelope = self.envelopes(name).get(number.as_copy("A"))
         return envelope is not None and not self._absent(envelope)
 
-    def report(
-        self, set_id: str, known_unit: tuple[str, str], pending: Collection[str], *, no_more: bool
-    ) -> SetReport | None:
+    def report(self, name: SetName, pending: Collection[str], *, no_more: bool) -> SetReport | None:
         """Tell how a set stands; None if nothing of it is known.
 
         `pending`: packs that are at hand and wait for others; `no_more`: volumes that were not read count as lacking.
         """
-        envelopes = self.envelopes(set_id)
-        lost = [parse_number(f"{path.stem}-A") for path in sorted((self._folder / set_id).glob(f"*{_WHOLE}"))]
+        envelopes = self.envelopes(name)
+        numbers = [parse_number(f"{path.stem}-A") for path in sorted((self._folder / name.id).glob(f"*{_WHOLE}"))]
+        lost = [number for number in numbers if name.has(number)]
         if not envelopes and not lost:
             return None
         first = next(iter(envelopes), None) or lost[0]
-        unit, source = known_unit
-        if envelopes:
-            any_ = next(iter(envelopes.values()))
-            unit, source = any_.unit, any_.source
         stored, waiting = self._statements(envelopes.values())
         read = {number.volume for number in [*envelopes, *lost]}
         unread = tuple(volume for volume in range(1, first.volumes + 1) if volume not in read)
         lacking: list[Missing] = []
         if waiting or not stored:
             for number, envelope in envelopes.items():
-                absent = sorted(name for name in self._absent(envelope) if name not in pending)
+                absent = sorted(pack for pack in self._absent(envelope) if pack not in pending)
                 if absent:
-                    lacking.append(Missing(unit, source, set_id, number, tuple(absent)))
+                    lacking.append(Missing(name.unit, name.source, name.id, number, tuple(absent)))
             whole = [*lost, *(replace(first, volume=volume) for volume in unread if no_more)]
-            lacking += [Missing(unit, source, set_id, number, ()) for number in whole]
+            lacking += [Missing(name.unit, name.source, name.id, number, ()) for number in whole]
         lacking.sort(key=lambda missing: missing.volume.volume)
-        return SetReport(set_id, unit, source, first.batch_name, first.volumes, unread, tuple(lacking), stored, waiting)
+        return SetReport(name, first.batch_name, first.volumes, unread, tuple(lacking), stored, waiting)
 
     def _absent(self, envelope: Envelope) -> list[str]:
         has = self._catalog.has_pack
@@ -129,5 +145,5 @@ class SetMemory:
                 (stored if is_done else waiting).add(statement.sequence)
         return tuple(sorted(stored)), tuple(sorted(waiting))
 
-    def _path(self, set_id: str, number: MediumNumber, suffix: str) -> Path:
-        return self._folder / set_id / f"{number.volume_name}{suffix}"
+    def _path(self, name: SetName, number: MediumNumber, suffix: str) -> Path:
+        return self._folder / name.id / f"{number.volume_name}{suffix}"

@@ -30,7 +30,7 @@ from evidence.bag.receipts import (
     read_bag_answer,
     sign_receipts,
 )
-from evidence.disk import make_folder, write_over
+from evidence.disk import NewFile, make_folder, write_over
 from evidence.encode import Json, encode_json, expect_list, parse_decimal, parse_json, parse_members
 from evidence.errors import EvidenceError
 from evidence.keys.signer import Signer
@@ -87,9 +87,11 @@ class Answers:
         write_over(self._sizes(taken.envelope.unit), "".join(f"{known}\n" for known in sizes).encode())
         path = target / receipts.name
         try:
-            write_over(path, sign_receipts(receipts, self._operator))
-            if os.name == "posix":  # who may read the folder may read what is put into it, whatever our umask is
-                path.chmod(0o600 | target.stat().st_mode & 0o044)
+            with NewFile(target, f"{receipts.name}.{os.getpid()}.{os.urandom(4).hex()}") as file:
+                file.write(sign_receipts(receipts, self._operator))
+                if os.name == "posix":  # who may read the folder may read what is put into it, whatever our umask is
+                    file.allow(0o600 | target.stat().st_mode & 0o044)
+                file.commit_over(path)
         except OSError as err:
             raise InboxError(
                 f"the receipts {path} cannot be written: {err.strerror or err}",

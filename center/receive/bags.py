@@ -9,7 +9,7 @@ Where bags come from, and where they go, is `inbox.py`'s business. Source: desig
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -218,14 +218,14 @@ class BagIntake:
         while waiting:
             refused: list[tuple[BaggedPack, Refusal]] = []
             for pack in waiting:
+                parts = bag.reader.open_pack(pack, data_key)
                 try:
-                    self._admission.put_pack(
-                        bag.envelope.unit, bag.envelope.source, pack.name, bag.reader.open_pack(pack, data_key)
-                    )
+                    self._admission.put_pack(bag.envelope.unit, bag.envelope.source, pack.name, parts)
                 except PackError as err:
-                    if isinstance(err.__cause__, DamagedError):
+                    damage = _find_damage(err, parts)
+                    if damage is not None:
                         taken.missing.append(pack.name)
-                        taken.damages.append(Damage(pack_path(pack), str(err.__cause__)))
+                        taken.damages.append(Damage(pack_path(pack), str(damage)))
                     else:
                         refused.append((pack, _refusal(err)))
             if len(refused) == len(waiting):
@@ -297,6 +297,22 @@ def _verify(note: Note, envelope: Envelope, now: VerificationKey, former: Sequen
         verify_envelope(note, envelope, key)
         return True
     return False
+
+
+def _find_damage(err: PackError, parts: Iterator[bytes]) -> DamagedError | None:
+    """Give what is wrong with the file of a pack that was refused; None if it is what the unit has put into the bag.
+
+    What is refused before its end is read to its end, which tells. For each frame opens with the bag's key, in whatever
+    file somebody has put it: a unit that is told of a refusal gives up what it is only to send again.
+    """
+    try:
+        for _ in parts:
+            pass
+    except DamagedError as damage:
+        return damage
+    except EvidenceError:
+        return None
+    return err.__cause__ if isinstance(err.__cause__, DamagedError) else None
 
 
 def _refusal(err: CenterError) -> Refusal:

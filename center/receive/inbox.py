@@ -26,11 +26,11 @@ from typing import Final, TypeAlias
 
 from center.errors import CenterError, ForbiddenError, InboxError, RefusedError
 from center.receive.answers import Answers
+from center.receive.aside import open_shelf
 from center.receive.bags import BagIntake, OpenedBag, TakenBag
 from center.settings.inbox import InboxSettings
 from evidence.bag.read import Damage, DamagedError
-from evidence.bag.write import remove_bag
-from evidence.disk import make_folder, sync_folder, write_over
+from evidence.disk import sync_folder
 
 DONE: Final = "done"
 REFUSED: Final = "refused"
@@ -112,6 +112,7 @@ class Inbox:
         self._answers = answers
         self._clock = clock
         self._looks: dict[Path, _Look] = {}
+        self._unswept: set[Path] = set()
 
     def scan(self, *, is_settled: bool = False, is_stopping: Callable[[], bool] = lambda: False) -> list[BagOutcome]:
         """Look at all drop boxes once, and take what can be taken; give what became of each bag.
@@ -161,7 +162,19 @@ class Inbox:
         return found[0] if found else outcome
 
     def _guarded(self, path: Path, act: Callable[[], BagOutcome], box: Box | None = None) -> BagOutcome:
-        """Do something with a bag; whatever is wrong with it or the center now, it is told, and others go on."""
+        """Do something with a bag; whatever is wrong with it, the center or the drop box, it is told, and others go on."""
+        try:
+            return self._judged(path, act, box)
+        except CenterError as err:
+            return self._wait(path, f"{err} ({err.code})", level=logging.WARNING)
+        except OSError as err:
+            return self._wait(path, f"{path} cannot be read, written or moved: {err}", level=logging.WARNING)
+        except Exception as err:
+            log.exception("a bag failed", extra={"bag": path.name})
+            return BagOutcome(path, Fate.WAITS, f"an error of the program itself: {type(err).__name__}")
+
+    def _judged(self, path: Path, act: Callable[[], BagOutcome], box: Box | None) -> BagOutcome:
+        """Do something with a bag; move it away if it is refused. Raises: CenterError, OSError: it can be tried again."""
         try:
             return act()
         except DamagedError as err:
@@ -170,13 +183,6 @@ class Inbox:
             return self._wait(path, str(err))
         except (RefusedError, ForbiddenError) as err:
             return self._refuse(path, f"{err} ({err.code}); {err.hint}")
-        except CenterError as err:
-            return self._wait(path, f"{err} ({err.code})", level=logging.WARNING)
-        except OSError as err:
-            return self._wait(path, f"{path} cannot be read or written: {err.strerror or err}", level=logging.WARNING)
-        except Exception as err:
-            log.exception("a bag failed", extra={"bag": path.name})
-            return BagOutcome(path, Fate.WAITS, f"an error of the program itself: {type(err).__name__}")
 
     def _take(self, waiting: _Waiting, is_settled: bool) -> BagOutcome:
         box, path = waiting.box, waiting.path
@@ -213,8 +219,7 @@ class Inbox:
         )
 
     def _refuse(self, path: Path, reason: str) -> BagOutcome:
-        target = self._move(path, REFUSED)
-        write_over(target.with_name(f"{target.name}.reason.txt"), f"{reason}\n".encode(errors="backslashreplace"))
+        self._move(path, REFUSED, reason)
         log.warning("a bag is refused", extra={"bag": path.name, "reason": reason})
         return BagOutcome(path, Fate.REFUSED, reason)
 
@@ -236,33 +241,36 @@ class Inbox:
             look = self._looks[path] = _Look(fingerprint, self._clock())
         return look
 
-    def _move(self, path: Path, to: str) -> Path:
-        """Move a bag below `done` or `refused`, whatever lies there already. Raises: OSError.
+    def _move(self, path: Path, to: str, reason: str = "") -> None:
+        """Move a bag below `done` or `refused`; a `reason` is written beside it. Raises: OSError.
 
         Its own times are the sender's, and may not be ours to set: the day is a folder's name.
         """
-        folder = path.parent / to
-        if to == DONE:
-            folder /= self._clock().date().isoformat()
-        make_folder(folder)
-        target, number = folder / path.name, 1
-        while target.exists() or target.is_symlink():
-            number += 1
-            target = folder / f"{path.name}.{number}"
-        path.rename(target)
-        for changed in (folder, path.parent):
-            sync_folder(changed)
+        parts = [to, self._clock().date().isoformat()] if to == DONE else [to]
+        with open_shelf(path.parent, parts, make=True) as (shelf, box):
+            name = shelf.take_in(path, box)
+            if reason:
+                shelf.write(f"{name}.reason.txt", f"{reason}\n".encode(errors="backslashreplace"))
+        sync_folder(path.parent)
         self._looks.pop(path, None)
-        return target
 
     def _sweep(self, box: Box) -> None:
-        """Remove bags that were taken in long ago. Raises: OSError."""
+        """Remove bags that were taken in long ago. What stands in the way is told once, and keeps no bag waiting."""
         until = self._clock() - box.keep
-        for folder in _find_bags(box, DONE):
-            with suppress(ValueError):
-                day = datetime.combine(date.fromisoformat(folder.name), time(), UTC)
-                if day + timedelta(days=1) <= until:
-                    remove_bag(folder)
+        try:
+            with open_shelf(box.folder, [DONE]) as (shelf, _):
+                for name in shelf.folders():
+                    with suppress(ValueError):
+                        day = datetime.combine(date.fromisoformat(name), time(), UTC)
+                        if day + timedelta(days=1) <= until:
+                            shelf.clear(name)
+        except FileNotFoundError:
+            return
+        except OSError as err:
+            if box.folder not in self._unswept:
+                self._unswept.add(box.folder)
+                reason = err.strerror or str(err)
+                log.warning("what was taken in is not cleared away", extra={"box": box.folder, "reason": reason})
 
 
 class InboxPoller:
@@ -294,12 +302,9 @@ class InboxPoller:
                 return
 
 
-def _find_bags(box: Box, below: str = "") -> list[Path]:
+def _find_bags(box: Box) -> list[Path]:
     """Give the folders that may be bags, by name. Raises: OSError."""
-    folder = box.folder / below
-    if below and not folder.is_dir():
-        return []
-    with os.scandir(folder) as entries:
+    with os.scandir(box.folder) as entries:
         return sorted(
             Path(entry.path)
             for entry in entries

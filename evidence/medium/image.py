@@ -6,14 +6,21 @@ image that was cut off gives short files, which their digests show. Source: ISO 
 """
 
 import io
+import struct
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, cast
+from typing import BinaryIO, Final, cast
 
 from pycdlib import PyCdlib
 from pycdlib.pycdlibexception import PyCdlibException
+
+_DAMAGED: Final = (
+    PyCdlibException, struct.error, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, EOFError,
+    RecursionError, MemoryError,
+)  # fmt: skip
+"""The library meets damaged bytes in many ways of its own, and in those of the functions that it calls."""
 
 
 class ImageFiles:
@@ -29,8 +36,7 @@ class ImageFiles:
                 for folder, _, names in self._image.walk(rr_path="/")
                 for name in names
             ]
-        # The library meets damaged bytes in many ways of its own, and in those of the functions that it calls.
-        except (PyCdlibException, ValueError, IndexError, KeyError, TypeError, AttributeError, ArithmeticError) as err:
+        except _DAMAGED as err:
             raise OSError(f"{path} cannot be read as an ISO image: {err}") from err
 
     def open(self, path: str) -> AbstractContextManager[BinaryIO]:
@@ -56,5 +62,5 @@ def _open(image: PyCdlib, path: str) -> Iterator[BinaryIO]:
         with image.open_file_from_iso(rr_path=f"/{path}") as file:
             # A raw stream that reads and seeks; a buffered one has all of BinaryIO but `mode` and `name`.
             yield cast(BinaryIO, io.BufferedReader(file, 1 << 20))
-    except PyCdlibException as err:
+    except _DAMAGED as err:
         raise FileNotFoundError(f"the image has no readable file {path}: {err}") from err

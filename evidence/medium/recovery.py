@@ -107,11 +107,12 @@ def find_names(raw: bytes | mmap) -> Iterator[str]:
     while place >= 0:
         head = raw[place : place + _HEAD]
         size = int.from_bytes(head[8:16], "little")
-        if len(head) == _HEAD and _HEAD <= size <= _MOST_NAMED_BYTES:
+        # Only packets that bear names are cut out: others may stand so dense that it would take days.
+        if len(head) == _HEAD and head[48:] in (_FILE_PACKET, _UNICODE_PACKET) and _HEAD <= size <= _MOST_NAMED_BYTES:
             body = raw[place + _HEAD : place + size]
             if head[48:] == _FILE_PACKET:
                 yield body[56:].rstrip(b"\0").decode("utf-8", "backslashreplace")
-            elif head[48:] == _UNICODE_PACKET:
+            else:
                 yield body[16:].decode("utf-16-le", "backslashreplace").rstrip("\0")
         place = raw.find(_MAGIC, place + 1)
 

@@ -236,6 +236,12 @@ def _write(path: Path, text: str) -> None:
 
 
 def _hand_over(folder: Path, owner: tuple[int, int]) -> None:
-    """Give the folder and what is in it to the account. Links are given, never followed."""
-    for path in (folder, *folder.rglob("*")):
-        os.chown(path, *owner, follow_symlinks=False)
+    """Give the folder and what is in it to the account. Links are given, never followed.
+
+    When it is installed again the folder is the account's already, which may exchange folders for links meanwhile: so each
+    file is given from the opened folder in which it was found.
+    """
+    for _, folders, files, descriptor in os.fwalk(folder.resolve(), follow_symlinks=False):
+        os.chown(descriptor, *owner)
+        for name in (*folders, *files):
+            os.chown(name, *owner, dir_fd=descriptor, follow_symlinks=False)

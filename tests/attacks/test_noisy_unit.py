@@ -1,18 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """A unit that has its keys and wants the archives to stop listening: it floods alerts, or silences them by its own word."""
 
+import io
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from center.alerts.course import MOST_EVENTS
+import pytest
+
+from center.alerts.course import MOST_EVENTS, Item, What
+from center.alerts.happenings import has_other_schema
+from center.alerts.letters import compose
+from center.alerts.scene import Fresh, FreshStatement, SchemaChange
 from center.app import Center
+from center.cli.inbox import tell_bag
 from center.cli.main import make_program
+from center.receive.inbox import BagOutcome, Fate
+from center.settings.alerts import AlertSettings
 from evidence.digest import Sha256
 from evidence.manifest.statement import Channel, Consistency, SnapshotStatement
 from evidence.wire.heartbeat import MAX_BEATS, BeatStage, Failure, Heartbeat, SourceBeat
+from terminal.language import Language, Text
+from terminal.printer import Printer
 from tests.builders.center import ORIGIN, Hospital, patients
 from tests.builders.listeners import Hook, run_hook
 from tests.builders.receivers import MovableClock, run_receiver
+from tests.builders.scenes import make_row
 
 NOW = datetime(2026, 11, 23, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -106,3 +119,24 @@ def test_no_unit_speaks_for_another(tmp_path: Path) -> None:
         with identity.connect(lambda: None) as road:
             road.heartbeat(Heartbeat(center.clock.now, "jinsuo test", 1, False, None, ()))
         assert set(center.signs.heartbeats()) == set(center.signs.last_seen()) == {"X014"}
+
+
+def test_a_tables_name_forges_no_other_alert_in_a_letter() -> None:
+    name = "ward\n\nall clear [error] late:X013/his\nit has come\nsince 2026-11-23 08:00 UTC"
+    fresh = Fresh(9, (FreshStatement(make_row(412), make_row(411), SchemaChange((), (name,), ())),))
+    (alert,) = has_other_schema(fresh, AlertSettings())
+    forged = replace(alert, remedy=Text(zh=name, en=name))
+    for language in Language:
+        text = compose([Item(What.RAISED, NOW, forged)], ORIGIN, language, NOW).text
+        assert [line for line in text.splitlines() if line.startswith(("all clear", "it has come"))] == []
+        assert "ward" in text
+
+
+@pytest.mark.parametrize("fate", [Fate.TAKEN, Fate.REFUSED])
+def test_a_bags_name_forges_no_line_on_the_console(fate: Fate) -> None:
+    name = "x\ntaken in X013-his-1: 9 packs, 9 statements\u061c"
+    told, warned = io.StringIO(), io.StringIO()
+    tell_bag(BagOutcome(Path(name), fate, f"the bag {name} is refused"), Printer(Language.EN, out=told, err=warned))
+    lines = (told.getvalue() + warned.getvalue()).splitlines()
+    assert len(lines) == 1, lines
+    assert "\u061c" not in lines[0], "which turns the direction of text"

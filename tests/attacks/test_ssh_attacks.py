@@ -2,7 +2,9 @@
 """Whoever holds an agent's SSH key, stands in the place of the SSH server, or runs it: what each can do, and cannot."""
 
 import socket
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,16 +13,20 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from agent.errors import CenterDownError, ForwardError, HostKeyError, PinError, ProxyError, SshLoginError
+from agent.errors import CenterDownError, DropBoxError, ForwardError, HostKeyError, PinError, ProxyError, SshLoginError
 from agent.identity import Identity, enroll
+from agent.settings.hostkey import parse_host_key
 from agent.settings.road import SshSettings
 from agent.transport.proxy import Proxy, ProxyWay
-from agent.transport.sshkey import make_key
+from agent.transport.sftpbox import SftpBox
+from agent.transport.ssh import SshWay
+from agent.transport.sshkey import load_private, make_key, public_line
 from tests.attacks.test_line_attacks import impostor
 from tests.builders.receivers import Running, run_receiver
 from tests.builders.roads import admit, proxy_way, ssh_settings, ssh_way
 from tests.builders.world import Line
 from tests.contract.transports import SECRETS
+from tests.fakes import endless_sftp
 from tests.fakes.proxy import ConnectProxy
 from tests.servers.sshd import SshServer
 
@@ -246,3 +252,26 @@ def test_a_proxy_that_refuses_is_told_as_that_without_its_password(identity: Ide
         with identity.connect(lambda: None, way=way) as road, pytest.raises(ProxyError, match="407") as caught:
             road.latest("his")
     assert "wrong-and-secret" not in str(caught.value) + caught.value.hint + repr(way)
+
+
+# Whoever runs an SFTP server
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(("pause_s", "why"), [(0, "has more than 100000 files"), (0.2, "no end within 3 s")])
+def test_a_folder_without_end_holds_no_agent(ssh_server: SshServer, tmp_path: Path, pause_s: float, why: str) -> None:
+    key = tmp_path / "sftp.key"
+    make_key(key)
+    program = f"{sys.executable} {endless_sftp.__file__} {pause_s}"
+    with ssh_server.keys.open("a") as keys:
+        keys.write(f'restrict,command="{program}" {public_line(load_private(key), "test")}\n')
+    host_key = parse_host_key(ssh_server.host_key)
+    way = SshWay(ssh_server.host, ssh_server.port, ssh_server.user, host_key, lambda: _paramiko_key(key))
+    began = time.monotonic()
+    with SftpBox(way, "/outbox", "/inbox", look_s=3) as box, pytest.raises(DropBoxError, match=why):
+        box.receipts()
+    assert not pause_s or time.monotonic() - began >= 3, "it was looking until then"
+
+
+def _paramiko_key(path: Path) -> paramiko.PKey:
+    return paramiko.Ed25519Key.from_private_key_file(str(path))

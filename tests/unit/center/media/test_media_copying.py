@@ -13,7 +13,7 @@ from typing import BinaryIO, cast
 
 import pytest
 
-from center.media.copying import TargetError, copy_medium, copy_raw, read_listing
+from center.media.copying import TargetError, copy_medium, copy_raw, measure_medium, read_listing
 from evidence.digest import Sha256
 from evidence.medium.layout import LISTING, LISTING_AGAIN
 from evidence.medium.listing import ListedFile, Listing
@@ -77,7 +77,9 @@ def bodies() -> dict[str, bytes]:
 
 def copied(medium: BadMedium, listing: Listing | None, root: Path) -> dict[str, str]:
     done: list[int] = []
-    found = {damage.path: damage.reason for damage in copy_medium(medium, listing, root, done.append)}
+    sizes = measure_medium(medium, listing)
+    medium.opened.clear()
+    found = {damage.path: damage.reason for damage in copy_medium(medium, listing, sizes, root, done.append)}
     assert sum(done) <= sum(map(len, medium.bodies.values()))
     return found
 
@@ -131,9 +133,17 @@ def test_either_place_of_the_list_will_do(bodies: dict[str, bytes]) -> None:
 
 
 def test_a_disk_that_refuses_is_not_taken_for_a_bad_medium(bodies: dict[str, bytes], tmp_path: Path) -> None:
-    (tmp_path / "电子档案").write_bytes(b"a file where a folder should be")
+    (tmp_path / PACK).parent.mkdir(parents=True)
+    (tmp_path / PACK).symlink_to("/dev/full")
     with pytest.raises(TargetError):
-        copied(BadMedium(bodies), make_listing(bodies), tmp_path)
+        copied(BadMedium(bodies), None, tmp_path)
+
+
+def test_a_name_that_this_disk_does_not_take_costs_that_file(bodies: dict[str, bytes], tmp_path: Path) -> None:
+    long = f"电子档案/{'长' * 100}"
+    found = copied(BadMedium(bodies | {long: b"x"}), make_listing(bodies | {long: b"x"}), tmp_path)
+    assert list(found) == [long]
+    assert (tmp_path / PACK).read_bytes() == bodies[PACK]
 
 
 def test_raw_bytes_are_copied_to_the_last(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from terminal.errors import OperatorError
-from terminal.language import Text
+from terminal.language import Language, Text
 from terminal.service.base import ServiceState
 from terminal.service.unit import Unit, find_setting
 
@@ -81,7 +81,17 @@ class SystemdService:
     def start(self) -> None:
         """Start it, and wait for READY=1, as long as the unit lets it take."""
         self._check_installed()
-        self._call("systemctl", "start", self._file, within_s=patience_s(self._installed_text() or ""))
+        installed = self._installed_text() or ""
+        self._check_credentials(installed)
+        try:
+            self._call("systemctl", "start", self._file, within_s=patience_s(installed))
+        except OperatorError as err:
+            said = self._last_words()
+            if not said:
+                raise
+            zh, en = err.sentence(Language.ZH), err.sentence(Language.EN)
+            hint = Text(zh=err.advice(Language.ZH), en=err.advice(Language.EN))
+            raise self._refuse(Text(zh=f"{zh}；{self.name}：{said}", en=f"{en}; {self.name}: {said}"), hint) from err
 
     def stop(self) -> None:
         """Stop it."""
@@ -141,6 +151,34 @@ class SystemdService:
                 Text(zh=f"服务 {self.name} 尚未安装", en=f"the service {self.name} is not installed"),
                 Text(zh=f"先运行 `{self.name} service install`", en=f"run `{self.name} service install` first"),
             )
+
+    def _check_credentials(self, installed: str) -> None:
+        """Refuse to start what systemd would not start, and say so in plain words."""
+        for line in installed.splitlines():
+            key, _, value = line.partition("=")
+            name, _, path = value.partition(":")
+            # A path that root alone may enter is not there for others; they may not start it anyway.
+            if key == "LoadCredential" and os.geteuid() == 0 and not self._below(path).is_file():
+                raise self._refuse(
+                    Text(
+                        zh=f"没有 {path}：服务 {self.name} 需要其中的口令 {name}",
+                        en=f"there is no {path}, which {self.name} needs",
+                    ),
+                    Text(
+                        zh=f"把口令写入该文件并 `chmod 600 {path}`，再启动",
+                        en=f"write the password into it, `chmod 600 {path}`, and start it again",
+                    ),
+                )
+
+    def _last_words(self) -> str:
+        """Give what the daemon itself said last before its start failed; nothing if it said nothing, or nobody kept it."""
+        with suppress(OperatorError):
+            run = self._run("systemctl", "show", "--value", "-p", "InvocationID", self._file).stdout.strip()
+            words = ("-u", self._file, "-t", self.name, "-n", "3", "-o", "cat", "--no-pager")
+            if run:
+                said = self._run("journalctl", *words, f"_SYSTEMD_INVOCATION_ID={run}").stdout
+                return " ".join(said.split())[-_LAST_WORDS:]
+        return ""
 
     def _is_current(self, installed: str) -> bool:
         try:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from agent.config import AgentConfig
-from agent.errors import AgentError, CenterDownError, SecretError
+from agent.errors import AgentError, CenterDownError, NotTheServiceError, SecretError
 from agent.finding import Finding, Severity
 from agent.secrets import Secrets, variable_of
 from agent.settings.reference import is_reference
@@ -189,7 +189,8 @@ def _examine_secret(of: Circumstances, subject: str, reference: str) -> Finding:
     except SecretError as err:
         message = Text(zh=err.sentence(Language.ZH), en=err.sentence(Language.EN))
         hint = Text(zh=err.advice(Language.ZH), en=err.advice(Language.EN))
-        return Finding(Severity.FAIL, subject, message, hint)
+        severity = Severity.NOT_EXAMINED if isinstance(err, NotTheServiceError) else Severity.FAIL
+        return Finding(severity, subject, message, hint)
     if not of.environ_counts and scheme != "file" and variable in of.environ:
         return Finding(
             Severity.WARN,

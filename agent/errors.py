@@ -256,6 +256,10 @@ class SecretError(AgentError):
     exit_code = EXIT_USAGE
 
 
+class NotTheServiceError(SecretError):
+    """A password that systemd gives the service alone; whether it is right is not seen from here."""
+
+
 class ServiceError(AgentError):
     """The machine's service manager refuses, or this machine has none that is known."""
 

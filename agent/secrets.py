@@ -18,11 +18,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from agent.dpapi import Seal, machine_seal
-from agent.errors import SecretError
+from agent.errors import NotTheServiceError, SecretError
 from agent.settings.names import is_name
 from evidence.disk import write_over
 from terminal.language import Text
-from terminal.service.credential import find_credential
+from terminal.service.credential import FOLDER_VARIABLE, find_credential
 
 SECRETS_NAME = "secrets.json"
 MAX_SECRET_BYTES = 4096
@@ -76,7 +76,7 @@ class Secrets:
     def find(self, reference: str) -> str:
         """Give the password that `secret:NAME`, `credential:NAME`, `env:VARIABLE` or `file:PATH` stands for.
 
-        Raises: SecretError.
+        Raises: SecretError, NotTheServiceError.
         """
         scheme, _, name = reference.partition(":")
         if scheme == "credential":
@@ -106,6 +106,17 @@ class Secrets:
         return value
 
     def _from_credential(self, name: str) -> str:
+        if not self._environ.get(FOLDER_VARIABLE):
+            raise NotTheServiceError(
+                Text(
+                    zh=f"服务凭据 {name} 只给 systemd 启动的服务",
+                    en=f"the credential {name} is given to the service alone",
+                ),
+                hint=Text(
+                    zh=f"`systemctl start jinsuo-agent` 后看 `jinsuo-agent status`；手工运行改用 secret:{name}",
+                    en=f"start the service and look at `jinsuo-agent status`; for commands by hand use secret:{name}",
+                ),
+            )
         try:
             value = find_credential(self._environ, name)
         except (OSError, UnicodeDecodeError) as err:
@@ -118,9 +129,8 @@ class Secrets:
             raise SecretError(
                 Text(zh=f"没有服务凭据 {name}，或它是空的", en=f"there is no credential {name}, or it is empty"),
                 hint=Text(
-                    zh="只有 systemd 启动的服务才有凭据：重新运行 `jinsuo-agent service install`，并放好它所说的文件",
-                    en="only what systemd starts has credentials: run `jinsuo-agent service install` again and "
-                    "put the file there that it names",
+                    zh="重新运行 `jinsuo-agent service install`，并放好它所说的文件",
+                    en="run `jinsuo-agent service install` again and put the file there that it names",
                 ),
             )
         return value

@@ -13,17 +13,15 @@ import json
 import os
 import shutil
 import socket
-import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
+from bundle.checking import TrialError, check, make_database, rows_of, took, wait_for
 from bundle.wheels import ROOT
 
 WINE, WINESERVER = Path("/usr/lib/wine/wine64"), Path("/usr/lib/wine/wineserver64")
@@ -33,11 +31,6 @@ AGENT = Path("ProgramData/Jinsuo/agent")
 AGENT_WINDOWS = r"C:\ProgramData\Jinsuo\agent"
 PASSWORD = "金锁-planted-password"  # noqa: S105 - looked for in files and logs
 _SLOW_S = 240
-_T = TypeVar("_T")
-
-
-class TrialError(Exception):
-    """Something did not hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,43 +306,6 @@ def windows(work: Path) -> Iterator[Wine]:
         subprocess.run([WINESERVER, "-k"], env=wine.environ(), check=False)
         session.communicate()
         subprocess.run([WINESERVER, "-w"], env=wine.environ(), check=False)
-
-
-def make_database(path: Path) -> None:
-    """Make a small hospital."""
-    with closing(sqlite3.connect(path)) as db, db:
-        db.execute("CREATE TABLE 患者 (编号 INTEGER PRIMARY KEY, 姓名 TEXT NOT NULL, 出生 TEXT)")
-        db.executemany("INSERT INTO 患者 VALUES (?, ?, ?)", ((i, f"患者{i}", "1980-01-01") for i in range(1, 5001)))
-
-
-def rows_of(path: Path) -> list[tuple[object, ...]]:
-    """Give the rows of the hospital in `path`."""
-    with closing(sqlite3.connect(path)) as db:
-        return db.execute("SELECT * FROM 患者 ORDER BY 编号").fetchall()
-
-
-def wait_for(look: Callable[[], list[_T] | None], what: str, within_s: float = 180) -> list[_T]:
-    """Look until there is something. Raises: TrialError if there is nothing in time."""
-    end = time.monotonic() + within_s
-    while time.monotonic() < end:
-        found = look()
-        if found:
-            return found
-        time.sleep(1)
-    raise TrialError(f"not within {within_s} s: {what}")
-
-
-def took(act: Callable[[], object]) -> float:
-    """Give the seconds that `act` took."""
-    began = time.monotonic()
-    act()
-    return time.monotonic() - began
-
-
-def check(holds: bool, what: str) -> None:
-    """Raises: TrialError unless it holds."""
-    if not holds:
-        raise TrialError(what)
 
 
 def say(text: str) -> None:

@@ -18,6 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, Protocol
 
+from terminal.account import become_owner
 from terminal.complaints import suggest, translate_complaint
 from terminal.errors import (
     EXIT_FAILED,
@@ -124,7 +125,8 @@ class Program:
 
     `others` maps exception classes that are not OperatorErrors but carry `code` (the evidence's) to what a person
     should do about them; the first class that fits counts, so subclasses stand before their roots. `prefer` gives the
-    language that a folder's settings name, for when `--lang` does not; it must not raise.
+    language that a folder's settings name, for when `--lang` does not; it must not raise. `become` turns root into the
+    account whose a folder is, and gives its name if it did: for all commands but those that make folders or services.
     """
 
     name: str
@@ -134,6 +136,7 @@ class Program:
     version: str
     others: Mapping[type[Exception], Advice] = field(default_factory=dict)
     prefer: Callable[[Path], Language | None] = _no_preference
+    become: Callable[[Path], str | None] = become_owner
 
     def main(self, argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
         """Run what `argv` (else the process's) asks for; give the exit code. Never raises."""
@@ -142,10 +145,12 @@ class Program:
         set_up_streams()
         out = Printer(_language_in(arguments), json_mode=_has_flag(arguments, "--json"))
         folder: Path | None = None
+        account: str | None = None
         try:
             args = self._parse(arguments, out.language)
             folder = args.folder = self.home.find(args.folder, surroundings)
             args.environ = surroundings
+            account = None if _is_roots(args) else self.become(folder)
             if args.lang is None:
                 out.language = self.prefer(folder) or out.language
             command: Command = args.command
@@ -160,7 +165,7 @@ class Program:
         except KeyboardInterrupt:
             return _end_quietly(out)
         except Exception as err:  # noqa: BLE001 - the top of the program: nothing may reach the person as a trace
-            return self._refuse(err, out, folder, debug=_has_flag(arguments, "--debug"))
+            return self._refuse(err, out, folder, account, debug=_has_flag(arguments, "--debug"))
 
     def _parse(self, arguments: Sequence[str], language: Language) -> argparse.Namespace:
         args, unknown = self.parser(language).parse_known_args(arguments)
@@ -189,10 +194,10 @@ class Program:
             alone[command.name] = _add_command(groups.get(group, rooms), last, command, language)
         return top
 
-    def _refuse(self, err: Exception, out: Printer, folder: Path | None, *, debug: bool) -> int:
+    def _refuse(self, err: Exception, out: Printer, folder: Path | None, account: str | None, *, debug: bool) -> int:
         if debug:
             traceback.print_exception(err, file=sys.stderr)
-        told = self._as_operator_error(err, folder)
+        told = self._as_operator_error(err, folder, account)
         try:
             out.refuse(told)
             out.close(told.exit_code)
@@ -200,14 +205,14 @@ class Program:
             _forget_stdout()
         return told.exit_code
 
-    def _as_operator_error(self, err: Exception, folder: Path | None) -> OperatorError:
+    def _as_operator_error(self, err: Exception, folder: Path | None, account: str | None) -> OperatorError:
         if isinstance(err, OperatorError):
             return err
         for kind, advice in self.others.items():
             if isinstance(err, kind):
                 return _Foreign(err, advice)
         if isinstance(err, OSError) and err.strerror:
-            return _system_refusal(err)
+            return _system_refusal(err, account)
         return _unexpected(err, self.name, folder)
 
 
@@ -320,14 +325,26 @@ def _forget_stdout() -> None:
     os.close(nothing)
 
 
-def _system_refusal(err: OSError) -> SystemRefusedError:
+def _is_roots(args: argparse.Namespace) -> bool:
+    """Tell whether a command is one that makes folders, or asks the machine's service manager."""
+    return args.command.name.partition(" ")[0] in ("init", "service") or getattr(args, "as_service", False)
+
+
+def _system_refusal(err: OSError, account: str | None) -> SystemRefusedError:
+    """Say what the system refused. `account`: the one that root became."""
     what = f"{err.filename}: " if err.filename is not None else ""
+    hint = Text(
+        zh="请检查路径、权限和磁盘空间，然后重试",
+        en="check that the path is right, that this account may use it and that there is room, then try again",
+    )
+    if account is not None and isinstance(err, PermissionError):
+        hint = Text(
+            zh=f"本目录属于账户 {account}，root 的命令也以它运行：换一个它可读写的路径，例如 /tmp 下",
+            en=f"the folder is {account}'s, and root's commands run as that account: name a path that it may use, as in /tmp",
+        )
     return SystemRefusedError(
         Text(zh=f"操作系统拒绝：{what}{err.strerror}", en=f"the operating system refused: {what}{err.strerror}"),
-        hint=Text(
-            zh="请检查路径、权限和磁盘空间，然后重试",
-            en="check that the path is right, that this account may use it and that there is room, then try again",
-        ),
+        hint=hint,
     )
 
 

@@ -15,7 +15,7 @@ from agent.acts.runs import Runs
 from agent.acts.standing import Standing
 from agent.collectors.watch import SourceWatch
 from agent.doctor import Circumstances, examine
-from agent.errors import AgentError
+from agent.errors import AgentError, NotTheServiceError
 from agent.finding import Finding, Severity
 from agent.jobs.telling import examine_schedules
 from agent.outcome import Comparison
@@ -58,7 +58,8 @@ class Examining:
             try:
                 findings += self._runs.guarded(source.name, retry_login).check()
             except AgentError as err:
-                findings.append(Finding(Severity.FAIL, source.name, err.message, err.remedy))
+                severity = Severity.NOT_EXAMINED if isinstance(err, NotTheServiceError) else Severity.FAIL
+                findings.append(Finding(severity, source.name, err.message, err.remedy))
         return findings
 
     def grants(self, source: str) -> str:

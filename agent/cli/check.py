@@ -63,7 +63,8 @@ def _examine_service(args: argparse.Namespace, out: Printer) -> Sequence[Finding
     from agent.cli.service import make_service
     from agent.config import load_config
     from agent.service.systemd import find_credentials
-    from agent.service.view import become_account, current_account, examine_service
+    from agent.service.view import current_account, examine_service
+    from terminal.account import become_account
 
     can_become = sys.platform != "win32" and os.geteuid() == 0
     return examine_service(

@@ -2,8 +2,8 @@
 """The agent under systemd: which unit its settings ask for, and how its daemon tells that it lives.
 
 The unit opens what the sources need and closes the rest: a SQLite database in WAL mode is read together with the files
-beside it, which readers lock; a dump command writes where its `path` says; a socket or a file in /tmp is seen only where
-/tmp is the machine's. Knows no systemctl: `terminal.service.systemd` does.
+beside it, which readers lock; a dump command writes where its `path` says; bags and logs go where they are told; a socket or
+a file in /tmp is seen only where /tmp is the machine's. Knows no systemctl: `terminal.service.systemd` does.
 """
 
 import time
@@ -46,7 +46,7 @@ def plan_unit(
         memory_max=_MEMORY_MAX_WITH_COMMANDS if _has_commands(config) else _MEMORY_MAX,
         steps_back=config.throttle.priority == "low",
         also_own=() if config.spool.folder.is_relative_to(folder) else (PurePosixPath(config.spool.folder),),
-        writable=tuple(PurePosixPath(path) for source in config.sources for path in _written(source)),
+        writable=tuple(PurePosixPath(path) for path in _written(folder, config)),
         credentials=tuple(sorted(set(find_credentials(config)))),
         sees_tmp=any(path.is_relative_to(tmp) for source in config.sources for path in _read(source) for tmp in _TMP),
         reads_any_file=reads_any_file or bool(user is None and find_setting(kept, "AmbientCapabilities")),
@@ -55,7 +55,7 @@ def plan_unit(
 
 def find_credentials(config: AgentConfig) -> list[str]:
     """Give the names of the systemd credentials that the settings refer to."""
-    references: list[str] = []
+    references = [] if config.road.proxy is None else [config.road.proxy.password or ""]
     for source in config.sources:
         if isinstance(source, CommandSource):
             references += [value for value in source.env.values() if is_reference(value)]
@@ -68,7 +68,17 @@ def _has_commands(config: AgentConfig) -> bool:
     return any(isinstance(source, CommandSource) for source in config.sources)
 
 
-def _written(source: AnySource) -> list[Path]:
+def _written(folder: Path, config: AgentConfig) -> list[Path]:
+    """Give what is written outside of what the agent owns."""
+    gateway = config.road.folder
+    return [
+        *(path for source in config.sources for path in _written_for(source)),
+        *((gateway.outbox, gateway.inbox) if gateway is not None else ()),
+        *([(folder / config.log.file).parent] if config.log.file is not None else ()),
+    ]
+
+
+def _written_for(source: AnySource) -> list[Path]:
     """Give where others than the agent write for it, or where reading needs locks."""
     if isinstance(source, SqliteSource):
         return [source.path.parent]

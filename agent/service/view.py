@@ -55,16 +55,6 @@ def examine_service(
     ]
 
 
-def become_account(name: str) -> None:
-    """Turn this process into the account, for good. Raises: KeyError, OSError."""
-    import pwd
-
-    found = pwd.getpwnam(name)
-    os.initgroups(name, found.pw_gid)
-    os.setgid(found.pw_gid)
-    os.setuid(found.pw_uid)
-
-
 def current_account() -> str:
     """Give the name of this process's account."""
     if sys.platform == "win32":

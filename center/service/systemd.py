@@ -40,9 +40,18 @@ def plan_unit(
         memory_max=_MEMORY_MAX,
         steps_back=False,
         also_own=() if store.is_relative_to(folder) else (PurePosixPath(store),),
+        writable=tuple(PurePosixPath(path) for path in _written(folder, config)),
         # Opening a large store, and ending what is under way, take their time.
         start_s=900,
         stop_s=120,
         credentials=(PASSPHRASE,) if needs_passphrase else (),
         low_ports=config.address[1] < _FIRST_FREE_PORT,
     )
+
+
+def _written(folder: Path, config: CenterConfig) -> list[Path]:
+    """Give what is written outside of what the center owns: drop boxes, a log."""
+    return [
+        *(folder / path for box in config.inboxes.boxes for path in (box.folder, box.receipts)),
+        *([(folder / config.log.file).parent] if config.log.file is not None else ()),
+    ]

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from terminal.errors import OperatorError
-from terminal.language import Text
+from terminal.language import Language, Text
 from terminal.service.base import ServiceState
 from terminal.service.unit import Unit, find_setting
 
@@ -24,6 +24,7 @@ _BOOTED = Path("/run/systemd/system")
 """There while systemd runs as the machine's first process. Source: sd_booted(3)."""
 _ACT_S = 180
 _LAST_WORDS = 400
+_LONGEST_LINE = 4096
 
 Refuse = Callable[[Text, Text], OperatorError]
 """Make the error of the side, of a sentence and a hint."""
@@ -78,9 +79,19 @@ class SystemdService:
         return [self._about_credential(unit.credential_file(name)) for name in unit.credentials]
 
     def start(self) -> None:
-        """Start it, and wait for READY=1."""
+        """Start it, and wait for READY=1, as long as the unit lets it take."""
         self._check_installed()
-        self._call("systemctl", "start", self._file)
+        installed = self._installed_text() or ""
+        self._check_credentials(installed)
+        try:
+            self._call("systemctl", "start", self._file, within_s=patience_s(installed))
+        except OperatorError as err:
+            said = self._last_words()
+            if not said:
+                raise
+            zh, en = err.sentence(Language.ZH), err.sentence(Language.EN)
+            hint = Text(zh=err.advice(Language.ZH), en=err.advice(Language.EN))
+            raise self._refuse(Text(zh=f"{zh}；{self.name}：{said}", en=f"{en}; {self.name}: {said}"), hint) from err
 
     def stop(self) -> None:
         """Stop it."""
@@ -141,6 +152,34 @@ class SystemdService:
                 Text(zh=f"先运行 `{self.name} service install`", en=f"run `{self.name} service install` first"),
             )
 
+    def _check_credentials(self, installed: str) -> None:
+        """Refuse to start what systemd would not start, and say so in plain words."""
+        for line in installed.splitlines():
+            key, _, value = line.partition("=")
+            name, _, path = value.partition(":")
+            # A path that root alone may enter is not there for others; they may not start it anyway.
+            if key == "LoadCredential" and os.geteuid() == 0 and not self._below(path).is_file():
+                raise self._refuse(
+                    Text(
+                        zh=f"没有 {path}：服务 {self.name} 需要其中的口令 {name}",
+                        en=f"there is no {path}, which {self.name} needs",
+                    ),
+                    Text(
+                        zh=f"把口令写入该文件并 `chmod 600 {path}`，再启动",
+                        en=f"write the password into it, `chmod 600 {path}`, and start it again",
+                    ),
+                )
+
+    def _last_words(self) -> str:
+        """Give what the daemon itself said last before its start failed; nothing if it said nothing, or nobody kept it."""
+        with suppress(OperatorError):
+            run = self._run("systemctl", "show", "--value", "-p", "InvocationID", self._file).stdout.strip()
+            words = ("-u", self._file, "-t", self.name, "-n", "3", "-o", "cat", "--no-pager")
+            if run:
+                said = self._run("journalctl", *words, f"_SYSTEMD_INVOCATION_ID={run}").stdout
+                return " ".join(said.split())[-_LAST_WORDS:]
+        return ""
+
     def _is_current(self, installed: str) -> bool:
         try:
             return self._plan(installed).encode() == installed
@@ -166,9 +205,9 @@ class SystemdService:
         )
 
     def _check_program(self, unit: Unit) -> None:
-        """Refuse a program that the service's account could not reach, such as a venv in root's home."""
+        """Refuse a program that the service's account could not run, such as one in root's home, or whose Python is there."""
         program = Path(unit.argv[0])
-        for each in (program, *program.parents):
+        for each in dict.fromkeys(part for file in _run_by(program) for part in (file, *file.parents)):
             if not each.exists() or not each.stat().st_mode & stat.S_IXOTH:
                 raise self._refuse(
                     Text(
@@ -192,8 +231,8 @@ class SystemdService:
         done = self._run("systemctl", *self._rooted(), question, self._file)
         return done.stdout.strip()
 
-    def _call(self, *argv: str) -> None:
-        done = self._run(*argv)
+    def _call(self, *argv: str, within_s: int = _ACT_S) -> None:
+        done = self._run(*argv, within_s=within_s)
         if done.returncode != 0:
             said = " ".join((done.stderr or done.stdout).split())[-_LAST_WORDS:]
             raise self._refuse(
@@ -207,10 +246,10 @@ class SystemdService:
                 ),
             )
 
-    def _run(self, *argv: str) -> subprocess.CompletedProcess[str]:
+    def _run(self, *argv: str, within_s: int = _ACT_S) -> subprocess.CompletedProcess[str]:
         try:
             return subprocess.run(  # noqa: S603 - words of ours, no shell
-                argv, capture_output=True, text=True, timeout=_ACT_S, check=False, stdin=subprocess.DEVNULL
+                argv, capture_output=True, text=True, timeout=within_s, check=False, stdin=subprocess.DEVNULL
             )
         except FileNotFoundError as err:
             raise self._refuse(
@@ -222,9 +261,26 @@ class SystemdService:
             ) from err
         except subprocess.TimeoutExpired as err:
             raise self._refuse(
-                Text(zh=f"{argv[0]} {_ACT_S} 秒内没有结束", en=f"{argv[0]} did not end within {_ACT_S} s"),
+                Text(zh=f"{argv[0]} {within_s} 秒内没有结束", en=f"{argv[0]} did not end within {within_s} s"),
                 Text(zh=f"原因见 `journalctl -u {self.name}`", en=f"`journalctl -u {self.name}` has the reasons"),
             ) from err
+
+
+def patience_s(installed: str) -> int:
+    """Give how long a start may take by the unit that is installed, with time for systemd to give it up first."""
+    most_s = find_setting(installed, "TimeoutStartSec") or ""
+    return _ACT_S + (int(most_s) if most_s.isdecimal() else 0)
+
+
+def _run_by(program: Path) -> list[Path]:
+    """Give the files that running a program needs: itself, the interpreter that its first line names, where their links lead."""
+    files = [program]
+    if program.is_file():
+        with program.open("rb") as file:
+            line = file.readline(_LONGEST_LINE)
+        if line.startswith(b"#!"):
+            files.append(Path(os.fsdecode(line[2:].split(maxsplit=1)[0])))
+    return [each for file in files for each in (file, file.resolve())]
 
 
 def _write(path: Path, text: str) -> None:

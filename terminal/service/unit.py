@@ -79,8 +79,8 @@ class Unit:
         return [
             "Type=notify",
             "NotifyAccess=main",
+            # And its own group, whatever that is called.
             f"User={self.user}",
-            f"Group={self.user}",
             f"WorkingDirectory={_plain_path(self.folder)}",
             "ExecStart=" + " ".join(_word(word) for word in self.argv),
             f"WatchdogSec={self.watchdog_s}",
@@ -90,6 +90,8 @@ class Unit:
             "RestartSec=60",
             "KillMode=mixed",
             "UMask=0077",
+            # What the watchdog aborts would be written down whole, keys and passwords in it.
+            "LimitCORE=0",
             *(f"LoadCredential={name}:{self.credential_file(name)}" for name in self.credentials),
             *self._load(),
             *self._walls(),
@@ -113,8 +115,9 @@ class Unit:
         # ProtectHome is not `yes`: a source may lie in a home, and settings may name one later, without a new unit.
         asked = {"CAP_DAC_READ_SEARCH": self.reads_any_file, "CAP_NET_BIND_SERVICE": self.low_ports}
         capabilities = " ".join(name for name, is_needed in asked.items() if is_needed)
-        others = [path for path in dict.fromkeys(self.writable) if path not in self.owned]
-        writable = [*(_path(path) for path in self.owned), *(_path(path, optional=True) for path in others)]
+        owned = self.owned
+        others = [path for path in dict.fromkeys(self.writable) if not any(path.is_relative_to(own) for own in owned)]
+        writable = [*(_path(path) for path in owned), *(_path(path, optional=True) for path in others)]
         return [
             "NoNewPrivileges=yes",
             f"CapabilityBoundingSet={capabilities}",

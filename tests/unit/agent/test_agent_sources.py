@@ -93,3 +93,11 @@ def test_check_and_snapshot_together_try_a_refused_login_twice(
         first, second, third = ([f for f in agent.check() if f.code] for _ in range(3))
     assert [f.code for f in first] == [f.code for f in second] == [LoginError.code]
     assert [f.code for f in third] == [LoginsStoppedError.code]
+
+
+def test_source_whose_password_only_the_service_is_given_is_not_examined(tmp_path: Path) -> None:
+    settings = "sources: [{name: dump, kind: command, argv: ['true'], env: {PGPASSWORD: 'credential:his'}}]"
+    (tmp_path / "agent.yaml").write_text(settings)
+    with Agent.open(tmp_path) as agent:
+        found = [finding for finding in agent.check(as_service=True) if finding.subject == "dump"]
+    assert [finding.severity for finding in found] == [Severity.NOT_EXAMINED]

@@ -3,7 +3,9 @@
 
 import os
 import pwd
+import shutil
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -11,7 +13,7 @@ import pytest
 
 from terminal.errors import OperatorError, UsageError
 from terminal.language import Text
-from terminal.service.systemd import SystemdService
+from terminal.service.systemd import SystemdService, patience_s
 from terminal.service.unit import Unit
 
 OWN = pwd.getpwuid(os.geteuid()).pw_name
@@ -129,7 +131,58 @@ def test_program_that_the_account_cannot_reach_is_refused(image: Path, tmp_path:
         make(image, replace(UNIT, argv=(str(program), "run"))).install()
 
 
+def test_program_whose_python_the_account_cannot_reach_is_refused(image: Path, tmp_path: Path) -> None:
+    # A venv of a Python in root's home: its script lies where everybody may read, and cannot be run all the same.
+    closed = tmp_path / "closed" / "python3"
+    closed.parent.mkdir(mode=0o700)
+    shutil.copy("/bin/true", closed)
+    place = Path(tempfile.mkdtemp())
+    try:
+        place.chmod(0o755)
+        (place / "python").symlink_to(closed)
+        program = place / "jinsuo-agent"
+        program.write_text(f"#!{place}/python\n")
+        program.chmod(0o755)
+        with pytest.raises(OperatorError, match="cannot run .*: .*closed.* is closed to it"):
+            make(image, replace(UNIT, argv=(str(program), "run"))).install()
+    finally:
+        shutil.rmtree(place)
+
+
 def test_what_is_not_installed_cannot_be_started(image: Path) -> None:
     for act in (make(image).start, make(image).stop):
         with pytest.raises(OperatorError, match="is not installed"):
             act()
+
+
+def test_start_is_awaited_longer_than_systemd_awaits_it() -> None:
+    # A center with a large store may take a quarter of an hour, and is not to be called failed before systemd says so.
+    assert patience_s(replace(UNIT, start_s=900).encode()) > 900
+
+
+def test_start_that_fails_tells_what_the_daemon_said_last(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = make(image)
+    service.install()
+    programs = image / "programs"
+    programs.mkdir()
+    asked = image / "asked"
+    scripts = {
+        "systemctl": 'case $1 in show) echo 5eed ;; *) echo "Job failed." >&2; exit 1 ;; esac',
+        "journalctl": f'echo "$@" > {asked}; echo "Error JS-0065: agent.yaml, line 3"',
+    }
+    for name, script in scripts.items():
+        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    with pytest.raises(OperatorError, match=r"Job failed\.; jinsuo-agent: Error JS-0065: agent.yaml, line 3"):
+        service.start()
+    # Of this very start, and not of one before it.
+    assert "_SYSTEMD_INVOCATION_ID=5eed" in asked.read_text()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root sees whether a credential is there")
+def test_start_without_its_credential_is_refused_with_the_path(image: Path) -> None:
+    service = make(image, replace(UNIT, credentials=("his",)))
+    service.install()
+    with pytest.raises(OperatorError, match="there is no /etc/credstore/jinsuo-agent.his"):
+        service.start()

@@ -80,6 +80,15 @@ def test_unit_closes_what_a_daemon_does_not_need() -> None:
     assert find_setting(text, "OOMScoreAdjust") == "500"
 
 
+def test_account_keeps_its_own_group() -> None:
+    # `oracle` is of the group `oinstall`: a group of the account's name need not be there, and then nothing starts (216/GROUP).
+    assert find_setting(replace(UNIT, user="oracle").encode(), "Group") is None
+
+
+def test_daemon_that_crashes_leaves_no_keys_in_a_core() -> None:
+    assert find_setting(UNIT.encode(), "LimitCORE") == "0"
+
+
 def test_rights_are_only_those_that_were_asked_for() -> None:
     text = replace(UNIT, reads_any_file=True).encode()
     assert (

@@ -45,15 +45,21 @@ class Probe:
         return self._act(args, out)
 
 
-def _program(act: Act, *, prefer: Callable[[Path], Language | None] = lambda _: None) -> Program:
+def _program(
+    act: Act,
+    *,
+    prefer: Callable[[Path], Language | None] = lambda _: None,
+    become: Callable[[Path], str | None] = lambda _: None,
+) -> Program:
     return Program(
         name="probe",
         description=Text(zh="程序", en="A program."),
-        commands=[Probe(act), Probe(act, "thing add"), Probe(act, "thing list")],
+        commands=[Probe(act, name) for name in ("act", "init", "service install", "thing add", "thing list")],
         home=Home("PROBE_DIR", "/var/lib/probe", r"Probe\here"),
         version="1.2",
         others={ForeignError: Advice(Text(zh="问问", en="ask somebody"), exit_code=2)},
         prefer=prefer,
+        become=become,
     )
 
 
@@ -317,3 +323,30 @@ def test_a_group_whose_name_alone_is_a_command_is_both(capsys: pytest.CaptureFix
     assert program.main(["things", "nothing"]) == 64
     assert program.main(["things", "add", "--help"]) == 0
     assert "number" in capsys.readouterr().out
+
+
+def test_commands_become_the_folders_account_but_for_those_that_make_folders_and_services(tmp_path: Path) -> None:
+    acts: list[str] = []
+
+    def become(folder: Path) -> str | None:
+        acts.append(f"become the owner of {folder.name}")
+        return "jinsuo"
+
+    def act(args: argparse.Namespace, out: Printer) -> int:
+        acts.append(args.command.name)
+        return 0
+
+    for words in (["act"], ["init"], ["service", "install"], ["thing", "add"]):
+        _program(act, become=become).main(["-C", str(tmp_path / "own"), *words])
+    own = "become the owner of own"
+    assert acts == [own, "act", "init", "service install", own, "thing add"]
+
+
+@pytest.mark.parametrize(("account", "words"), [("jinsuo", "root's commands run as that account"), (None, "try again")])
+def test_who_may_not_use_a_path_is_told_as_whom_the_command_ran(
+    account: str | None, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = _raise(PermissionError(13, "Permission denied", "/srv/letter"))
+    assert _program(refused, become=lambda _: account).main(["act", "--lang", "en"]) == 1
+    told = capsys.readouterr().err
+    assert "/srv/letter" in told and words in told

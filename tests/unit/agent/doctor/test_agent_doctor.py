@@ -183,6 +183,16 @@ def test_password_that_is_kept_is_fine_and_not_shown(healthy: Circumstances) -> 
     assert "hunter2" not in str(finding)
 
 
+def test_credential_of_the_service_is_not_examined_by_hand_and_fails_where_the_service_lacks_it(
+    healthy: Circumstances,
+) -> None:
+    of = _config(healthy, _HIS.replace("secret:", "credential:"))
+    assert _find(of, "his: password").severity is Severity.NOT_EXAMINED
+    environ = {"CREDENTIALS_DIRECTORY": str(healthy.folder)}
+    within = replace(of, secrets=Secrets(healthy.folder, environ), environ=frozenset(environ))
+    assert _find(within, "his: password").severity is Severity.FAIL
+
+
 def test_password_of_this_shell_is_warned_of_when_a_service_will_run(healthy: Circumstances) -> None:
     environ = {"JINSUO_SECRET_HIS": "hunter2"}
     of = replace(_config(healthy, _HIS), secrets=Secrets(healthy.folder, environ), environ=frozenset(environ))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import SecretError
+from agent.errors import NotTheServiceError, SecretError
 from agent.secrets import SECRETS_NAME, Secrets, variable_of
 
 
@@ -170,11 +170,11 @@ def test_credential_of_the_service_is_read_from_systemds_folder(tmp_path: Path) 
 def test_credential_that_is_not_there_or_is_none_is_refused_without_its_bytes(name: str, tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("\n")
     (tmp_path / "raw").write_bytes(b"planted\xff")
-    with pytest.raises(SecretError) as caught:
+    with pytest.raises(SecretError, check=lambda err: not isinstance(err, NotTheServiceError)) as caught:
         Secrets(tmp_path, {"CREDENTIALS_DIRECTORY": str(tmp_path)}).find(f"credential:{name}")
     assert "planted" not in str(caught.value) + caught.value.hint
 
 
 def test_no_credential_outside_a_service(tmp_path: Path) -> None:
-    with pytest.raises(SecretError, match="there is no credential his"):
+    with pytest.raises(NotTheServiceError, match="the credential his is given to the service alone"):
         Secrets(tmp_path, {}).find("credential:his")

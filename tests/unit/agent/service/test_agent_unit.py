@@ -46,6 +46,33 @@ def test_dump_command_writes_where_its_path_is_and_may_need_more_memory() -> Non
 
 
 @pytest.mark.parametrize(
+    ("settings", "written"),
+    [
+        (
+            "road: {kind: folder, folder: {outbox: /srv/gate/out, inbox: /srv/gate/in}}",
+            ["/srv/gate/out", "/srv/gate/in"],
+        ),
+        ("log: {file: /var/log/jinsuo/agent.log}", ["/var/log/jinsuo"]),
+        ("log: {file: logs/agent.log}", []),
+    ],
+)
+def test_what_the_daemon_writes_elsewhere_is_open_to_it(settings: str, written: list[str]) -> None:
+    unit = plan(settings)
+    # What lies in the folder need not be named; naming it opens nothing.
+    assert [str(path) for path in unit.writable if not path.is_relative_to(unit.folder)] == written
+
+
+def test_every_password_that_may_be_a_credential_is_loaded() -> None:
+    unit = plan(
+        "road: {kind: https, proxy: {url: 'http://p:3128', user: u, password: 'credential:proxy'}}\n"
+        "sources:\n"
+        "- {name: a, kind: mysql, host: h, database: d, user: u, password: 'credential:his'}\n"
+        "- {name: b, kind: command, argv: [x], env: {PGPASSWORD: 'credential:dump'}}\n"
+    )
+    assert unit.credentials == ("dump", "his", "proxy")
+
+
+@pytest.mark.parametrize(
     ("source", "seen"),
     [
         ("{name: x, kind: files, path: /tmp/export}", True),

@@ -19,6 +19,7 @@ from tests.contract.collectors import CollectorContract, Harness
 from tests.contract.odbc_harnesses import MariadbOverOdbc, PostgresqlOverOdbc, SqliteOverOdbc
 from tests.contract.sqlite_harness import SqliteHarness
 from tests.servers.mariadb import MariadbServer
+from tests.servers.postgresql import PostgresServer
 from tests.servers.reading import settings_for as postgresql_settings_for
 from tests.servers.reading_mysql import count_sessions, settings_for
 
@@ -167,13 +168,30 @@ def _mariadb(request: pytest.FixtureRequest, *, lock_guard: bool) -> Harness:
 
 
 class PostgresqlHarness(PostgresqlOverOdbc):
-    """The database of the harness over ODBC, read by the native collector."""
+    """The database of the harness over ODBC, read as the native collector does, by so many sessions at once."""
+
+    def __init__(self, server: PostgresServer, database: str, sessions: int) -> None:
+        super().__init__(server, database)
+        self._sessions = sessions
 
     def collector(self) -> Collector:
-        return PostgresqlCollector(postgresql_settings_for(self._server, self._database))
+        settings = postgresql_settings_for(self._server, self._database, read_sessions=self._sessions)
+        return PostgresqlCollector(settings)
 
     def missing(self) -> Collector:
         return PostgresqlCollector(postgresql_settings_for(self._server, "gone"))
+
+    def grow(self, size_bytes: int) -> str:
+        # As large at the source as it is read: a table that is small there is not read by several sessions.
+        self._run("ALTER TABLE bulk ALTER b SET STORAGE EXTERNAL")
+        name = super().grow(size_bytes)
+        self._run("ANALYZE bulk")
+        return name
+
+
+def _postgresql(request: pytest.FixtureRequest, *, sessions: int) -> Harness:
+    server, database = request.getfixturevalue("postgres_server"), request.getfixturevalue("postgres_database")
+    return PostgresqlHarness(server, database, sessions)
 
 
 _DUMP = """
@@ -244,7 +262,8 @@ HARNESSES: dict[str, Callable[[pytest.FixtureRequest, Path], Harness]] = {
     "files": lambda _, folder: FilesHarness(folder),
     "mariadb": lambda request, _: _mariadb(request, lock_guard=False),
     "mariadb with lock guard": lambda request, _: _mariadb(request, lock_guard=True),
-    "postgresql": lambda request, _: _in_database(PostgresqlHarness, request, "postgres"),
+    "postgresql": lambda request, _: _postgresql(request, sessions=1),
+    "postgresql with two sessions": lambda request, _: _postgresql(request, sessions=2),
     "command": lambda _, folder: CommandHarness(folder),
     "sqlite over odbc": lambda _, folder: SqliteOverOdbc(folder),
     "postgresql over odbc": lambda request, _: _in_database(PostgresqlOverOdbc, request, "postgres"),

@@ -206,6 +206,10 @@ sources:
     # Tables that need not be read each run, such as {"archive.*": weekly, "public.image": monthly}; the first pattern that
     # fits a table's name counts; one that is not read is carried over, and the manifest says so. Also: each run.
     read: {}
+    # 几个会话同时读一张大表（1 至 8）；每多一个，读取时就多占业务系统一个核，核有空闲且读不完时才用。结果相同。
+    # How many sessions read a large table at once (1 to 8). Each one more takes one more core of the live system meanwhile: for
+    # what cannot be read in time, where cores are idle. The result is the same.
+    read_sessions: 1
     # pg_dump 程序，用来取 DDL；null 自动寻找。 The pg_dump that gives the DDL; null: a fitting one that is found.
     pg_dump: null
     # `jinsuo-agent run` 何时取快照；null 为只由人工或系统的定时任务。可写作：

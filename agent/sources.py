@@ -236,6 +236,7 @@ class SourceMaker:
                 snapshot_age_limit_s=source.snapshot_age_limit,
                 connect_timeout_s=source.connect_timeout,
                 give_way_after_s=source.give_way_after,
+                read_sessions=source.read_sessions,
                 pg_dump=source.pg_dump,
             )
         )

@@ -99,6 +99,9 @@ def main() -> None:
     parser.add_argument("--load", choices=("full", "half", "locks"), default="full")
     parser.add_argument("--script", choices=("simple-update", "tpcb-like"), default="simple-update")
     parser.add_argument("--throttles", default=",".join(THROTTLES), help=f"some of {', '.join(THROTTLES)}")
+    parser.add_argument(
+        "--sessions", type=int, default=1, help="`read_sessions`: so many read the largest table at once"
+    )
     parser.add_argument("--keep", type=Path, help="add to the rounds of this file")
     options = parser.parse_args()
     server = PostgresServer.create()
@@ -107,14 +110,16 @@ def main() -> None:
         print(f"machine: {machine()}", flush=True)
         pgbench(server, "-i", "-q", "-s", str(options.scale))
         with CenterProcess(root / "center") as center:
-            folder = make_agent(server, center, root / "agent")
+            folder = make_agent(server, center, root / "agent", options.sessions)
             if options.load == "locks":
                 measure_locks(server, folder, root, Load(options.script, options.clients))
                 return
             work = Load(options.script, options.clients)
             if options.load == "half":
                 work = replace(work, rate=find_half(server, root, work))
-            load = f"{options.script}, {options.load} load"
+            load = f"{options.script}, {options.load} load" + (
+                f", {options.sessions} sessions" if options.sessions > 1 else ""
+            )
             for _ in range(options.rounds):
                 for name in options.throttles.split(","):
                     act = hold(server) if name == "held" else take(folder, *THROTTLES[name][:2])
@@ -340,9 +345,9 @@ def _time_lock(server: PostgresServer, sql: str) -> float:
     return waited
 
 
-def make_agent(server: PostgresServer, center: CenterProcess, folder: Path) -> Path:
+def make_agent(server: PostgresServer, center: CenterProcess, folder: Path, sessions: int) -> Path:
     """Make an enrolled agent whose chain has begun, so that no center is asked any more."""
-    center.enroll("X1", folder, _source(server))
+    center.enroll("X1", folder, _source(server) + f"    read_sessions: {sessions}\n")
     set_throttle(folder, "normal", _NONE)
     snapshot(folder, "his")
     return folder

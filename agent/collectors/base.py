@@ -73,7 +73,7 @@ class View(Protocol):
         """Give the tables, in any order; their names differ."""
 
     def read(self, table: Table, blobs: BlobSink) -> Iterator[bytes]:
-        """Yield blocks of whole lines, each line ended by LF, about 1-4 MiB a block, no block empty.
+        """Yield blocks of whole lines, each line ended by LF, up to about 4 MiB a block, none empty.
 
         Lines are canonical but for large cells, which stand in full (unless the collector put them into `blobs`).
         Raises: TableLostError (this table only), SourceDownError, BudgetError, SourceChangedError.

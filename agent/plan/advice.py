@@ -26,6 +26,7 @@ def advise(plan: Plan) -> list[Finding]:
     """Give what follows from the figures, what fails first."""
     findings = [
         *_advise_age(plan),
+        *_advise_sessions(plan),
         *_advise_spool(plan),
         *_advise_road(plan),
         *_advise_nights(plan),
@@ -74,6 +75,26 @@ def _advise_age(plan: Plan) -> Iterator[Finding]:
             Text(zh=f"一次读取约需{least.zh} {took.zh}，在 snapshot_age_limit（{most.zh}）之内",
                  en=f"one read takes about {least.en}{took.en}, within snapshot_age_limit ({most.en})"),
         )  # fmt: skip
+
+
+def _advise_sessions(plan: Plan) -> Iterator[Finding]:
+    """Name tables that one session cannot read within the age limit, where several could: `split` does not help them."""
+    limit = plan.around.age_limit_s
+    if limit is None or plan.around.read_sessions != 1:
+        return
+    long = [table for table in plan.tables if not table.sorted_here and (table.seconds or 0) > limit]
+    if not long:
+        return
+    named = ", ".join(f"{table.name} ({format_span(table.seconds or 0).en})" for table in long[:_SHOWN])
+    more, most = " …" if len(long) > _SHOWN else "", format_span(limit)
+    yield Finding(
+        Severity.WARN, "read_sessions",
+        Text(zh=f"{len(long)} 张表一个会话读不完（限 {most.zh}）：{named}{more}",
+             en=f"{len(long)} table(s) take one session longer than {most.en}: {named}{more}"),
+        Text(zh="届时该服务器若有空闲的核，可设 read_sessions: 2；主键以整数开头、按主键存放的表才会分段同读",
+             en="if cores of that server are idle at that hour, set `read_sessions: 2`; it helps tables whose key begins with a "
+             "whole number and that lie in its order"),
+    )  # fmt: skip
 
 
 def _advise_spool(plan: Plan) -> Iterator[Finding]:

@@ -82,7 +82,8 @@ class Surroundings:
     """What stands around a source. `age_limit_s` None: no transaction is held. `sent`: bytes of the nights after the first.
 
     `is_seeded`: a first snapshot is at the center. `spool_room_bytes`: what may still be put into the spool; and
-    `sort_room_bytes` where sorting takes place. `rhythm`: its schedule, held against the practice's rule.
+    `sort_room_bytes` where sorting takes place. `rhythm`: its schedule, held against the practice's rule. `read_sessions`:
+    how many sessions read a large table; None: never more than one.
     """
 
     kind: str
@@ -96,6 +97,7 @@ class Surroundings:
     last: Outcome | None
     volume: Finding | None = None
     rhythm: Finding | None = None
+    read_sessions: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

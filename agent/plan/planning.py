@@ -126,6 +126,7 @@ def _look_around(source: AnySource, desk: Desk) -> Surroundings:
         last=desk.last,
         volume=examine_volume(source, settings.folder, desk.folder, desk.find_data),
         rhythm=_judge_schedule(source),
+        read_sessions=source.read_sessions if isinstance(source, PostgresqlSource) else None,
     )
 
 

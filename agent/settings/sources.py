@@ -88,6 +88,7 @@ class PostgresqlSource(TableSource):
     statement_timeout: Annotated[Seconds, Field(ge=1)] | None = None
     connect_timeout: Annotated[Seconds, Field(ge=1)] = 10
     snapshot_age_limit: Annotated[Seconds, Field(ge=1)] = 4 * 3600
+    read_sessions: Annotated[int, Field(ge=1, le=8)] = 1
     pg_dump: Path | None = None
 
 

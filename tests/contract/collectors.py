@@ -56,7 +56,7 @@ def read_lines(view: View, table: Table, sink: MemorySink | None = None) -> list
     for block in view.read(table, sink or MemorySink()):
         assert block, "no block is empty"
         assert block.endswith(b"\n"), "a block ends with a whole line"
-        assert len(block) <= 8 << 20, "a block is about 1-4 MiB"
+        assert len(block) <= 8 << 20, "a block is up to about 4 MiB"
         lines += block.split(b"\n")[:-1]
     return lines
 

@@ -14,10 +14,13 @@ from agent.collectors.base import Collector
 from agent.collectors.command import CommandCollector, CommandSettings, Output
 from agent.collectors.files import FilesCollector, FilesSettings
 from agent.collectors.mysql import MysqlCollector
+from agent.collectors.postgresql import PostgresqlCollector
 from tests.contract.collectors import CollectorContract, Harness
 from tests.contract.odbc_harnesses import MariadbOverOdbc, PostgresqlOverOdbc, SqliteOverOdbc
 from tests.contract.sqlite_harness import SqliteHarness
 from tests.servers.mariadb import MariadbServer
+from tests.servers.postgresql import PostgresServer
+from tests.servers.reading import settings_for as postgresql_settings_for
 from tests.servers.reading_mysql import count_sessions, settings_for
 
 
@@ -164,6 +167,33 @@ def _mariadb(request: pytest.FixtureRequest, *, lock_guard: bool) -> Harness:
     return MariadbHarness(server, database, lock_guard=lock_guard)
 
 
+class PostgresqlHarness(PostgresqlOverOdbc):
+    """The database of the harness over ODBC, read as the native collector does, by so many sessions at once."""
+
+    def __init__(self, server: PostgresServer, database: str, sessions: int) -> None:
+        super().__init__(server, database)
+        self._sessions = sessions
+
+    def collector(self) -> Collector:
+        settings = postgresql_settings_for(self._server, self._database, read_sessions=self._sessions)
+        return PostgresqlCollector(settings)
+
+    def missing(self) -> Collector:
+        return PostgresqlCollector(postgresql_settings_for(self._server, "gone"))
+
+    def grow(self, size_bytes: int) -> str:
+        # As large at the source as it is read: a table that is small there is not read by several sessions.
+        self._run("ALTER TABLE bulk ALTER b SET STORAGE EXTERNAL")
+        name = super().grow(size_bytes)
+        self._run("ANALYZE bulk")
+        return name
+
+
+def _postgresql(request: pytest.FixtureRequest, *, sessions: int) -> Harness:
+    server, database = request.getfixturevalue("postgres_server"), request.getfixturevalue("postgres_database")
+    return PostgresqlHarness(server, database, sessions)
+
+
 _DUMP = """
 import json, sys
 for name, size in json.load(open(sys.argv[1], encoding="utf-8")):
@@ -222,7 +252,7 @@ class CommandHarness:
         pass
 
 
-def _over_odbc(made: Callable[..., Harness], request: pytest.FixtureRequest, server: str) -> Harness:
+def _in_database(made: Callable[..., Harness], request: pytest.FixtureRequest, server: str) -> Harness:
     return made(request.getfixturevalue(f"{server}_server"), request.getfixturevalue(f"{server}_database"))
 
 
@@ -232,10 +262,12 @@ HARNESSES: dict[str, Callable[[pytest.FixtureRequest, Path], Harness]] = {
     "files": lambda _, folder: FilesHarness(folder),
     "mariadb": lambda request, _: _mariadb(request, lock_guard=False),
     "mariadb with lock guard": lambda request, _: _mariadb(request, lock_guard=True),
+    "postgresql": lambda request, _: _postgresql(request, sessions=1),
+    "postgresql with two sessions": lambda request, _: _postgresql(request, sessions=2),
     "command": lambda _, folder: CommandHarness(folder),
     "sqlite over odbc": lambda _, folder: SqliteOverOdbc(folder),
-    "postgresql over odbc": lambda request, _: _over_odbc(PostgresqlOverOdbc, request, "postgres"),
-    "mariadb over odbc": lambda request, _: _over_odbc(MariadbOverOdbc, request, "mariadb"),
+    "postgresql over odbc": lambda request, _: _in_database(PostgresqlOverOdbc, request, "postgres"),
+    "mariadb over odbc": lambda request, _: _in_database(MariadbOverOdbc, request, "mariadb"),
 }
 
 

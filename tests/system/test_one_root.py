@@ -143,3 +143,36 @@ def test_same_records_have_the_same_roots_in_every_database(
         trees = [(t.root, t.height, t.items, t.rows, t.bytes_) for t in (tables[name].tree for tables in built)]
         assert trees[0] == trees[1] == trees[2], name
         assert trees[0][3] == {"ward.visit": 202, "ward.note": 17, "ward.loose": 100}[name]
+
+
+def test_table_that_two_sessions_read_has_the_root_that_one_gives(
+    postgres_server: PostgresServer, postgres_database: str, tmp_path: Path
+) -> None:
+    postgres_server.execute(
+        """CREATE TABLE visit ("号" bigint PRIMARY KEY, patient text, remark text, scan bytea);
+        ALTER TABLE visit ALTER scan SET STORAGE EXTERNAL;
+        INSERT INTO visit SELECT n * 3, 'P' || n, CASE WHEN n % 3 > 0 THEN repeat('病程', 100) END,
+            CASE WHEN n % 9000 = 0 THEN convert_to(repeat(n::text, 400000), 'UTF8') END FROM generate_series(1, 60000) n;
+        ANALYZE visit""",
+        database=postgres_database,
+    )
+    copying = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'jinsuo' AND query LIKE 'COPY%'"
+
+    def build_by(sessions: int) -> tuple[object, ...]:
+        seen: list[int] = []
+        history, key = SourceHistory(), row_key(SECRETS.row_secret)
+        blobs = BlobWriter(history.objects, tmp_path / f"{sessions}")
+        settings = reading.settings_for(
+            postgres_server, postgres_database, read_sessions=sessions, pg_dump=Path("/nowhere")
+        )
+        with PostgresqlCollector(settings).open_view() as view:
+            built = build_table(
+                view, reading.find_table(view, "public.visit"), key, history.objects, blobs, tmp_path / f"{sessions}",
+                lambda *_: seen.append(int(postgres_server.execute(copying)[0][0])),
+            )  # fmt: skip
+        blobs.close()
+        assert max(seen) == sessions
+        assert built.tree.rows == 60_000
+        return built.schema, built.tree.root, built.tree.rows, built.tree.bytes_
+
+    assert build_by(1) == build_by(2)

@@ -11,7 +11,15 @@ from agent.collectors.base import Finding, Omission, Severity
 from agent.collectors.naming import check_names
 from agent.collectors.postgresql.catalog import Server, quote, read_server, read_tables
 from agent.collectors.postgresql.connect import open_connection, query
-from agent.collectors.postgresql.dangers import judge_filters, judge_load, judge_role, judge_standby, judge_unlogged
+from agent.collectors.postgresql.dangers import (
+    grant_sessions,
+    judge_filters,
+    judge_load,
+    judge_role,
+    judge_sessions,
+    judge_standby,
+    judge_unlogged,
+)
 from agent.collectors.postgresql.documents import find_pg_dump
 from agent.collectors.postgresql.extras import find_unreadable_objects, list_sequences
 from agent.collectors.postgresql.failures import refuse
@@ -60,7 +68,7 @@ def write_grants(settings: PostgresqlSettings) -> str:
     return f"""\
 -- Run in database {database} as a superuser. From PostgreSQL 14 on, the third statement stands for all that follow it
 -- down to the line: it covers schemas and tables that do not exist yet.
-CREATE ROLE {user} LOGIN PASSWORD '...' CONNECTION LIMIT 8;
+CREATE ROLE {user} LOGIN PASSWORD '...' CONNECTION LIMIT {grant_sessions(settings)};
 GRANT CONNECT ON DATABASE {database} TO {user};
 GRANT pg_read_all_data TO {user};
 
@@ -91,6 +99,7 @@ def _examine(connection: Connection, settings: PostgresqlSettings, subject: str)
     yield from _judge_account(connection, settings, subject)
     yield from judge_role(connection, settings, f"{subject}: {settings.user}")
     yield from judge_standby(connection, settings, server, subject)
+    yield from judge_sessions(settings, server, subject)
     sources = read_tables(connection)
     outcomes = [offer_table(s, settings, server) for s in sources]
     offered = [o for o in outcomes if isinstance(o, OfferedTable)]

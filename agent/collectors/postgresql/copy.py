@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-r"""The stream of one COPY … TO STDOUT as blocks of whole canonical lines. Runs the driver in a thread of its own.
+r"""The stream of COPYs … TO STDOUT in one session as blocks of whole canonical lines. Runs the driver in a thread of its own.
 
 COPY's text format is the line of design section 2, byte for byte (NULL `\N`, the same escapes, and no NUL, which
 PostgreSQL cannot hold), but for NULLs at the end of a row, which a line does not write. A raw LF always ends a row.
 
-    server ─► thread: copy_expert ─► BufferedWriter ─► _Sink: whole rows ─► _Pipe ─► caller: blocks
+    server ─► thread: copy_expert ─► BufferedWriter ─► _Sink: whole rows ─► _Pipe ─► caller: blocks, None at each COPY's end
 
-The pipe is bounded in bytes: a slow caller makes the server wait, not memory grow. Whoever stops taking blocks calls `close`;
-afterwards the thread has ended, and the session must be closed too, for its COPY was broken off. `break_off` ends the
-stream while the caller may be anywhere: he takes what had come, always whole rows, then learns that no more does.
+The pipe is bounded in bytes: a slow caller makes the server wait, not memory grow. The next COPY begins while the caller
+still takes what came of the one before. Whoever stops taking blocks calls `close`; afterwards the thread has ended, and the
+session must be closed too, for its COPY was broken off. `break_off` ends the stream while the caller may be anywhere: he
+takes what had come, always whole rows, then learns that no more does.
 Source: PostgreSQL documentation, COPY, "Text Format"; src/backend/commands/copyto.c.
 """
 
@@ -16,7 +17,8 @@ import io
 import re
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from psycopg2.extensions import connection as Connection
@@ -27,8 +29,12 @@ from evidence.kernel import find_kernel
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-BLOCK_BYTES: Final = 2 << 20
-_PIPE_BYTES: Final = 4 * BLOCK_BYTES
+AHEAD_BYTES: Final = 8 << 20
+"""How far the server may be ahead of who takes the rows, in all sessions of one reading together."""
+
+_BLOCKS: Final = 4
+"""So many blocks fill a pipe."""
+
 _LAST_NULLS: Final = re.compile(rb"(?:\t\\N)+\n")
 _LF: Final = 0x0A
 _Put: TypeAlias = Callable[[bytes], None]
@@ -49,13 +55,17 @@ class BrokenOffError(Exception):
 
 
 class CopyStream:
-    """A running COPY. One caller takes blocks; use as a context manager. `connection` is the stream's until it ends."""
+    """COPYs that run one after another. One caller takes blocks; use as a context manager.
 
-    def __init__(self, connection: Connection, sql: str) -> None:
+    `connection` is the stream's until it ends.
+    """
+
+    def __init__(self, connection: Connection, queries: Iterable[str], ahead_bytes: int = AHEAD_BYTES) -> None:
+        """`queries` is asked in the stream's own thread, for the next COPY before the end of the last one is told."""
         self._connection = connection
-        self._sql = sql
-        self._pipe = _Pipe(_PIPE_BYTES)
-        self._error: BaseException | None = None
+        self._queries = iter(queries)
+        self._block_bytes = ahead_bytes // _BLOCKS
+        self._pipe = _Pipe(ahead_bytes)
         self._is_broken_off = False
         self._thread = threading.Thread(target=self._run, name="copy", daemon=True)
         self._thread.start()
@@ -67,19 +77,20 @@ class CopyStream:
         self.close()
 
     def take(self, timeout_s: float) -> bytes | None:
-        """Give the next block, None after the last.
+        """Give the next block of a COPY, None after its last; then follow those of the next.
 
         Raises: TimeoutError if there is none yet; BrokenOffError; what COPY raised.
         """
-        block = self._pipe.take(timeout_s)
-        if block is not None:
-            return strip_nulls(block)
-        self._thread.join()
-        if self._error is not None:
-            if self._is_broken_off:
-                raise BrokenOffError from self._error
-            raise self._error
-        return None
+        item = self._pipe.take(timeout_s)
+        if isinstance(item, bytes):
+            return strip_nulls(item)
+        if item.is_last:
+            self._thread.join()
+        if item.error is None:
+            return None
+        if self._is_broken_off:
+            raise BrokenOffError from item.error
+        raise item.error
 
     def break_off(self, end_session: Callable[[], object]) -> None:
         """Let the server end the session, and take no more of it; from another thread than the caller's.
@@ -107,17 +118,29 @@ class CopyStream:
     def _run(self) -> None:
         sink = _Sink(self._pipe.put)
         # Rows come one by one: the buffer joins them without a line of Python.
-        rows = io.BufferedWriter(sink, BLOCK_BYTES)
+        rows = io.BufferedWriter(sink, self._block_bytes)
         try:
-            with self._connection.cursor() as cursor:
-                cursor.copy_expert(self._sql.encode(), rows)
-            rows.flush()
-            sink.finish()
+            sql = next(self._queries, None)
+            while sql is not None:
+                with self._connection.cursor() as cursor:
+                    cursor.copy_expert(sql.encode(), rows)
+                rows.flush()
+                sink.finish()
+                # Whether another follows is known before the caller, who may close the stream, knows of this end.
+                sql = next(self._queries, None)
+                self._pipe.end(_End(is_last=sql is None))
         except BaseException as err:  # noqa: BLE001 - handed to the caller, who raises it
-            self._error = err
             # The buffer writes what it still holds when it goes.
             sink.is_broken = True
-        self._pipe.end()
+            self._pipe.end(_End(is_last=True, error=err))
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """What stands behind the last block of a COPY."""
+
+    is_last: bool
+    error: BaseException | None = None
 
 
 class _Pipe:
@@ -126,7 +149,7 @@ class _Pipe:
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
         self._changed = threading.Condition()
-        self._blocks: deque[bytes | None] = deque()
+        self._items: deque[bytes | _End] = deque()
         self._bytes = 0
         self._is_stopped = False
 
@@ -136,25 +159,26 @@ class _Pipe:
             self._changed.wait_for(lambda: self._is_stopped or self._has_room(len(block)))
             if self._is_stopped:
                 raise InterruptedError("the reader of this COPY has stopped")
-            self._blocks.append(block)
+            self._items.append(block)
             self._bytes += len(block)
             self._changed.notify_all()
 
-    def end(self) -> None:
-        """Say that no block follows."""
+    def end(self, end: _End) -> None:
+        """Say that no block of this COPY follows."""
         with self._changed:
-            self._blocks.append(None)
+            self._items.append(end)
             self._changed.notify_all()
 
-    def take(self, timeout_s: float) -> bytes | None:
-        """Give the next block, None at the end. Raises: TimeoutError."""
+    def take(self, timeout_s: float) -> bytes | _End:
+        """Give the next block or end. Raises: TimeoutError."""
         with self._changed:
-            if not self._changed.wait_for(lambda: self._blocks, timeout_s):
+            if not self._changed.wait_for(lambda: self._items, timeout_s):
                 raise TimeoutError
-            block = self._blocks.popleft()
-            self._bytes -= len(block or b"")
+            item = self._items.popleft()
+            if isinstance(item, bytes):
+                self._bytes -= len(item)
             self._changed.notify_all()
-            return block
+            return item
 
     def stop(self) -> None:
         """Take no more."""
@@ -163,7 +187,7 @@ class _Pipe:
             self._changed.notify_all()
 
     def _has_room(self, size: int) -> bool:
-        return not self._blocks or self._bytes + size <= self._most_bytes
+        return not self._bytes or self._bytes + size <= self._most_bytes
 
 
 class _Sink(io.RawIOBase):

@@ -26,8 +26,11 @@ _AGED: Final = 1_000_000_000
 _LONG_S: Final = 3600
 _MANY_TRANSACTIONS: Final = 1_000_000
 _SOON_DAYS: Final = 30
-_SESSIONS: Final = 5
-"""The holder of the snapshot, the reader and, when it has given way, the next one, pg_dump, the lookout."""
+_SESSIONS: Final = 3
+"""The holder of the snapshot, pg_dump, the lookout; and each reader and, when it has given way, the next one."""
+
+_SPARE: Final = 3
+"""Beside these: `check`, the probe of the throttle, one that has not ended yet."""
 
 _ROLE: Final = """
     SELECT extract(epoch FROM nullif(rolvaliduntil, 'infinity') - now())::int8, rolconnlimit,
@@ -56,6 +59,11 @@ _VIEWS: Final = """
     ORDER BY 1"""
 
 
+def grant_sessions(settings: PostgresqlSettings) -> int:
+    """Give how many sessions the account should be allowed."""
+    return _count_sessions(settings) + _SPARE
+
+
 def judge_role(connection: Connection, settings: PostgresqlSettings, place: str) -> Iterator[Finding]:
     """Examine what the role itself would be refused for: its password's end, sessions, a limit on statements."""
     ((left_s, sessions, statement_ms),) = query(connection, _ROLE)
@@ -68,12 +76,14 @@ def judge_role(connection: Connection, settings: PostgresqlSettings, place: str)
                  "let an administrator say ALTER ROLE … VALID UNTIL 'infinity', or change it in time and run "
                  "`jinsuo-agent secret set`"),
         )  # fmt: skip
-    if 0 <= sessions < _SESSIONS:
+    needed = _count_sessions(settings)
+    if 0 <= sessions < needed:
+        limit = f"ALTER ROLE … CONNECTION LIMIT {grant_sessions(settings)}"
         yield Finding(
             Severity.FAIL, place,
-            Text(f"账户只许 {sessions} 个连接，快照需要 {_SESSIONS} 个",
-                 f"the account may have {sessions} sessions; a snapshot needs {_SESSIONS}"),
-            Text("ALTER ROLE … CONNECTION LIMIT 8", "ALTER ROLE … CONNECTION LIMIT 8"),
+            Text(f"账户只许 {sessions} 个连接，快照需要 {needed} 个",
+                 f"the account may have {sessions} sessions; a snapshot needs {needed}"),
+            Text(limit, limit),
         )  # fmt: skip
     if statement_ms and settings.statement_timeout_s is None:
         yield Finding(
@@ -104,6 +114,22 @@ def judge_standby(
         Text("在备库设 hot_standby_feedback = on（主库会为此保留旧版本），或调大该值至 snapshot_age_limit",
              "set hot_standby_feedback = on there (the primary then keeps old versions for it), or raise the delay to "
              "snapshot_age_limit"),
+    )  # fmt: skip
+
+
+def judge_sessions(settings: PostgresqlSettings, server: Server, subject: str) -> Iterator[Finding]:
+    """Tell what the settings ask of the server's cores."""
+    count = settings.read_sessions
+    if count == 1:
+        return
+    yield Finding(
+        Severity.OK if server.is_standby else Severity.WARN, subject,
+        Text(f"read_sessions 是 {count}：读大表时同时占这台{'备库' if server.is_standby else '业务服务器'} {count} 个核",
+             f"read_sessions is {count}: while a large table is read, {count} cores of this "
+             f"{'standby' if server.is_standby else 'live server'} are kept busy at once"),
+        "" if server.is_standby else
+        Text("仅在核有空闲、且不如此便读不完时使用；否则设为 1",
+             "only where cores are idle and it could not be read in time; else set it to 1"),
     )  # fmt: skip
 
 
@@ -179,3 +205,8 @@ def find_data_folder(settings: PostgresqlSettings) -> Path | None:
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN]) + (" …" if len(names) > _SHOWN else "")
+
+
+def _count_sessions(settings: PostgresqlSettings) -> int:
+    """Give how many sessions a snapshot has at the same moment, at most."""
+    return _SESSIONS + 2 * settings.read_sessions

@@ -59,8 +59,8 @@ class MarkedCells:
         self._hex_word = b"\\\\x" + self._word.hex().encode()
         self.raw_columns: set[str] = set()
 
-    def query(self, after: Sequence[str] = ()) -> str:
-        """Give the table's query with marks for large cells; `after` as in that of the table."""
+    def query(self, after: Sequence[str] = (), within: str = "") -> str:
+        """Give the table's query with marks for large cells; `after` and `within` as in that of the table."""
         limit = inline_limit(self._offered)
         expressions = []
         for i, column in enumerate(self._offered.source.columns):
@@ -70,7 +70,7 @@ class MarkedCells:
                 expressions.append(marked_expression(column.type, name, limit, marker))
             else:
                 expressions.append(expression_of(column.type, name))
-        return self._offered.query(expressions, after)
+        return self._offered.query(expressions, after, within)
 
     def put_tokens(self, block: bytes) -> bytes:
         """Put tokens for the marks of a block, and the cells into the sink. Raises: psycopg2.Error."""

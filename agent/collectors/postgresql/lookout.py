@@ -191,7 +191,8 @@ class Lookout:
         for pid in querying:
             # Again at the next look, if there was nothing to cancel between two queries.
             query(session, _CANCEL, [pid])
-        self._note(self._clock() - self._waiting_since, len(held) + len(querying) + bool(beside))
+        # Sessions that read one table together give it up together: once.
+        self._note(self._clock() - self._waiting_since, bool(held) + len(querying) + bool(beside))
 
     def _find_aside(self, session: Connection, blocking: set[int]) -> list[int]:
         if not blocking or not self._aside.is_running():

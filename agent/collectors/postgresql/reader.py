@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The session that reads tables: one transaction per table, each under the snapshot that another session holds.
+"""The sessions that read tables: a transaction per table, each under the snapshot that another session holds.
 
 A table's lock is given back with its transaction, and a table that fails leaves a session that can read the next; if
-the session itself is spoilt (a COPY broken off, a line cut), the next table gets a new one.
+the session itself is spoilt (a COPY broken off, a line cut), the next table gets a new one. As many are kept for the next
+table as one is read by.
 """
 
 import contextlib
@@ -26,14 +27,14 @@ class Reader:
     def __init__(self, settings: PostgresqlSettings, snapshot: str) -> None:
         self._settings = settings
         self._snapshot = snapshot
-        self._idle: Connection | None = None
+        self._idle: list[Connection] = []
         self._busy: list[Connection] = []
         self._is_closed = False
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
         """Give a session in a transaction under the snapshot. Raises: SourceError and its kin, psycopg2.Error."""
-        connection, self._idle = self._idle or open_connection(self._settings), None
+        connection = self._idle.pop() if self._idle else open_connection(self._settings)
         self._busy.append(connection)
         try:
             execute(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -48,9 +49,8 @@ class Reader:
         self._is_closed = True
         for connection in self._busy:
             abort(connection)
-        if self._idle is not None:
-            self._idle.close()
-            self._idle = None
+        while self._idle:
+            self._idle.pop().close()
 
     def _put_back(self, connection: Connection) -> None:
         if self._is_closed:
@@ -62,8 +62,8 @@ class Reader:
         except psycopg2.Error:
             connection.close()
             return
-        if self._idle is None:
-            self._idle = connection
+        if len(self._idle) < self._settings.read_sessions:
+            self._idle.append(connection)
         else:
             connection.close()
 

@@ -8,21 +8,30 @@
 All transactions take the same snapshot over, and each compares the table with it anew, under its lock; so the rows are
 those of a reading that nobody disturbed, or the table is lost. Where rows do not come in the order of a key, nobody can
 say where to go on: then, or when it had to give way too often, the table is busy, and read again after the others.
-Source: decision 0078.
+
+Several sessions may do that together: each takes the lock and compares, then they COPY ranges of the key, whose rows are
+taken in its order. Whoever waits for the table waits for all of them, and all are ended.
+Source: decisions 0078, 0082.
 """
 
+import contextlib
+import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
+import psycopg2
 from psycopg2.extensions import connection as Connection
 
 from agent.collectors.base import BlobSink
 from agent.collectors.lost import busy_because
 from agent.collectors.postgresql.connect import use_raw_encoding
-from agent.collectors.postgresql.copy import BrokenOffError, CopyStream
+from agent.collectors.postgresql.copy import BrokenOffError
+from agent.collectors.postgresql.joined import JoinedCopies
 from agent.collectors.postgresql.large import MarkedCells, find_raw_columns, keeps_long_cells
 from agent.collectors.postgresql.limits import Budget
 from agent.collectors.postgresql.lookout import Lookout
+from agent.collectors.postgresql.ranges import Ranges
 from agent.collectors.postgresql.reader import Reader
 from agent.collectors.postgresql.tables import OfferedTable
 
@@ -34,18 +43,24 @@ class TableReading:
 
     def __init__(
         self, offered: OfferedTable, reader: Reader, holder: Connection, lookout: Lookout, budget: Budget,
-        check_still: Callable[[Connection, OfferedTable], None], *, is_raw: bool, most_give_ways: int,
+        check_still: Callable[[Connection, OfferedTable], None],
+        find_ranges: Callable[[Connection, OfferedTable, int], Ranges],
+        *, is_raw: bool, most_give_ways: int, sessions: int,
     ) -> None:  # fmt: skip
-        """`is_raw`: the database's texts have no encoding and are taken as bytes."""
+        """`is_raw`: the database's texts have no encoding and are taken as bytes. `sessions`: so many read at most."""
         self._offered = offered
         self._reader = reader
         self._holder = holder
         self._lookout = lookout
         self._budget = budget
         self._check_still = check_still
+        self._find_ranges = find_ranges
         self._is_raw = is_raw
         self._most = most_give_ways
+        self._sessions = sessions
         self._columns = [column.name for column in offered.schema.columns]
+        self._ranges: Ranges | None = None
+        self._done = 0
         self._last = b""
         self.raw_columns: set[str] = set()
 
@@ -76,15 +91,24 @@ class TableReading:
         return place
 
     def _read_behind(self, after: list[str], blobs: BlobSink) -> Iterator[bytes]:
-        with self._reader.reading() as session:
-            self._check_still(session, self._offered)
+        with contextlib.ExitStack() as stack:
+            session = self._begin(stack)
+            ranges, first = self._look_for_ranges(session), self._done
             cells: MarkedCells | None = None
             if keeps_long_cells(session, self._offered):
                 cells = MarkedCells(self._offered, self._holder, blobs, is_raw=self._is_raw)
-            if self._is_raw:
-                use_raw_encoding(session)
-            sql = cells.query(after) if cells is not None else self._offered.query(after=after)
-            for block in self._copy(session, sql):
+            query = cells.query if cells is not None else partial(self._offered.query, None)
+
+            def query_of(number: int) -> str:
+                # What is behind the last row that came begins in the first range that is left.
+                return f"COPY ({query(after if number == first else (), ranges.condition(number))}) TO STDOUT"
+
+            sessions = min(self._sessions, len(ranges) - first)
+            copies = JoinedCopies(query_of, first, len(ranges), sessions)
+            self._let_copy(copies, session, stack)
+            for _ in range(1, sessions):
+                self._let_copy(copies, self._begin(stack), stack)
+            for block in self._take(copies):
                 whole = cells.put_tokens(block) if cells is not None else block
                 if self._is_raw:
                     # A database with an encoding gives UTF-8; looking at every byte of it costs a tenth of the reading.
@@ -93,17 +117,51 @@ class TableReading:
                     self.raw_columns |= cells.raw_columns
                 yield whole
 
-    def _copy(self, session: Connection, sql: str) -> Iterator[bytes]:
-        name, pid = self._offered.schema.name, session.info.backend_pid
-        with CopyStream(session, f"COPY ({sql}) TO STDOUT") as stream, self._lookout.holding(pid, stream.break_off):
-            while True:
-                self._budget.check(name)
-                self._lookout.check()
-                try:
-                    block = stream.take(max(0.01, min(_POLL_S, self._budget.left_s())))
-                except TimeoutError:
-                    continue
-                if block is None:
-                    return
-                self._last = block[block.rfind(b"\n", 0, -1) + 1 : -1]
-                yield block
+    def _begin(self, stack: contextlib.ExitStack) -> Connection:
+        """Give one more session that holds the table's lock under the snapshot."""
+        session = stack.enter_context(self._reader.reading())
+        self._check_still(session, self._offered)
+        if self._is_raw:
+            use_raw_encoding(session)
+        return session
+
+    def _look_for_ranges(self, session: Connection) -> Ranges:
+        """Give where the table is cut, once for the reading. Raises: BrokenOffError if somebody waited for it meanwhile."""
+        if self._ranges is not None:
+            return self._ranges
+        is_given_up = threading.Event()
+
+        def let_go(end_session: Callable[[], object]) -> None:
+            is_given_up.set()
+            end_session()
+
+        try:
+            with self._lookout.holding(session.info.backend_pid, let_go):
+                self._ranges = self._find_ranges(session, self._offered, self._sessions)
+        except psycopg2.Error as err:
+            if is_given_up.is_set():
+                raise BrokenOffError from err
+            raise
+        return self._ranges
+
+    def _let_copy(self, copies: JoinedCopies, session: Connection, stack: contextlib.ExitStack) -> None:
+        # The session is watched before the next one asks for the same lock: somebody may wait for it in between, and then
+        # that one waits behind him.
+        pid = session.info.backend_pid
+        stream = stack.enter_context(copies.add(session))
+        stack.enter_context(self._lookout.holding(pid, stream.break_off))
+
+    def _take(self, copies: JoinedCopies) -> Iterator[bytes]:
+        while True:
+            self._budget.check(self._offered.schema.name)
+            self._lookout.check()
+            try:
+                block = copies.take(max(0.01, min(_POLL_S, self._budget.left_s())))
+            except TimeoutError:
+                continue
+            finally:
+                self._done = copies.number
+            if block is None:
+                return
+            self._last = block[block.rfind(b"\n", 0, -1) + 1 : -1]
+            yield block

@@ -16,8 +16,8 @@ class PostgresqlSettings:
     `connect_options` are further options of libpq, such as `sslrootcert`.
     `lock_timeout_s` bounds how long we queue for a table that others hold, and with it how long others queue behind
     us; `give_way_after_s` how long others may wait for the table that we are reading, 0: until it is seen. After
-    `most_give_ways` of them a reading is put off. `statement_timeout_s` None: the server's own limit, or
-    a minute more than the age limit if that is shorter.
+    `most_give_ways` of them a reading is put off. `read_sessions` of ours read a large table side by side.
+    `statement_timeout_s` None: the server's own limit, or a minute more than the age limit if that is shorter.
     `snapshot_age_limit_s` bounds how long the cluster's vacuum is held back.
     `pg_dump` None: the one of a fitting version that is found.
     """
@@ -35,6 +35,7 @@ class PostgresqlSettings:
     lock_timeout_s: float = 10.0
     give_way_after_s: float = 0.0
     most_give_ways: int = 10
+    read_sessions: int = 1
     statement_timeout_s: float | None = None
     snapshot_age_limit_s: float = 4 * 3600.0
     connect_timeout_s: float = 10.0

@@ -52,15 +52,17 @@ class OfferedTable:
         only = "ONLY " if self.source.kind is RelationKind.TABLE else ""
         return only + self.source.quoted
 
-    def query(self, expressions: Sequence[str] | None = None, after: Sequence[str] = ()) -> str:
+    def query(self, expressions: Sequence[str] | None = None, after: Sequence[str] = (), within: str = "") -> str:
         """Give the query for all rows, in the key's order if the server's is the canonical one.
 
-        `after`: only for rows behind the one whose key has these values (SQL), which `locate` gives.
+        `after`: only for rows behind the one whose key has these values (SQL), which `locate` gives. `within`: only for
+        rows of this condition (SQL).
         """
         if expressions is None:
             expressions = [expression_of(c.type, f"t.{quote(c.name)}") for c in self.source.columns]
         order = ", ".join(f"t.{quote(name)}" for name in self.schema.key)
-        where = f" WHERE ({order}) > ({', '.join(after)})" if after else ""
+        behind = f"({order}) > ({', '.join(after)})" if after else ""
+        where = " WHERE " + " AND ".join(filter(None, (behind, within))) if behind or within else ""
         tail = f" ORDER BY {order}" if self.orders else ""
         return f"SELECT {', '.join(expressions)} FROM {self.relation} AS t{where}{tail}"  # noqa: S608 - quoted names
 

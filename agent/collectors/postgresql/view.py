@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One state of a PostgreSQL database, behind the protocol of views.
 
-Three sessions:
+Three sessions, or more if the settings let several read a large table side by side:
 
     holder    exported the snapshot and holds it; looks at catalogs and slices of large cells, and keeps no lock of a table
     reader    takes the snapshot over anew for every table: BEGIN, SET TRANSACTION SNAPSHOT, check, COPY, COMMIT
@@ -30,6 +30,7 @@ from agent.collectors.postgresql.failures import lose, refuse
 from agent.collectors.postgresql.large import aside
 from agent.collectors.postgresql.limits import Budget
 from agent.collectors.postgresql.lookout import Lookout
+from agent.collectors.postgresql.ranges import find_ranges
 from agent.collectors.postgresql.reader import Reader
 from agent.collectors.postgresql.reading import TableReading
 from agent.collectors.postgresql.settings import PostgresqlSettings
@@ -268,8 +269,8 @@ class PostgresqlView:
         assert self._reader is not None
         assert self._lookout is not None
         reading = TableReading(
-            offered, self._reader, self._holder, self._lookout, self._budget, self._check_still,
-            is_raw=self._server.is_raw, most_give_ways=self._settings.most_give_ways,
+            offered, self._reader, self._holder, self._lookout, self._budget, self._check_still, find_ranges,
+            is_raw=self._server.is_raw, most_give_ways=self._settings.most_give_ways, sessions=self._settings.read_sessions,
         )  # fmt: skip
         for block in reading.blocks(blobs):
             self._note_raw(offered.schema.name, reading.raw_columns)

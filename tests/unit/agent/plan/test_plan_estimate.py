@@ -198,6 +198,32 @@ def test_long_read_of_a_server_that_works_asks_for_a_standby(kind: str, is_copy:
     assert ("standby" in {finding.subject for finding in plan.advice}) is told
 
 
+@pytest.mark.parametrize(
+    ("kind", "sessions", "ordered", "limit_s", "told"),
+    [
+        ("postgresql", 1, True, HOUR, True),
+        ("postgresql", 2, True, HOUR, False),
+        ("mysql", None, True, HOUR, False),
+        ("postgresql", 1, False, HOUR, False),
+        ("postgresql", 1, True, 3 * HOUR, False),
+    ],
+)
+def test_table_that_one_session_cannot_read_in_time_is_told_of_more_where_they_can_help(
+    kind: str, sessions: int | None, ordered: bool, limit_s: float, told: bool
+) -> None:
+    # 7,200 s: longer than one hour, and `split` cannot help a single table.
+    plan = make_plan(
+        make_table("visit", rows=7_200_000, ordered=ordered),
+        samples=(make_sample("visit"),),
+        around=make_surroundings(kind=kind, read_sessions=sessions, age_limit_s=limit_s),
+    )
+    found = [finding for finding in plan.advice if finding.subject == "read_sessions"]
+    assert bool(found) is told
+    if told:
+        assert "visit (2.0 h)" in str(found[0].message)
+        assert "idle" in str(found[0].hint)
+
+
 def test_what_fails_stands_first() -> None:
     plan = make_plan(around=make_surroundings(age_limit_s=1.0), line=SLOW)
     ranks = [Severity.FAIL, Severity.WARN, Severity.NOT_EXAMINED, Severity.OK]

@@ -151,6 +151,25 @@ def test_role_that_would_be_refused_or_cut_off_is_found_beforehand(
         assert words not in _said(mended, Severity.WARN) + _said(mended, Severity.FAIL)
 
 
+def test_more_sessions_take_more_cores_and_connections_which_check_and_grants_say(
+    postgres_server: PostgresServer, postgres_database: str, account: str
+) -> None:
+    postgres_server.execute(
+        f"CREATE ROLE {QUOTED} LOGIN PASSWORD 'secret' CONNECTION LIMIT 8; CREATE TABLE visit (id int PRIMARY KEY);"
+        f"GRANT SELECT ON visit TO {QUOTED}",
+        database=postgres_database,
+    )
+    one = settings_for(postgres_server, postgres_database, user=account)
+    three = replace(one, read_sessions=3)
+    found = PostgresqlCollector(one).check()
+    assert "cores" not in _said(found, Severity.OK) + _said(found, Severity.WARN)
+    found = PostgresqlCollector(three).check()
+    assert "3 cores of this live server are kept busy" in _said(found, Severity.WARN)
+    assert "may have 8 sessions; a snapshot needs 9 -> ALTER ROLE … CONNECTION LIMIT 12" in _said(found, Severity.FAIL)
+    assert "CONNECTION LIMIT 8;" in PostgresqlCollector(one).grants()
+    assert "CONNECTION LIMIT 12;" in PostgresqlCollector(three).grants()
+
+
 def test_limits_that_a_role_sets_on_idle_sessions_do_not_end_a_reading(
     postgres_server: PostgresServer, postgres_database: str, account: str
 ) -> None:

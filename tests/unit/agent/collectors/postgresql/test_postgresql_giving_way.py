@@ -32,7 +32,8 @@ from tests.servers.reading import Clock, KeptBlobs, find_table, read_lines, sess
 
 MANY_ROWS = """
     CREATE TABLE t (id int PRIMARY KEY, pad text, n int);
-    INSERT INTO t SELECT n, repeat('x', 500), 0 FROM generate_series(1, 80000) n"""
+    INSERT INTO t SELECT n, repeat('x', 500), 0 FROM generate_series(1, 80000) n; ANALYZE t"""
+COPYING = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'jinsuo' AND query LIKE 'COPY%'"
 NOWHERE = Path("/nowhere/pg_dump")
 """Without pg_dump, which gives way too, only the reading counts."""
 
@@ -63,6 +64,12 @@ def large(postgres_server: PostgresServer, postgres_database: str) -> str:
     return postgres_database
 
 
+@pytest.fixture(params=(1, 2), ids=("one session", "two sessions"))
+def sessions(request: pytest.FixtureRequest) -> int:
+    """Give by how many sessions the table is read."""
+    return int(request.param)
+
+
 def want(server: PostgresServer, database: str, sql: str) -> None:
     """Run what needs the table for itself; an error if it does not get it."""
     connection = psycopg2.connect(server.dsn_of(database), options="-c lock_timeout=60s")
@@ -87,12 +94,15 @@ def begin(view: View, name: str = "public.t") -> Iterator[bytes]:
 
 @pytest.mark.parametrize("sql", UNCHANGED)
 def test_who_wants_the_table_gets_it_and_the_rows_are_those_of_the_snapshot(
-    postgres_server: PostgresServer, large: str, sql: str
+    postgres_server: PostgresServer, large: str, sql: str, sessions: int
 ) -> None:
     with open_view(postgres_server, large) as view:
         undisturbed = read_lines(view, "public.t")
+    with open_view(postgres_server, large, read_sessions=sessions) as view:
         blocks = iter(view.read(find_table(view, "public.t"), KeptBlobs()))
         first = next(blocks)
+        while postgres_server.execute(COPYING) != [(sessions,)]:
+            pass
         want(postgres_server, large, sql)
         assert (first + b"".join(blocks)).split(b"\n")[:-1] == undisturbed
         assert view.strain().gave_way >= 1
@@ -101,9 +111,9 @@ def test_who_wants_the_table_gets_it_and_the_rows_are_those_of_the_snapshot(
 
 @pytest.mark.parametrize(("sql", "reason"), CHANGED)
 def test_table_that_is_another_one_after_giving_way_is_lost_by_name(
-    postgres_server: PostgresServer, large: str, sql: str, reason: str
+    postgres_server: PostgresServer, large: str, sql: str, reason: str, sessions: int
 ) -> None:
-    with open_view(postgres_server, large) as view:
+    with open_view(postgres_server, large, read_sessions=sessions) as view:
         blocks = begin(view)
         want(postgres_server, large, sql)
         with pytest.raises(TableLostError, match=reason) as caught:
@@ -139,9 +149,9 @@ def test_rows_without_an_order_are_read_anew_after_the_others(
 
 
 def test_those_who_come_again_and_again_do_not_make_a_reading_endless(
-    postgres_server: PostgresServer, large: str
+    postgres_server: PostgresServer, large: str, sessions: int
 ) -> None:
-    with open_view(postgres_server, large, most_give_ways=2, pg_dump=NOWHERE) as view:
+    with open_view(postgres_server, large, most_give_ways=2, pg_dump=NOWHERE, read_sessions=sessions) as view:
         read = 0
         with pytest.raises(TableBusyError, match="reading gave way 2 times"):
             for block in view.read(find_table(view, "public.t"), KeptBlobs()):
@@ -165,17 +175,17 @@ def test_others_wait_as_long_as_the_settings_say(postgres_server: PostgresServer
 
 
 def test_large_cells_of_a_table_that_was_rewritten_meanwhile_are_not_taken_from_other_rows(
-    postgres_server: PostgresServer, postgres_database: str
+    postgres_server: PostgresServer, postgres_database: str, sessions: int
 ) -> None:
     # VACUUM FULL moves rows: where the marker says that the cell lies, another row of the same snapshot may lie then.
     postgres_server.execute(
         "CREATE TABLE t (id int PRIMARY KEY, picture bytea, pad text);"
         "ALTER TABLE t ALTER picture SET STORAGE EXTERNAL;"
         "INSERT INTO t SELECT n, CASE WHEN n = 5000 THEN convert_to(repeat('5', 2000000), 'UTF8') END, repeat('x', 500)"
-        " FROM generate_series(1, 60000) n",
+        " FROM generate_series(1, 60000) n; ANALYZE t",
         database=postgres_database,
     )
-    with open_view(postgres_server, postgres_database) as view:
+    with open_view(postgres_server, postgres_database, read_sessions=sessions) as view:
         blocks = begin(view)
         want(postgres_server, postgres_database, "VACUUM FULL t")
         with pytest.raises(TableLostError, match="truncated, rewritten"):
@@ -222,8 +232,10 @@ def test_pg_dump_gives_way_too_and_is_tried_once_more(
         assert not [note for note in view.notes() if "pg_dump" in note]
 
 
-def test_reading_ends_when_nobody_can_look_out_any_more(postgres_server: PostgresServer, large: str) -> None:
-    with open_view(postgres_server, large) as view:
+def test_reading_ends_when_nobody_can_look_out_any_more(
+    postgres_server: PostgresServer, large: str, sessions: int
+) -> None:
+    with open_view(postgres_server, large, read_sessions=sessions) as view:
         blocks = begin(view)
         (looking,) = wait_for(lambda: postgres_server.execute(LOOKING))
         postgres_server.execute("SELECT pg_terminate_backend(%s)", looking)
@@ -361,7 +373,7 @@ def test_reading_goes_on_behind_any_row_of_any_key(
                 after = offered.locate(line)
                 assert after
                 rest = b""
-                with CopyStream(session, f"COPY ({offered.query(after=after)}) TO STDOUT") as stream:
+                with CopyStream(session, [f"COPY ({offered.query(after=after)}) TO STDOUT"]) as stream:
                     while block := stream.take(30):
                         rest += block
                 assert rest.split(b"\n")[:-1] == lines[i + 1 :]
@@ -382,7 +394,9 @@ def test_key_that_cannot_be_written_is_not_guessed(postgres_server: PostgresServ
 
 
 @pytest.mark.long
-def test_rows_are_those_of_the_snapshot_whenever_others_come(postgres_server: PostgresServer, large: str) -> None:
+def test_rows_are_those_of_the_snapshot_whenever_others_come(
+    postgres_server: PostgresServer, large: str, sessions: int
+) -> None:
     is_over = threading.Event()
 
     def come_again() -> None:
@@ -394,7 +408,7 @@ def test_rows_are_those_of_the_snapshot_whenever_others_come(postgres_server: Po
             )
 
     thread = threading.Thread(target=come_again)
-    with open_view(postgres_server, large, most_give_ways=10_000, pg_dump=NOWHERE) as view:
+    with open_view(postgres_server, large, most_give_ways=10_000, pg_dump=NOWHERE, read_sessions=sessions) as view:
         undisturbed = read_lines(view, "public.t")
         thread.start()
         try:

@@ -37,9 +37,13 @@ from tests.servers.reading import (
     wait_for,
 )
 
-MANY_ROWS = "CREATE TABLE t (id int PRIMARY KEY, pad text); INSERT INTO t SELECT n, repeat('x', 500) FROM generate_series(1, 80000) n"
+MANY_ROWS = """
+    CREATE TABLE t (id int PRIMARY KEY, pad text);
+    INSERT INTO t SELECT n, repeat('x', 500) FROM generate_series(1, 80000) n; ANALYZE t"""
 NOWHERE = Path("/nowhere/pg_dump")
-COPYING = "SELECT pid FROM pg_stat_activity WHERE application_name = 'jinsuo' AND query LIKE 'COPY%'"
+COPYING = (
+    "SELECT pid FROM pg_stat_activity WHERE application_name = 'jinsuo' AND query LIKE 'COPY%' ORDER BY backend_start"
+)
 
 
 @pytest.fixture
@@ -65,6 +69,12 @@ def standing_still(*pids: int) -> Iterator[None]:
         release.wait()
 
 
+@pytest.fixture(params=(1, 2), ids=("one session", "two sessions"))
+def sessions(request: pytest.FixtureRequest) -> int:
+    """Give by how many sessions the table is read."""
+    return int(request.param)
+
+
 def test_table_locked_by_others_is_lost_after_lock_timeout(
     postgres_server: PostgresServer, postgres_database: str
 ) -> None:
@@ -77,9 +87,9 @@ def test_table_locked_by_others_is_lost_after_lock_timeout(
         assert read_lines(view, "public.u") == []
 
 
-def test_snapshot_over_its_age_is_given_up(postgres_server: PostgresServer, large: str) -> None:
+def test_snapshot_over_its_age_is_given_up(postgres_server: PostgresServer, large: str, sessions: int) -> None:
     clock = Clock()
-    settings = settings_for(postgres_server, large, snapshot_age_limit_s=100)
+    settings = settings_for(postgres_server, large, snapshot_age_limit_s=100, read_sessions=sessions)
     with PostgresqlCollector(settings, clock).open_view() as view:
         blocks = view.read(find_table(view, "public.t"), KeptBlobs())
         assert next(blocks)
@@ -92,14 +102,15 @@ def test_snapshot_over_its_age_is_given_up(postgres_server: PostgresServer, larg
 
 
 def test_reading_that_is_dropped_leaves_no_transaction_and_no_thread(
-    postgres_server: PostgresServer, large: str
+    postgres_server: PostgresServer, large: str, sessions: int
 ) -> None:
     before = threading.active_count()
-    with PostgresqlCollector(settings_for(postgres_server, large)).open_view() as view:
+    with PostgresqlCollector(settings_for(postgres_server, large, read_sessions=sessions)).open_view() as view:
         threads = threading.active_count()
         blocks = view.read(find_table(view, "public.t"), KeptBlobs())
         assert next(blocks)
-        assert postgres_server.execute(COPYING)
+        while len(postgres_server.execute(COPYING)) < sessions:
+            pass
         assert isinstance(blocks, Generator)
         blocks.close()
         assert threading.active_count() == threads
@@ -109,8 +120,10 @@ def test_reading_that_is_dropped_leaves_no_transaction_and_no_thread(
     wait_for(lambda: not count_our_sessions(postgres_server))
 
 
-def test_view_closed_amid_a_reading_ends_it_on_the_server(postgres_server: PostgresServer, large: str) -> None:
-    with PostgresqlCollector(settings_for(postgres_server, large)).open_view() as view:
+def test_view_closed_amid_a_reading_ends_it_on_the_server(
+    postgres_server: PostgresServer, large: str, sessions: int
+) -> None:
+    with PostgresqlCollector(settings_for(postgres_server, large, read_sessions=sessions)).open_view() as view:
         blocks = view.read(find_table(view, "public.t"), KeptBlobs())
         assert next(blocks)
     # Closing cancels the COPY and cuts the line: which of the two the reader sees first is the server's affair.
@@ -168,22 +181,26 @@ def test_server_that_does_not_tell_who_waits_ends_the_reading_and_the_view(
     wait_for(lambda: not count_our_sessions(postgres_server))
 
 
-def test_two_readings_at_a_time_do_not_disturb_each_other(postgres_server: PostgresServer, large: str) -> None:
-    with PostgresqlCollector(settings_for(postgres_server, large)).open_view() as view:
+def test_two_readings_at_a_time_do_not_disturb_each_other(
+    postgres_server: PostgresServer, large: str, sessions: int
+) -> None:
+    with PostgresqlCollector(settings_for(postgres_server, large, read_sessions=sessions)).open_view() as view:
         blocks = view.read(find_table(view, "public.t"), KeptBlobs())
         first = next(blocks)
         again = b"".join(view.read(find_table(view, "public.t"), KeptBlobs()))
         assert first + b"".join(blocks) == again
 
 
-def test_cancel_by_the_operator_loses_the_table(postgres_server: PostgresServer, large: str) -> None:
-    with PostgresqlCollector(settings_for(postgres_server, large)).open_view() as view:
+def test_cancel_by_the_operator_loses_the_table(postgres_server: PostgresServer, large: str, sessions: int) -> None:
+    with PostgresqlCollector(settings_for(postgres_server, large, read_sessions=sessions)).open_view() as view:
         blocks = view.read(find_table(view, "public.t"), KeptBlobs())
         assert next(blocks)
-        ((pid,),) = postgres_server.execute(COPYING)
-        postgres_server.execute("SELECT pg_cancel_backend(%s)", (pid,))
+        # The last to come reads what is far behind the rows that are taken.
+        (pid,) = postgres_server.execute(COPYING)[-1]
         with pytest.raises(TableLostError, match="the server cancelled reading it"):
-            list(blocks)
+            for _ in itertools.chain([b""], blocks):
+                # Between two ranges there is nothing that could be cancelled.
+                postgres_server.execute("SELECT pg_cancel_backend(%s)", (pid,))
         assert len(read_lines(view, "public.t")) == 80000
 
 
@@ -193,11 +210,14 @@ def test_statement_timeout_is_the_sessions(postgres_server: PostgresServer, larg
         read_lines(view, "public.t")
 
 
-def test_ended_reader_session_is_a_broken_connection(postgres_server: PostgresServer, large: str) -> None:
-    with PostgresqlCollector(settings_for(postgres_server, large)).open_view() as view:
+def test_ended_reader_session_is_a_broken_connection(
+    postgres_server: PostgresServer, large: str, sessions: int
+) -> None:
+    with PostgresqlCollector(settings_for(postgres_server, large, read_sessions=sessions)).open_view() as view:
         blocks = view.read(find_table(view, "public.t"), KeptBlobs())
         assert next(blocks)
-        ((pid,),) = postgres_server.execute(COPYING)
+        # The last to come reads what is far behind the rows that are taken.
+        (pid,) = postgres_server.execute(COPYING)[-1]
         postgres_server.execute("SELECT pg_terminate_backend(%s)", (pid,))
         with pytest.raises(SourceDownError):
             list(blocks)
@@ -213,12 +233,12 @@ def test_ended_holder_session_is_a_lost_snapshot(postgres_server: PostgresServer
             read_lines(view, "public.t")
 
 
-def test_server_killed_while_it_is_read_is_down() -> None:
+def test_server_killed_while_it_is_read_is_down(sessions: int) -> None:
     server = PostgresServer.create()
     try:
         server.execute(MANY_ROWS)
         server.execute("CHECKPOINT")
-        settings = settings_for(server, "postgres")
+        settings = settings_for(server, "postgres", read_sessions=sessions)
         with PostgresqlCollector(settings).open_view() as view:
             blocks = view.read(find_table(view, "public.t"), KeptBlobs())
             assert next(blocks)
@@ -297,6 +317,28 @@ def test_account_that_may_not_connect_is_told_to_grant(postgres_server: Postgres
         assert "grants" in error.hint
     finally:
         postgres_server.execute("DROP ROLE outside")
+
+
+def test_second_session_that_is_refused_ends_the_reading_and_leaves_nothing(
+    postgres_server: PostgresServer, large: str
+) -> None:
+    # The view's holder and lookout, and one reader.
+    postgres_server.execute("CREATE ROLE few LOGIN PASSWORD 'secret' CONNECTION LIMIT 3")
+    try:
+        postgres_server.execute("GRANT pg_read_all_data TO few")
+        settings = settings_for(postgres_server, large, user="few", read_sessions=2, pg_dump=Path("/nowhere/pg_dump"))
+        threads = threading.active_count()
+        with PostgresqlCollector(settings).open_view() as view:
+            while count_our_sessions(postgres_server) < 1:
+                pass
+            with pytest.raises(SourceDownError, match="takes no connections now"):
+                for _ in view.read(find_table(view, "public.t"), KeptBlobs()):
+                    pass
+        assert threading.active_count() == threads
+        while count_our_sessions(postgres_server):
+            pass
+    finally:
+        postgres_server.execute("DROP OWNED BY few; DROP ROLE few")
 
 
 def test_too_many_connections_is_tried_again_later(postgres_server: PostgresServer, postgres_database: str) -> None:

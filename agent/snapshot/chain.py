@@ -108,7 +108,7 @@ class Chain:
     def _go_on(self, dropped: Sequence[JournalEntry], newest: JournalEntry, since: datetime, lost: str) -> None:
         """Go on from `newest` without `dropped`, in one step: the change of keys, if one waits, then the gap.
 
-        A change is given up with nothing: it is stated anew, unless `newest` is by the new key, so that the chain has passed.
+        A change that is dropped is not named in the gap: it is stated anew, unless the chain has passed on with `newest`.
         """
         added = [newest]
         if self.make_change is not None and not is_signed_by(newest, self.gaps.signer.key):

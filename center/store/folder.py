@@ -8,6 +8,7 @@ once. Needs hard links: ext4, xfs, zfs, NTFS have them, FAT has not. Source: `ev
 
 import errno
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,8 @@ from evidence.disk import NewFile, make_folder, remove_leftovers, sync_folder
 from terminal.language import Text
 
 _INCOMING: Final = ".incoming"
+_MOST_KNOWN: Final = 4096
+"""So many folders are remembered to be durable: those of the packs of a night. Sources have 256 each, in the course of a year."""
 _DAMAGED: Final = "run `jinsuo-center audit` to see what is missing; restore it from a mirror or a backup"
 
 
@@ -27,7 +30,8 @@ class FolderStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._durable: set[Path] = set()
+        self._durable: dict[Path, None] = {}
+        self._lock = threading.Lock()
 
     def create(self, name: str) -> "NewFileBlob":
         """Start a blob."""
@@ -38,16 +42,27 @@ class FolderStore:
         """Make `folder` below the root so that it survives power loss, whoever made it.
 
         A folder that another thread has just made may not be synced yet, so each process syncs the way down to each
-        folder once itself.
+        folder once itself; again where it was not asked for in a long time.
         """
-        if folder in self._durable and folder.is_dir():
+        if self._is_known(folder):
             return
         make_folder(folder)
         level = folder
         while level != self._root:
             sync_folder(level.parent)
             level = level.parent
-        self._durable.add(folder)
+        with self._lock:
+            self._durable[folder] = None
+            while len(self._durable) > _MOST_KNOWN:
+                self._durable.pop(next(iter(self._durable)))
+
+    def _is_known(self, folder: Path) -> bool:
+        """Tell whether `folder` is durable, as far as is remembered; it is remembered for longer then."""
+        with self._lock:
+            if folder not in self._durable:
+                return False
+            self._durable[folder] = self._durable.pop(folder)
+        return folder.is_dir()
 
     def read(self, name: str, offset: int = 0, size: int | None = None) -> bytes:
         """Give `size` bytes from `offset`, or all from there."""

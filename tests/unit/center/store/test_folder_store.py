@@ -2,6 +2,7 @@
 """What is particular to the store in a folder: its files, its temporary files, and the system's errors."""
 
 import errno
+import gc
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import center.store.folder as folder_store
 from center.errors import FullError, StoreError
 from center.store.folder import FolderStore, explain_os_error
 
@@ -109,3 +111,22 @@ def test_full_disk_refuses_a_blob_and_keeps_the_others(small_disk: Path) -> None
     with store.create("packs/third") as blob:
         blob.write(bytes(100_000))
         assert blob.commit()
+
+
+def test_of_folders_that_are_durable_only_so_many_are_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder_store, "_MOST_KNOWN", 8)
+    store = FolderStore(tmp_path)
+    synced: list[Path] = []
+    monkeypatch.setattr(folder_store, "sync_folder", synced.append)
+    often = tmp_path / "often"
+    for number in range(100):
+        store.make_durable(tmp_path / f"{number:02}")
+        store.make_durable(often)
+    assert synced.count(tmp_path) == 101, "a folder that is used all the time was forgotten"
+    store.make_durable(tmp_path / "00")
+    assert synced.count(tmp_path) == 102
+    gc.collect()
+    known = [found for found in gc.get_objects() if isinstance(found, Path) and tmp_path in found.parents]
+    assert len(known) < 20, "a folder is remembered for each that ever was"

@@ -3,12 +3,13 @@
 
     1. settle every chain (may ask the center), then wait until each source may be begun: no view stands open meanwhile
     2. open all views at once, a thread for each            4. the caller delivers, when no view is open
-    3. read the sources one by one, in their order but for those whose writers wait for us, each at its own pace
+    3. read the sources one by one, in their order but for those whose writers wait for us (first) and those that hold
+       nothing (last), each at its own pace
 
 A member that fails takes no other with it: what is written after its failure notes it. Each view is closed as soon as
 its source has been read, and all of them before an error leaves; whoever waits for its turn is looked after
-(`waiting.py`). How far apart the views were opened is measured, not
-bounded, and stands in each manifest (`evidence.manifest.group`). Source: docs/decisions/0050.
+(`waiting.py`). How far apart the views were opened is measured, not bounded, and stands in each manifest
+(`evidence.manifest.group`). Source: docs/decisions/0050, 0085.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from agent.collectors.base import Attending, Collector, Finding, View
+from agent.collectors.base import Collector, Finding, View
 from agent.errors import AgentError, BudgetError, PinError, ReceiptError
 from agent.snapshot.progress import Progress
 from agent.snapshot.run import SourceRun
@@ -101,14 +102,24 @@ def take_group(
         waiting = {each.member.source: _look_after(each, closing) for each in opened}
         last = max((each.opened for each in opened), default=began)
         group = GroupId(name, began)
-        # Whose application cannot write while we read comes first: it must not wait for the others' turns.
-        for each in sorted(
-            opened, key=lambda each: not (isinstance(each.view, Attending) and each.view.blocks_writers)
-        ):
+        for each in sorted(opened, key=_turn_of):
             source = each.member.source
             view = GroupView(group, sources.index(source) + 1, len(sources), each.opening, each.opened, last - began)
             ends[source] = _take(each, waiting[source], view, ends, show, remarks, send=send, budget=budget)
     return {source: ends[source] for source in sources}
+
+
+def _turn_of(opened: _Opened) -> int:
+    """Give when a view's turn comes; among the same, the settings' order counts.
+
+    First whose application cannot write while we read. Last what holds nothing, such as folders and dumps: the others'
+    age grows meanwhile, and to close a file takes all locks on it away from this process (POSIX): of a database in a
+    folder that is read, SQLite would read on under a view without its locks, and get what was written since.
+    """
+    throttle = opened.member.supervised.throttle
+    if throttle.attend is None:
+        return 2
+    return 1 if throttle.may_stretch else 0
 
 
 def _try(member: Member, act: Callable[[Member], object], ends: dict[str, Taken | AgentError]) -> bool:

@@ -2,6 +2,8 @@
 """Sources of one moment: a transfer between two databases is in both snapshots of a group, or in neither."""
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
@@ -249,6 +251,48 @@ def test_view_that_grows_too_old_before_its_turn_is_closed_then_and_not_at_its_t
     assert [note for note in manifest.notes if note.startswith("split: the view was over its limit, and all tables")]
 
 
+class _WritingSources(SourceMaker):
+    """When a folder has been read, its application writes, and writes its log back into the database."""
+
+    folder: Path
+
+    def collector(self, source: AnySource) -> Collector:
+        found = super().collector(source)
+        return _Moving(found, self._write) if source.kind == "files" else found
+
+    def _write(self) -> None:
+        # A process of its own: within one, SQLite knows of its locks without asking the system.
+        code = (
+            "import sqlite3, sys; db = sqlite3.connect(sys.argv[1], isolation_level=None);"
+            "db.execute('UPDATE page SET body = upper(body)'); db.execute('PRAGMA wal_checkpoint(TRUNCATE)')"
+        )
+        subprocess.run([sys.executable, "-c", code, str(self.folder / "his.db")], check=True, timeout=60)
+
+
+def test_folder_of_a_group_that_holds_its_database_does_not_take_its_locks_away(
+    hospital: tuple[World, Center], tmp_path: Path
+) -> None:
+    # Whoever closes a file loses all locks that his process has on it (POSIX), those of SQLite under an open view too.
+    world, center = hospital
+    folder = tmp_path / "application"
+    folder.mkdir()
+    with closing(sqlite3.connect(folder / "his.db")) as live:
+        live.execute("PRAGMA journal_mode=WAL")
+        live.execute("CREATE TABLE page (id INTEGER PRIMARY KEY, body TEXT)")
+        # More than a connection keeps in memory.
+        live.executemany("INSERT INTO page VALUES (?, ?)", ((i, "x" * 3_000) for i in range(3_000)))
+        live.commit()
+        sources = f"  - {{name: tree, kind: files, path: {folder}}}\n" + sqlite_source("his", folder / "his.db")
+        world.add_agent(center, "X014", sources + "groups:\n  - {name: both, sources: [tree, his]}\n")
+        _WritingSources.folder = folder
+        with Agent.open(world.agent_folder("X014"), make_sources=_WritingSources) as agent:
+            tree, his = agent.snapshot_group("both", silent)
+        assert isinstance(tree.end, Outcome), tree.end
+        assert isinstance(his.end, Outcome), his.end
+        snapshot = center.open_snapshot("X014", "his", 1)
+        assert {line[-3_000:] for line in snapshot.lines(snapshot.table("page"))} == {b"x" * 3_000}
+
+
 def test_member_that_another_run_holds_is_busy_and_the_others_are_taken(hospital: tuple[World, Center]) -> None:
     world, _ = hospital
     folder = world.agent_folder("X013")
@@ -299,7 +343,8 @@ class _Unhurried:
 
     class throttle:
         read = staticmethod(unpaced)
-        attend = None
+        attend: Callable[[], None] | None = None
+        may_stretch = True
 
     def wait(self) -> None:
         pass
@@ -311,10 +356,13 @@ class _Unhurried:
 _UNHURRIED = _Unhurried()
 
 
-def _take(members: list[tuple[str, object, object]], run: _Unhurried = _UNHURRIED) -> dict[str, object]:
+def _take(
+    members: list[tuple[str, object, object]], run: _Unhurried = _UNHURRIED, **runs: _Unhurried
+) -> dict[str, object]:
+    """Take a group of such members, supervised by `run`, or by those of `runs` that have their names."""
     from agent.snapshot.group import Member
 
-    made = [Member(name, source, view, run) for name, source, view in members]  # type: ignore[arg-type]  # as much as is asked
+    made = [Member(name, source, view, runs.get(name, run)) for name, source, view in members]  # type: ignore[arg-type]  # as much as is asked
     clock = iter(datetime(2026, 11, 22, tzinfo=UTC) + timedelta(seconds=i) for i in range(1_000))
     return dict(take_group("g", [m.source for m in made], made, {}, lambda: next(clock), silent, send=False))
 
@@ -409,15 +457,17 @@ def test_nobodys_view_stands_open_while_another_waits_for_a_calm_machine() -> No
     assert sorted(log[3:6]) == ["open a", "open b", "open c"]
 
 
-def test_a_source_whose_application_cannot_write_meanwhile_is_read_first() -> None:
+def test_a_source_whose_application_cannot_write_meanwhile_is_read_first_and_what_holds_nothing_last() -> None:
     log: list[str] = []
 
-    class Blocking(_View):
-        blocks_writers = True
+    class Attended(_Unhurried):
+        class throttle(_Unhurried.throttle):
+            attend = staticmethod(lambda: None)
 
-        def attend(self) -> None:
-            pass
+    class Blocking(_Unhurried):
+        class throttle(Attended.throttle):
+            may_stretch = False
 
-    ends = _take([("a", _Settled(log), _View("a", log)), ("b", _Settled(log), Blocking("b", log))])
-    assert log[2:] == ["close b", "close a"]
-    assert list(ends) == ["a", "b"]
+    ends = _take([(n, _Settled(log), _View(n, log)) for n in "abcd"], b=Attended(), c=Blocking(), d=Attended())
+    assert log[4:] == ["close c", "close b", "close d", "close a"]
+    assert list(ends) == ["a", "b", "c", "d"]

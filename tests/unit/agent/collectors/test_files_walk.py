@@ -3,6 +3,7 @@
 
 import errno
 import os
+import tracemalloc
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -246,3 +247,35 @@ def test_entries_of_one_walk_are_strictly_ascending_over_wide_folders(tmp_path: 
     entries.extend(walk(folder, FilesSettings(tmp_path), Notes()))
     folder.close()
     assert all(a.path < b.path for a, b in pairwise(entries))
+
+
+class _Flat:
+    """A folder of so many files, as large archives of pictures have them."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def names(self) -> list[bytes]:
+        return [b"1.2.840.113619.%09d" % i for i in range(self._count)]
+
+    def status(self) -> os.stat_result:
+        return _A_FILE
+
+    def look(self, name: bytes) -> os.stat_result:
+        return _A_FILE
+
+
+_A_FILE = Path(__file__).stat()
+
+
+def test_names_of_a_flat_folder_are_held_once() -> None:
+    count = 20_000
+    tracemalloc.start()
+    try:
+        found = sum(1 for _ in walk(_Flat(count), FilesSettings(Path()), Notes()))  # type: ignore[arg-type]  # as much as is asked
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found == count
+    # 57 bytes for each of them, its place in the list, and what the list is ahead.
+    assert peak / count < 90

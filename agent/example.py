@@ -8,6 +8,7 @@ the keys with the models). It is here because an installed package has no config
 from pathlib import Path
 
 from agent.config import CONFIG_NAME
+from evidence.disk import make_private_folder
 from terminal.errors import UsageError
 from terminal.language import Text
 
@@ -438,7 +439,7 @@ def make_folder(folder: Path) -> Path:
     Raises: UsageError if there are settings already; OSError.
     """
     path = folder / CONFIG_NAME
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_folder(folder)
     try:
         with path.open("x", encoding="utf-8", newline="\n") as file:
             file.write(first_settings())

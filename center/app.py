@@ -63,7 +63,7 @@ from center.registry.units import Unit, Units
 from center.store.base import Store
 from center.store.folder import FolderStore
 from center.store.reserve import ReservedStore
-from evidence.disk import write_new
+from evidence.disk import make_private_folder, write_new
 from evidence.errors import EvidenceError
 from evidence.keys.key import KeyType
 from evidence.keys.signer import Ed25519Signer, create_key_file, open_signer
@@ -133,8 +133,10 @@ class Center:
                     en="name a new folder; nothing is ever made over an old center",
                 ),
             )
+        # The store has what hospitals sent, the catalog keys of rows.
+        make_private_folder(folder)
         keys = folder / "keys"
-        keys.mkdir(parents=True, mode=0o700)
+        keys.mkdir(mode=0o700)
         for name in ("log.pem", "operator.pem"):
             create_key_file(keys / name)
         create_sealing_key(keys / "sealing.key", create_master_key(keys / "master.key", passphrase))

@@ -118,6 +118,16 @@ def make_folder(folder: Path) -> None:
     sync_folder(folder.parent)
 
 
+def make_private_folder(folder: Path) -> None:
+    """Make `folder` for its owner alone, whatever the umask; one that is there already is closed to others. Raises: OSError.
+
+    What lies in it needs no rights of its own then: files are made by many, SQLite among them. On Windows: inherited.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if os.name == "posix":
+        folder.chmod(0o700)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in `folder` durable (nothing to do on Windows)."""
     if os.name == "nt":  # pragma: no cover

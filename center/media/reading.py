@@ -327,7 +327,8 @@ class MediaReader:
         unit, source = report.name.unit, report.name.source
         taken = session.taken.get((unit, source))
         if taken is None:
-            taken = TakenBag(next(iter(self._memory.envelopes(report.name).values())))
+            envelope = next(iter(self._memory.envelopes(report.name).values()))
+            taken = TakenBag(envelope, missing=self._memory.find_absent(envelope))
         return self._answers.write(taken, self._memory.logged(unit, source), out)
 
     def _remove_outdated(self, report: SetReport, out: Path) -> None:

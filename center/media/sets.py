@@ -99,10 +99,15 @@ class SetMemory:
         """Give all statements of a source that are logged, in their order."""
         return self._catalog.statements(unit, source)
 
+    def find_absent(self, envelope: Envelope) -> list[str]:
+        """Give the packs that an envelope names and that are not stored."""
+        has = self._catalog.has_pack
+        return [pack.name for pack in envelope.packs if not has(envelope.unit, envelope.source, pack.name)]
+
     def is_complete(self, name: SetName, number: MediumNumber) -> bool:
         """Tell whether everything on a volume is here."""
         envelope = self.envelopes(name).get(number.as_copy("A"))
-        return envelope is not None and not self._absent(envelope)
+        return envelope is not None and not self.find_absent(envelope)
 
     def report(self, name: SetName, pending: Collection[str], *, no_more: bool) -> SetReport | None:
         """Tell how a set stands; None if nothing of it is known.
@@ -121,17 +126,13 @@ class SetMemory:
         lacking: list[Missing] = []
         if waiting or not stored:
             for number, envelope in envelopes.items():
-                absent = sorted(pack for pack in self._absent(envelope) if pack not in pending)
+                absent = sorted(pack for pack in self.find_absent(envelope) if pack not in pending)
                 if absent:
                     lacking.append(Missing(name.unit, name.source, name.id, number, tuple(absent)))
             whole = [*lost, *(replace(first, volume=volume) for volume in unread if no_more)]
             lacking += [Missing(name.unit, name.source, name.id, number, ()) for number in whole]
         lacking.sort(key=lambda missing: missing.volume.volume)
         return SetReport(name, first.batch_name, first.volumes, unread, tuple(lacking), stored, waiting)
-
-    def _absent(self, envelope: Envelope) -> list[str]:
-        has = self._catalog.has_pack
-        return [pack.name for pack in envelope.packs if not has(envelope.unit, envelope.source, pack.name)]
 
     def _statements(self, envelopes: Iterable[Envelope]) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Give the sequences of the set's statements that are stored, and of those that are not."""

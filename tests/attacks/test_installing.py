@@ -5,14 +5,25 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import pytest
 
+from agent.example import make_folder
+from center.app import Center
 from terminal.errors import OperatorError
 from terminal.service.systemd import SystemdService
 from terminal.service.unit import Unit
 from tests.builders.world import ROOT
+
+
+def _make_center(folder: Path) -> None:
+    Center.create(folder, "archives.example/log")
+
+
+def _make_agent(folder: Path) -> None:
+    make_folder(folder)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a script of sh")
@@ -63,3 +74,20 @@ def test_a_folder_that_is_exchanged_for_a_link_while_it_is_handed_over_gives_not
     assert not is_armed, "it was exchanged at that moment"
     assert (roots / "agent.key").stat().st_uid == 0
     assert (moved / "agent.key").stat().st_uid == 4242
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there the access list is inherited")
+@pytest.mark.parametrize("is_there", [False, True])
+@pytest.mark.parametrize("make", [_make_center, _make_agent])
+def test_what_lies_in_a_new_folder_is_closed_to_other_accounts(
+    tmp_path: Path, make: Callable[[Path], None], is_there: bool
+) -> None:
+    folder = tmp_path / "new"
+    old_mask = os.umask(0o022)
+    try:
+        if is_there:
+            folder.mkdir()
+        make(folder)
+    finally:
+        os.umask(old_mask)
+    assert folder.stat().st_mode & 0o777 == 0o700

@@ -21,6 +21,7 @@ from center.app import Center
 from center.media.reading import Fate
 from center.media.repairing import repair
 from evidence.bag.envelope import Envelope, read_envelope, sign_envelope
+from evidence.bag.receipts import BagAnswer, parse_receipts
 from evidence.digest import Sha256
 from evidence.manifest.entry import Level
 from evidence.medium.files import FolderFiles
@@ -209,6 +210,23 @@ def test_an_image_with_one_bad_byte_among_its_folders_stops_no_other_and_is_mend
         ImageFiles(image)
     reading = center.media_reader().read([image, others], tmp_path / "back")
     assert [report.fate for report in reading.media] == [Fate.TAKEN] * 2, reading.media
+
+
+def test_a_disc_of_which_nothing_is_left_does_not_make_the_center_say_that_all_of_it_is_there(
+    center: Center, medium: Path, tmp_path: Path
+) -> None:
+    without_recovery(medium)
+    (pack,) = records(medium, ".pack")
+    pack.unlink()
+
+    def answered() -> BagAnswer:
+        (path,) = center.media_reader().read([medium], tmp_path / "back").receipts
+        return parse_receipts(path.read_bytes(), center.operator.key).bags[0]
+
+    first = answered()
+    assert len(first.missing) == 1
+    shutil.rmtree(medium / "电子档案")
+    assert answered() == first
 
 
 # Another unit, whose key signs what it likes

@@ -101,8 +101,7 @@ def test_who_wants_the_table_gets_it_and_the_rows_are_those_of_the_snapshot(
     with open_view(postgres_server, large, read_sessions=sessions) as view:
         blocks = iter(view.read(find_table(view, "public.t"), KeptBlobs()))
         first = next(blocks)
-        while postgres_server.execute(COPYING) != [(sessions,)]:
-            pass
+        wait_for(lambda: postgres_server.execute(COPYING) == [(sessions,)])
         want(postgres_server, large, sql)
         assert (first + b"".join(blocks)).split(b"\n")[:-1] == undisturbed
         assert view.strain().gave_way >= 1

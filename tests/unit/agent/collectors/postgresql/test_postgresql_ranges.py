@@ -25,7 +25,7 @@ from agent.collectors.postgresql.reading import TableReading
 from agent.collectors.postgresql.tables import OfferedTable, check_still
 from agent.collectors.postgresql.view import PostgresqlView
 from tests.servers.postgresql import PostgresServer
-from tests.servers.reading import KeptBlobs, find_table, read_lines, settings_for
+from tests.servers.reading import KeptBlobs, find_table, read_lines, settings_for, wait_for
 
 NOWHERE = Path("/nowhere/pg_dump")
 PAD = "repeat('x', 1900)"
@@ -315,8 +315,7 @@ def test_sessions_wait_when_nobody_takes_their_rows(postgres_server: PostgresSer
     streams = [copies.add(connection) for connection in connections]
     try:
         assert copies.take(30)
-        while copies._next < 3:
-            time.sleep(0)
+        wait_for(lambda: copies._next >= 3)
         for _ in range(100):
             held = [stream._pipe._bytes for stream in streams]
             assert sum(held) <= AHEAD_BYTES
@@ -337,6 +336,29 @@ def test_sessions_wait_when_nobody_takes_their_rows(postgres_server: PostgresSer
             connection.close()
 
 
+def test_cancel_of_a_session_that_is_ahead_ends_the_reading_after_what_came_before_it(
+    postgres_server: PostgresServer, postgres_database: str
+) -> None:
+    postgres_server.execute(CUT["int"], database=postgres_database)
+    blocked = (
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'jinsuo' AND query LIKE '%%>= ''1001''%%'"
+        " AND wait_event = 'ClientWrite'"
+    )
+    threads = threading.active_count()
+    with opened(postgres_server, postgres_database, 2) as view:
+        # The second range is far larger than all buffers between the server and us.
+        blocks = read_ranges(view, "public.t", ranges_of(view, "public.t", [1001]), 2)
+        rows = next(blocks).count(b"\n")
+        (pid,) = wait_for(lambda: postgres_server.execute(blocked))[0]
+        postgres_server.execute("SELECT pg_cancel_backend(%s)", (pid,))
+        with pytest.raises(psycopg2.errors.QueryCanceled):
+            for block in blocks:
+                rows += block.count(b"\n")
+        assert 1000 <= rows < 17000
+        assert len(read_lines(view, "public.t")) == 17000
+    assert threading.active_count() == threads
+
+
 class Locker:
     """Somebody who wants the table for himself, once, and writes a row."""
 
@@ -349,8 +371,7 @@ class Locker:
     def come(self) -> None:
         """Come, and return when he waits, or has had it."""
         self._thread.start()
-        while not self.has_had_it and not self._server.execute("SELECT 1 FROM pg_locks WHERE NOT granted"):
-            pass
+        wait_for(lambda: self.has_had_it or self._server.execute("SELECT 1 FROM pg_locks WHERE NOT granted"))
 
     def go(self) -> None:
         self._thread.join()

@@ -12,12 +12,14 @@ happen in a name space that ends with the program that makes them.
 
 import argparse
 import os
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Timer
 
@@ -26,13 +28,16 @@ from bundle.wheels import ROOT
 
 SUITE = "bookworm"
 MIRROR = "http://deb.debian.org/debian"
-PACKAGES = ("systemd-sysv", "linux-image-cloud-amd64", "initramfs-tools", "python3")
+PACKAGES = ("systemd-sysv", "python3")
+KERNEL = ("linux-image-cloud-amd64",)
 HELD = "all of it held"
 """The last line of a trial that came to its end."""
+_LINE = "opt/trial/told"
+"""The file in which a container tells; a machine by qemu has a serial line for it."""
 _TOLD = "test-systemd: "
 _DISK = "4G"
 _MEMORY = "2G"
-_LIMIT_S = 3600
+_LIMIT_S = 7200
 _TAIL = 60
 
 _UNIT = """\
@@ -63,11 +68,13 @@ def main() -> int:
         "--container", action="store_true", help="on this kernel, by systemd-nspawn: minutes without KVM"
     )
     args = parser.parse_args()
+    # Ended from outside it leaves neither a machine nor a folder.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory(prefix="jinsuo-systemd-") as name:
         work = Path(name)
-        begin, line = (contain, "/dev/console") if args.container else (emulate, "/dev/ttyS1")
+        begin, line = (contain, f"/{_LINE}") if args.container else (emulate, "/dev/ttyS1")
         try:
-            seconds = took(lambda: make(work / "root", args.mirror))
+            seconds = took(lambda: make(work / "root", PACKAGES if args.container else PACKAGES + KERNEL, args.mirror))
             furnish(work / "root", args.archive, line)
             say(f"made a Debian {SUITE} in {seconds:.0f} s")
             with running(begin(work)) as lines:
@@ -83,15 +90,15 @@ def main() -> int:
     return 0
 
 
-def make(root: Path, mirror: str) -> None:
-    """Make a Debian in the folder `root`. Raises: TrialError."""
-    packages = root.with_suffix(".tar")
+def make(root: Path, packages: Sequence[str], mirror: str) -> None:
+    """Make a Debian of packages in the folder `root`. Raises: TrialError."""
+    archive = root.with_suffix(".tar")
     # In a name space of its own, so that no mount of it is ever seen here.
     run("unshare", "--mount", "--propagation", "private", "mmdebstrap", "--quiet", "--variant=minbase", "--mode=root",
-        f"--include={','.join(PACKAGES)}", SUITE, str(packages), mirror)  # fmt: skip
+        f"--include={','.join(packages)}", SUITE, str(archive), mirror)  # fmt: skip
     root.mkdir()
-    run("tar", "-xf", str(packages), "-C", str(root), "--exclude=./dev/*", "--numeric-owner")
-    packages.unlink()
+    run("tar", "-xf", str(archive), "-C", str(root), "--exclude=./dev/*", "--numeric-owner")
+    archive.unlink()
 
 
 def furnish(root: Path, archive: Path, line: str) -> None:
@@ -128,26 +135,38 @@ def emulate(work: Path) -> list[str]:
 
 def contain(work: Path) -> list[str]:
     """Give how the folder is booted on this kernel."""
-    return [
-        "unshare", "--mount", "--propagation", "private", "systemd-nspawn", "--quiet", "--directory", str(work / "root"),
-        "--register=no", "--keep-unit", "--private-network", "--console=read-only", "--boot", "systemd.show_status=no",
-    ]  # fmt: skip
+    nspawn = shlex.join([
+        "systemd-nspawn", "--quiet", "--directory", str(work / "root"), "--register=no", "--keep-unit", "--private-network",
+        "--console=pipe", "--boot", "systemd.show_status=no",
+    ])  # fmt: skip
+    told, console = (shlex.quote(str(path)) for path in (work / "root" / _LINE, work / "console.log"))
+    # It ends with 133 where the machine wants to be restarted. Source: systemd-nspawn(1), --keep-unit.
+    script = f"""
+        : > {told}
+        tail --quiet --follow {told} &
+        while true; do {nspawn} >> {console} 2>&1; [ $? = 133 ] || break; done
+        sleep 2
+        kill $!
+    """
+    return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script]
 
 
 @contextmanager
 def running(argv: list[str]) -> Iterator[Iterator[str]]:
     """Run the machine; give what it tells, line by line, until it has powered itself off, or was ended after the limit."""
     process = subprocess.Popen(
-        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-    )
-    limit = Timer(_LIMIT_S, process.terminate)
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+        start_new_session=True,
+    )  # fmt: skip
+    limit = Timer(_LIMIT_S, os.killpg, (process.pid, signal.SIGKILL))
     limit.start()
     assert process.stdout is not None
     try:
         yield (line.strip() for line in process.stdout)
     finally:
         limit.cancel()
-        process.terminate()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
 
 

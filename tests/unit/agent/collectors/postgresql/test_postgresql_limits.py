@@ -14,12 +14,14 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+from agent.collectors.base import Heeding
 from agent.collectors.postgresql import PostgresqlCollector, PostgresqlSettings
 from agent.collectors.postgresql.connect import execute, open_connection, query
 from agent.errors import (
     AgentError,
     BudgetError,
     LoginError,
+    PausedError,
     SourceChangedError,
     SourceDownError,
     SourceError,
@@ -181,6 +183,23 @@ def test_server_that_does_not_tell_who_waits_ends_the_reading_and_the_view(
     wait_for(lambda: not count_our_sessions(postgres_server))
 
 
+def test_reader_who_is_told_to_stop_does_not_wait_for_the_next_block(
+    postgres_server: PostgresServer, large: str
+) -> None:
+    def heed() -> None:
+        raise PausedError("paused", hint="wait")
+
+    with PostgresqlCollector(settings_for(postgres_server, large, pg_dump=NOWHERE)).open_view() as view:
+        assert isinstance(view, Heeding)
+        view.heed = heed
+        blocks = view.read(find_table(view, "public.t"), KeptBlobs())
+        assert next(blocks)
+        ((pid,),) = postgres_server.execute(COPYING)
+        with standing_still(pid), pytest.raises(PausedError):
+            list(blocks)
+    wait_for(lambda: not count_our_sessions(postgres_server))
+
+
 def test_two_readings_at_a_time_do_not_disturb_each_other(
     postgres_server: PostgresServer, large: str, sessions: int
 ) -> None:
@@ -224,7 +243,8 @@ def test_ended_reader_session_is_a_broken_connection(
 
 
 def test_ended_holder_session_is_a_lost_snapshot(postgres_server: PostgresServer, large: str) -> None:
-    with PostgresqlCollector(settings_for(postgres_server, large)).open_view() as view:
+    # Without pg_dump nobody looks out for it, in a session that may begin when the others have ended.
+    with PostgresqlCollector(settings_for(postgres_server, large, pg_dump=NOWHERE)).open_view() as view:
         postgres_server.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'jinsuo'"
         )

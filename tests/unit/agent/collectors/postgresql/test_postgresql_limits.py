@@ -2,13 +2,9 @@
 """A view does the live server little harm: bounded age, bounded waits, nothing left behind; and errors say what to do."""
 
 import itertools
-import os
-import signal
-import subprocess
 import threading
 import time
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
 from pathlib import Path
 
 import psycopg2
@@ -36,6 +32,7 @@ from tests.servers.reading import (
     read_lines,
     session,
     settings_for,
+    standing_still,
     wait_for,
 )
 
@@ -53,22 +50,6 @@ def large(postgres_server: PostgresServer, postgres_database: str) -> str:
     """Give a database whose table is far larger than all buffers between server and reader."""
     postgres_server.execute(MANY_ROWS, database=postgres_database)
     return postgres_database
-
-
-@contextmanager
-def standing_still(*pids: int) -> Iterator[None]:
-    """Let processes of the server stand still, as over a disk that does not answer; a minute at most, whatever happens."""
-    numbers = " ".join(map(str, pids))
-    release = subprocess.Popen(["sh", "-c", f"sleep 60; kill -CONT {numbers}"])
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
-        release.kill()
-        release.wait()
 
 
 @pytest.fixture(params=(1, 2), ids=("one session", "two sessions"))

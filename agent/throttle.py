@@ -247,6 +247,10 @@ class Throttle:
             self._pause(Reason.SHARE, owed_s - (self._paused_s() - paused_s))
         self._resumed_at = around.clock()
 
+    def heed(self) -> None:
+        """Go on, unless the operator has paused the agent. Raises: PausedError."""
+        self._around.check_pause()
+
     def send(self, size_bytes: int) -> None:
         """Take note of bytes for the line; return when they may go."""
         if self._send_bucket is not None:

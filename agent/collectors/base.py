@@ -173,6 +173,21 @@ class Attending(Protocol):
         """
 
 
+def go_on() -> None:
+    """Wait for the source as long as it takes."""
+
+
+@runtime_checkable
+class Heeding(Protocol):
+    """A view that may wait for its source long before a block comes, and asks meanwhile whether it still shall. Optional.
+
+    `heed` is `go_on` until the reader sets it; called about once a second, in his thread, by `read` and `documents`. It
+    raises AgentError, which ends the reading.
+    """
+
+    heed: Callable[[], None]
+
+
 @runtime_checkable
 class Straining(Protocol):
     """A view that knows what it has asked of others. Optional."""

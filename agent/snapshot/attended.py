@@ -16,6 +16,7 @@ from agent.collectors.base import (
     Attending,
     Collector,
     Finding,
+    Heeding,
     Probe,
     Probing,
     Severity,
@@ -144,6 +145,8 @@ class AttendedCollector:
                 closing.callback(self._note_strain, view)
                 if isinstance(view, Attending):
                     throttle.attend, throttle.may_stretch = view.attend, not view.blocks_writers
+                if isinstance(view, Heeding):
+                    view.heed = throttle.heed
                 if self._probes:
                     self._ask_beside(beside)
                 yield view

@@ -127,6 +127,12 @@ class MariadbServer:
         self._end(signal.SIGTERM)
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    @property
+    def pid(self) -> int:
+        """Give the number of the server's process."""
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """End the server at once, as a power cut would; `start` brings it back."""
         self._end(signal.SIGKILL)

@@ -2,6 +2,9 @@
 """Read a PostgreSQL source in tests: settings that lead to a test's database, a sink that keeps blobs, rows as cells."""
 
 import hashlib
+import os
+import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -94,6 +97,22 @@ def wait_for(ask: Callable[[], _T]) -> _T:
         assert time.monotonic() < end, "it did not come within a minute"
         time.sleep(0.01)
     return found
+
+
+@contextmanager
+def standing_still(*pids: int) -> Iterator[None]:
+    """Let processes of the server stand still, as over a disk that does not answer; a minute at most, whatever happens."""
+    numbers = " ".join(map(str, pids))
+    release = subprocess.Popen(["sh", "-c", f"sleep 60; kill -CONT {numbers}"])
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        release.kill()
+        release.wait()
 
 
 def count_our_sessions(server: PostgresServer) -> int:

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+from agent.collectors.base import go_on
 from agent.collectors.command.child import Child, refuse_start, start_child
 from agent.collectors.command.environment import Mask, child_environment
 from agent.collectors.command.forms import HEAD_BYTES
@@ -44,9 +45,13 @@ def find_program(settings: CommandSettings, environment: Mapping[str, str]) -> s
 class Run:
     """A command at work. A context manager: whatever happens, nothing of it runs after the block."""
 
-    def __init__(self, settings: CommandSettings, environ: Mapping[str, str]) -> None:
-        """Start the command. Raises: SourceError if it cannot be started or its folder of dumps cannot be read."""
+    def __init__(self, settings: CommandSettings, environ: Mapping[str, str], heed: Callable[[], None] = go_on) -> None:
+        """Start the command; `heed` is asked about once a second while it is waited for.
+
+        Raises: SourceError if it cannot be started or its folder of dumps cannot be read.
+        """
         self._settings = settings
+        self._heed = heed
         environment = child_environment(environ, settings.env, os.defpath)
         program = find_program(settings, environment)
         self._before = find_files(settings) if settings.output is Output.FILE else {}
@@ -71,7 +76,7 @@ class Run:
     def stream(self) -> "DumpStream":
         """Give the dump as it comes out of the command."""
         assert self._feed is not None
-        return DumpStream(self._feed, self._patience, self._signs)
+        return DumpStream(self._feed, self._patience, self._look)
 
     def finish(self) -> int:
         """Wait until the command has ended; give its exit status.
@@ -80,7 +85,7 @@ class Run:
         """
         self._patience.rest()
         while (code := self._child.wait(_LOOK_S)) is None:
-            self._patience.look(self._signs())
+            self._look()
         if code not in self._settings.exit_codes:
             self._end()
             raise self._failure(code)
@@ -101,6 +106,10 @@ class Run:
         for name, tail in self._tails.items():
             tail.close()
             self.words[name] = tail.text()
+
+    def _look(self) -> None:
+        self._heed()
+        self._patience.look(self._signs())
 
     def _signs(self) -> object:
         """Give what changes while the command lives: bytes said, files grown."""
@@ -125,11 +134,11 @@ class Run:
 class DumpStream(io.RawIOBase):
     """The standard output of a command. Keeps its first bytes in `head` and counts `size`."""
 
-    def __init__(self, feed: Feed, patience: Patience, signs: Callable[[], object]) -> None:
+    def __init__(self, feed: Feed, patience: Patience, look: Callable[[], None]) -> None:
         super().__init__()
         self._feed = feed
         self._patience = patience
-        self._signs = signs
+        self._look = look
         self._rest = memoryview(b"")
         self._is_over = False
         self.head = b""
@@ -152,7 +161,7 @@ class DumpStream(io.RawIOBase):
     def _next(self) -> bytes:
         self._patience.rest()
         while (part := self._feed.take(_LOOK_S)) is None:
-            self._patience.look(self._signs())
+            self._look()
         self._patience.check_whole()
         if len(self.head) < HEAD_BYTES:
             self.head += part[: HEAD_BYTES - len(self.head)]

@@ -12,13 +12,13 @@ import errno
 import io
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
-from agent.collectors.base import BlobSink, Document, Omission, Table
+from agent.collectors.base import BlobSink, Document, Omission, Table, go_on
 from agent.collectors.command.forms import HEAD_BYTES, describe_form
 from agent.collectors.command.leavings import Left, identify, open_left
 from agent.collectors.command.run import Run, describe_end
@@ -42,6 +42,7 @@ class CommandView:
 
     def __init__(self, settings: CommandSettings, environ: Mapping[str, str]) -> None:
         self.consistency: Consistency = settings.consistency
+        self.heed: Callable[[], None] = go_on
         self._settings = settings
         self._environ = environ
         self._notes: list[str] = []
@@ -58,10 +59,10 @@ class CommandView:
         """Run the command; yield the rows of what it gave.
 
         Raises: CommandFailedError if it fails or gives nothing; BudgetError at a limit; SourceChangedError if a file
-        that it left is still being written; SourceError.
+        that it left is still being written; SourceError; what `heed` raises, by which the command is ended.
         """
         self._notes, self._is_raw = [], False
-        run = Run(self._settings, self._environ)
+        run = Run(self._settings, self._environ, self.heed)
         with run:
             is_stream = self._settings.output is Output.STDOUT
             rows = self._read_stream(run, blobs) if is_stream else self._read_files(run, blobs)

@@ -56,14 +56,17 @@ class Session:
     Attributes: `id`, what the server calls it; `logs`, whether it would write to the binary log if it wrote anything.
     """
 
-    def __init__(self, settings: MysqlSettings) -> None:
-        """Connect and pin everything. Raises: LoginError, SourceDownError, SourceError."""
+    def __init__(self, settings: MysqlSettings, silent_s: int = _MOST_SILENT_S) -> None:
+        """Connect and pin everything. `silent_s`: how long the server may be silent, within what the settings allow.
+
+        Raises: LoginError, SourceDownError, SourceError.
+        """
         self._settings = settings
         self._lock = threading.RLock()
         self._stream: Stream | None = None
         self._why: AgentError | None = None
         try:
-            self._connection = _connect(settings)
+            self._connection = _connect(settings, silent_s)
         except MySQLdb.Error as err:
             raise refuse_connection(Error.of(err), settings.address, settings.user) from err
         self._is_closed = False
@@ -275,7 +278,7 @@ def same_name(column: str, text: str) -> str:
     return f"{column} = {literal(text)} AND BINARY {column} = BINARY {literal(text)}"
 
 
-def _connect(settings: MysqlSettings) -> Any:
+def _connect(settings: MysqlSettings, silent_s: int) -> Any:
     """Connect. What the driver gives has no types: `Session` is the only one to hold it."""
     place: dict[str, Any] = {"host": settings.host, "port": settings.port}
     if settings.host.startswith("/"):
@@ -283,7 +286,7 @@ def _connect(settings: MysqlSettings) -> Any:
     place["ssl_mode"] = settings.ssl_mode.replace("-", "_").upper()
     if settings.ssl_ca is not None:
         place["ssl"] = {"ca": str(settings.ssl_ca)}
-    silence_s = max(10, min(_MOST_SILENT_S, round(settings.snapshot_age_limit_s) + _SILENCE_S))
+    silence_s = max(10, min(silent_s, round(settings.snapshot_age_limit_s) + _SILENCE_S))
     return _mysql.connect(
         user=settings.user,
         password=settings.password,

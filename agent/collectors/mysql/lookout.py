@@ -29,6 +29,8 @@ from agent.collectors.mysql.settings import MysqlSettings
 from agent.errors import AgentError, BudgetError
 
 LOOK_EVERY_S: Final = 0.05
+SILENCE_S: Final = 10
+"""How long the server may take for one look: who cannot look must not hold anything (decision 0085)."""
 DEARLY_S: Final = 15.0
 """How long others wait, at least, for what is dear to give up."""
 
@@ -119,7 +121,7 @@ class Lookout:
                 self._session.close()
 
     def _look(self) -> None:
-        session = self._session = self._session or Session(self._settings)
+        session = self._session = self._session or Session(self._settings, SILENCE_S)
         assert self._locks is not None
         statements = find_waiting(session.query("SHOW FULL PROCESSLIST"), self._settings.database, self._locks.ids)
         held = {*self._kept, *([self._reading[1]] if self._reading else [])}

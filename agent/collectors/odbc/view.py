@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Final
 
-from agent.collectors.base import BlobSink, Document, Omission, Omissions, Table
+from agent.collectors.base import BlobSink, Document, Omission, Omissions, Table, go_on
 from agent.collectors.lost import lose_because
 from agent.collectors.naming import check_names
 from agent.collectors.odbc.catalog import SourceTable, read_tables
@@ -51,7 +51,8 @@ class OdbcView:
         self._what = "the catalog"
         self._budget = Budget(clock, settings.snapshot_age_limit_s)
         self._patience: Patience | None = None
-        self._session = Session(settings, dialect, self._watch)
+        self.heed: Callable[[], None] = go_on
+        self._session = Session(settings, dialect, self._wait)
         try:
             self._begin(clock)
         except StatementError as err:
@@ -151,6 +152,11 @@ class OdbcView:
         self._budget.check(self._what)
         if self._patience is not None:
             self._patience.check(self._what)
+
+    def _wait(self) -> None:
+        """Look around while the driver works."""
+        self._watch()
+        self.heed()
 
     @contextmanager
     def _around(self) -> Iterator[None]:

@@ -97,16 +97,21 @@ class DdlReader:
             self._gave_way += 1
             process.kill()
 
-    def finish(self, holder: Connection, timeout_s: float, lookout: Lookout) -> Ddl:
+    def finish(self, holder: Connection, timeout_s: float, lookout: Lookout, heed: Callable[[], None]) -> Ddl:
         """Give the DDL; the catalogs' if pg_dump is missing, fails, gives way, or takes longer than `timeout_s`.
 
-        Raises: AgentError if `lookout` cannot look any more; psycopg2.Error if the line broke.
+        Raises: AgentError if `lookout` cannot look any more, what `heed` raises; psycopg2.Error if the line broke.
         """
-        body, reason = self._await(timeout_s, lookout.check)
+
+        def check() -> None:
+            lookout.check()
+            heed()
+
+        body, reason = self._await(timeout_s, check)
         if body is None and self._gave_way == 1 and self._server is not None:
             self.stop()
             self.start(self._server)
-            body, reason = self._await(timeout_s, lookout.check)
+            body, reason = self._await(timeout_s, check)
         if body is None:
             return _write_from_catalogs(holder, reason, lookout)
         note = None

@@ -45,10 +45,14 @@ class TableReading:
         self, offered: OfferedTable, reader: Reader, holder: Connection, lookout: Lookout, budget: Budget,
         check_still: Callable[[Connection, OfferedTable], None],
         find_ranges: Callable[[Connection, OfferedTable, int], Ranges],
-        *, is_raw: bool, most_give_ways: int, sessions: int,
+        heed: Callable[[], None], *, is_raw: bool, most_give_ways: int, sessions: int,
     ) -> None:  # fmt: skip
-        """`is_raw`: the database's texts have no encoding and are taken as bytes. `sessions`: so many read at most."""
+        """`is_raw`: the database's texts have no encoding and are taken as bytes. `sessions`: so many read at most.
+
+        `heed` is asked while nothing comes.
+        """
         self._offered = offered
+        self._heed = heed
         self._reader = reader
         self._holder = holder
         self._lookout = lookout
@@ -158,6 +162,7 @@ class TableReading:
             try:
                 block = copies.take(max(0.01, min(_POLL_S, self._budget.left_s())))
             except TimeoutError:
+                self._heed()
                 continue
             finally:
                 self._done = copies.number

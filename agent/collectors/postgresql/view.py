@@ -20,7 +20,7 @@ from typing import Final
 import psycopg2
 from psycopg2.extensions import connection as Connection
 
-from agent.collectors.base import BlobSink, Document, Omission, Omissions, Strain, Table, TableSize
+from agent.collectors.base import BlobSink, Document, Omission, Omissions, Strain, Table, TableSize, go_on
 from agent.collectors.naming import check_names
 from agent.collectors.postgresql import extras
 from agent.collectors.postgresql.catalog import RelationKind, SourceTable, list_unreadable, read_server, read_tables
@@ -65,6 +65,7 @@ class PostgresqlView:
         self._lookout: Lookout | None = None
         self._lock_wait_s = 0.0
         self._reading = ""
+        self.heed: Callable[[], None] = go_on
         self._holder = open_connection(settings)
         try:
             self._begin(self._holder)
@@ -170,7 +171,7 @@ class PostgresqlView:
             assert self._lookout is not None
             try:
                 left_s = max(10.0, self._budget.left_s())
-                self._documents = self._ddl.finish(self._holder, left_s, self._lookout)
+                self._documents = self._ddl.finish(self._holder, left_s, self._lookout, self.heed)
             except psycopg2.Error as err:
                 raise refuse(err, self._settings.address) from err
         return [Document("ddl.sql", self._documents.body)]
@@ -269,7 +270,7 @@ class PostgresqlView:
         assert self._reader is not None
         assert self._lookout is not None
         reading = TableReading(
-            offered, self._reader, self._holder, self._lookout, self._budget, self._check_still, find_ranges,
+            offered, self._reader, self._holder, self._lookout, self._budget, self._check_still, find_ranges, self.heed,
             is_raw=self._server.is_raw, most_give_ways=self._settings.most_give_ways, sessions=self._settings.read_sessions,
         )  # fmt: skip
         for block in reading.blocks(blobs):

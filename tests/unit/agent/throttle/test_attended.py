@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.collectors.base import Probe, Probing, View
+from agent.collectors.base import Heeding, Probe, Probing, View
 from agent.collectors.postgresql import PostgresqlCollector
 from agent.collectors.sqlite import SqliteCollector, SqliteSettings
 from agent.errors import BudgetError, LoginError, LoginsStoppedError, PausedError
@@ -182,6 +182,18 @@ def test_operators_pause_lets_go_of_the_source_at_the_next_block(
     with pytest.raises(PausedError), supervision.run() as run:
         _read_all(run, GuardedCollector(collector, None), tmp_path)
     assert len(LoadLog(tmp_path).reports("his")) == 1, "what was not begun asked nothing of anybody"
+
+
+def test_operators_pause_is_seen_also_before_the_first_block_has_come(
+    postgres_server: PostgresServer, postgres_database: str, supervision: Supervision, tmp_path: Path
+) -> None:
+    collector = PostgresqlCollector(settings_for(postgres_server, postgres_database), supervision.time)
+    with supervision.run() as run, run.attend(GuardedCollector(collector, None)).open_view() as view:
+        assert isinstance(view, Heeding)
+        view.heed()
+        PauseFile(tmp_path).set(Pause(NOW, None))
+        with pytest.raises(PausedError):
+            view.heed()
 
 
 def test_postgresql_and_live_sqlite_answer_trifles_beside_an_open_view(

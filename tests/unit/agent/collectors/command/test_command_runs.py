@@ -12,10 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from agent.collectors.base import Severity
+from agent.collectors.base import Heeding, Severity
 from agent.collectors.command import CommandCollector, CommandSettings, Output
 from agent.collectors.command.child import PlainChild
-from agent.errors import AgentError, BudgetError, CommandFailedError, SourceChangedError, SourceError, SpoolError
+from agent.errors import (
+    AgentError,
+    BudgetError,
+    CommandFailedError,
+    PausedError,
+    SourceChangedError,
+    SourceError,
+    SpoolError,
+)
 from evidence.manifest.statement import Consistency
 from evidence.rows.line import Token
 from terminal.language import Language
@@ -307,6 +315,23 @@ def test_stalled_command_is_ended_with_everything_it_started(tmp_path: Path, ear
     assert "gave no byte for 1 s and was stopped" in str(err)
     assert len(pids_in(pids)) == 2
     assert wait_until(lambda: not any(map(is_running, pids_in(pids))))
+
+
+@pytest.mark.parametrize("output", Output)
+def test_command_that_is_waited_for_is_ended_when_its_reader_is_told_to_stop(tmp_path: Path, output: Output) -> None:
+    code = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(f'{{os.getpid()}}\\n'); time.sleep(600)"
+
+    def heed() -> None:
+        if pids_in(tmp_path / "pid"):
+            raise PausedError("paused", hint="wait")
+
+    more = {"output": output, "path": tmp_path / "his.dmp"} if output is Output.FILE else {}
+    with pytest.raises(PausedError), collector_of(code, **more).open_view() as view:
+        assert isinstance(view, Heeding)
+        view.heed = heed
+        read_dumps(view)
+    (pid,) = pids_in(tmp_path / "pid")
+    assert wait_until(lambda: not is_running(pid))
 
 
 def test_command_that_never_ends_is_ended_at_its_limit_though_it_goes_on_talking() -> None:

@@ -6,6 +6,7 @@ return if the lock was given up for it. `lock_wait_timeout` makes a failure an e
 """
 
 import threading
+import time
 from collections.abc import Iterator
 from itertools import count
 
@@ -17,7 +18,7 @@ from agent.collectors.mysql.lookout import find_waiting
 from agent.collectors.mysql.view import MysqlView
 from agent.errors import BudgetError, SourceDownError, TableBusyError, TableLostError
 from tests.servers.mariadb import MariadbServer
-from tests.servers.reading import Clock, KeptBlobs, find_table, read_lines
+from tests.servers.reading import Clock, KeptBlobs, find_table, read_lines, standing_still, wait_for
 from tests.servers.reading_mysql import session, settings_for
 
 MANY_ROWS = "CREATE TABLE t (id int PRIMARY KEY, pad text) ENGINE={}; INSERT INTO t SELECT seq, REPEAT('x', 500) FROM seq_1_to_80000"
@@ -184,6 +185,20 @@ def test_reading_ends_when_nobody_can_look_out_any_more(mariadb_server: MariadbS
             list(blocks)
     finally:
         view.close()
+
+
+def test_reading_ends_when_the_server_does_not_tell_who_waits(mariadb_server: MariadbServer, large: str) -> None:
+    with MysqlCollector(settings_for(mariadb_server, large)).open_view() as view:
+        blocks = begin(view, f"{large}.t")
+        assert isinstance(view, MysqlView)
+        wait_for(lambda: view._lookout._session)
+        began = time.monotonic()
+        with standing_still(mariadb_server.pid), pytest.raises(SourceDownError, match="broke"):
+            while time.monotonic() - began < 50:
+                view.attend()
+                time.sleep(0.1)
+        with pytest.raises(SourceDownError, match="broke"):
+            list(blocks)
 
 
 def test_those_who_wait_for_another_table_of_the_same_name_are_not_counted() -> None:

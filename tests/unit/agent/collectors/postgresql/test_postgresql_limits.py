@@ -2,24 +2,22 @@
 """A view does the live server little harm: bounded age, bounded waits, nothing left behind; and errors say what to do."""
 
 import itertools
-import os
-import signal
-import subprocess
 import threading
 import time
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
 from pathlib import Path
 
 import psycopg2
 import pytest
 
+from agent.collectors.base import Heeding
 from agent.collectors.postgresql import PostgresqlCollector, PostgresqlSettings
 from agent.collectors.postgresql.connect import execute, open_connection, query
 from agent.errors import (
     AgentError,
     BudgetError,
     LoginError,
+    PausedError,
     SourceChangedError,
     SourceDownError,
     SourceError,
@@ -34,6 +32,7 @@ from tests.servers.reading import (
     read_lines,
     session,
     settings_for,
+    standing_still,
     wait_for,
 )
 
@@ -51,22 +50,6 @@ def large(postgres_server: PostgresServer, postgres_database: str) -> str:
     """Give a database whose table is far larger than all buffers between server and reader."""
     postgres_server.execute(MANY_ROWS, database=postgres_database)
     return postgres_database
-
-
-@contextmanager
-def standing_still(*pids: int) -> Iterator[None]:
-    """Let processes of the server stand still, as over a disk that does not answer; a minute at most, whatever happens."""
-    numbers = " ".join(map(str, pids))
-    release = subprocess.Popen(["sh", "-c", f"sleep 60; kill -CONT {numbers}"])
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
-        release.kill()
-        release.wait()
 
 
 @pytest.fixture(params=(1, 2), ids=("one session", "two sessions"))
@@ -177,6 +160,23 @@ def test_server_that_does_not_tell_who_waits_ends_the_reading_and_the_view(
                 list(blocks)
             view.close()
             assert time.monotonic() - began < 50
+    wait_for(lambda: not count_our_sessions(postgres_server))
+
+
+def test_reader_who_is_told_to_stop_does_not_wait_for_the_next_block(
+    postgres_server: PostgresServer, large: str
+) -> None:
+    def heed() -> None:
+        raise PausedError("paused", hint="wait")
+
+    with PostgresqlCollector(settings_for(postgres_server, large, pg_dump=NOWHERE)).open_view() as view:
+        assert isinstance(view, Heeding)
+        view.heed = heed
+        blocks = view.read(find_table(view, "public.t"), KeptBlobs())
+        assert next(blocks)
+        ((pid,),) = postgres_server.execute(COPYING)
+        with standing_still(pid), pytest.raises(PausedError):
+            list(blocks)
     wait_for(lambda: not count_our_sessions(postgres_server))
 
 

@@ -258,6 +258,7 @@ class SourcePost:
         for bagged in noted:
             if not again.isdisjoint([*bagged.packs, *bagged.statements]):
                 log.warning("a bag was not answered", extra={"source": self._name, "bag": bagged.bag})
+        notes = sorted([*self._logged(waiting, MAX_STATEMENTS - len(notes)), *notes], key=lambda e: e.sequence)
         volumes = _split(packs, self._settings.bag_bytes)
         set_ = make_bag_id()
         for number, volume in enumerate(volumes, 1):
@@ -265,6 +266,15 @@ class SourcePost:
             bagged = self._make(volume, notes if is_last else [], set_, number, len(volumes))
             self._put(box, bagged, self._staging / bagged.bag, progress)
         return len(volumes)
+
+    def _logged(self, waiting: Sequence[JournalEntry], most: int) -> list[JournalEntry]:
+        """Give what is logged and waits for content, to be asked for once more.
+
+        The receipt may have been lost on its way, or kept back: the center gives anew only those that the checkpoint we show
+        does not cover, and that may have come with another source's. Without it we would state content as lost in the end.
+        """
+        logged = [e for e in waiting if e.state is State.REGISTERED and not e.is_given_up]
+        return logged[-most:] if most else []
 
     def _waiting(self) -> list[JournalEntry]:
         return self._journal.unfinished_of(self._name)

@@ -8,8 +8,8 @@ Invariants, for any sequence of scenes however it flickers:
 An alert is cleared only after it has been gone for `settle`. One that comes back within a period of its last telling is
 open again at once, listed, and told when the period is over. Events are told once, and stay open until they are
 acknowledged or a month is over; of one kind at one source they too are told at most once in a period, all that have come
-at once, and at most twenty are kept: an agent that runs wild floods nobody. A clock that was set back delays nothing: what
-lies in the future counts as now.
+at once, and at most twenty are kept, the worst: an agent that runs wild floods nobody, and hides nothing worse. A clock
+that was set back delays nothing: what lies in the future counts as now.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -157,11 +157,20 @@ def acknowledge(record: Record, now: datetime, by: str, reason: str) -> Record:
 
 
 def _note_event(course: dict[str, Record], alert: Alert, now: datetime) -> None:
-    """Note what has happened, once, unless too much of its kind has happened at its place."""
+    """Note what has happened, once, unless too much of its kind has happened at its place.
+
+    What is worse than what is kept takes the place of the newest of that, rather of one that people have heard of.
+    """
+    if alert.id in course:
+        return
     group = _group(alert)
-    known = sum(record.is_open and _group(record.alert) == group for record in course.values())
-    if alert.id not in course and known < MOST_EVENTS:
-        course[alert.id] = Record(alert, now)
+    kept = {key: record for key, record in course.items() if record.is_open and _group(record.alert) == group}
+    if len(kept) >= MOST_EVENTS:
+        lesser = [key for key, record in kept.items() if record.alert.severity < alert.severity]
+        if not lesser:
+            return
+        del course[max(lesser, key=lambda key: (kept[key].told is not None, kept[key].raised, key))]
+    course[alert.id] = Record(alert, now)
 
 
 def _tell_events(course: dict[str, Record], now: datetime, pace: Pace) -> list[Item]:

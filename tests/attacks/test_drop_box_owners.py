@@ -15,7 +15,7 @@ from agent.transport.folderbox import FolderBox
 from center.app import Center
 from center.receive.inbox import Fate, Inbox
 from tests.builders.drops import SETTLE, Drop, check_stored, fates, packs_of
-from tests.builders.world import make_hospital, run_sql
+from tests.builders.world import make_hospital, run_sql, sqlite_source
 
 Opened = tuple[Center, Inbox]
 
@@ -225,3 +225,43 @@ def test_a_link_that_takes_the_place_of_receipts_opens_no_key_to_others(drop: Dr
     assert secret.stat().st_mode & 0o777 == 0o600
     (receipts,) = drop.departures.glob("receipts-*")
     assert receipts.stat().st_mode & 0o777 == 0o644
+
+
+# What is kept back, and what is brought again
+
+
+def test_receipts_that_are_kept_back_while_another_source_goes_on_come_with_the_next_ones(
+    drop: Drop, center: Opened
+) -> None:
+    """And so an old file that is brought again makes no agent state that content is lost which the center has."""
+    path = drop.agent_folder / "agent.yaml"
+    lis = make_hospital(drop.folder / "lis.db", 20)
+    path.write_text(path.read_text(encoding="utf-8") + sqlite_source("lis", lis), encoding="utf-8")
+    drop.snapshot()
+    for bag in drop.carry():
+        _take_away(bag)
+    drop.clock.now += SETTLE
+    center[1].scan()
+    drop.clock.now += SETTLE
+    center[1].scan()
+    (lacking,) = [(each.name, each.read_bytes()) for each in drop.carry_back()]
+    drop.send()
+    assert drop.stages() == [Stage.REGISTERED]
+    drop.carry()
+    center[1].scan()
+    for kept_back in drop.departures.iterdir():
+        kept_back.unlink()
+    drop.source = "lis"
+    drop.snapshot()
+    drop.exchange(center[1])
+    assert drop.stages() == [Stage.STORED]
+    drop.source = "his"
+    run_sql(drop.folder / "his.db", "UPDATE ward SET beds = 3")
+    drop.snapshot()
+    drop.exchange(center[1])
+    for _ in range(3):
+        (drop.inbox / lacking[0]).write_bytes(lacking[1])
+        drop.send()
+        drop.exchange(center[1])
+    assert drop.stages() == [Stage.STORED] * 2
+    check_stored(drop, center[0], 2)

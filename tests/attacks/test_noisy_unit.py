@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from center.alerts.course import MOST_EVENTS, Item, What
+from center.alerts.alert import Alert, Kind, Severity
+from center.alerts.course import MOST_EVENTS, Item, Pace, What, advance
 from center.alerts.happenings import has_other_schema
 from center.alerts.letters import compose
 from center.alerts.scene import Fresh, FreshStatement, SchemaChange
@@ -119,6 +120,18 @@ def test_no_unit_speaks_for_another(tmp_path: Path) -> None:
         with identity.connect(lambda: None) as road:
             road.heartbeat(Heartbeat(center.clock.now, "jinsuo test", 1, False, None, ()))
         assert set(center.signs.heartbeats()) == set(center.signs.last_seen()) == {"X014"}
+
+
+def test_many_small_events_do_not_hide_a_worse_one_of_their_kind() -> None:
+    """A column comes each night, nobody minds; then the table of patients is gone."""
+    text, pace = Text(zh="x", en="x"), Pace(DAY, timedelta(0))
+    small = [Alert(Kind.SCHEMA, f"X013/his#{n}", Severity.WARNING, NOW, text, text) for n in range(2 * MOST_EVENTS)]
+    records, _ = advance({}, small, NOW, pace)
+    worse = Alert(Kind.SCHEMA, "X013/his#99", Severity.ERROR, NOW, text, text)
+    records, _ = advance(records, [worse], NOW + timedelta(minutes=1), pace)
+    records, told = advance(records, [], NOW + DAY, pace)
+    assert [item.alert for item in told] == [worse]
+    assert len(records) == MOST_EVENTS
 
 
 def test_a_tables_name_forges_no_other_alert_in_a_letter() -> None:

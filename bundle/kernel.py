@@ -6,6 +6,7 @@ machines have the same one; for Windows `pyconfig_windows.h` says what the limit
 not do: it does not align the stack for wide registers. Source: docs/decisions/0023.
 """
 
+import os
 import shutil
 import subprocess
 import sysconfig
@@ -28,10 +29,15 @@ def fetch_zig(work: Path) -> Path | None:
     return to / "ziglang" / "zig"
 
 
+def _caches(zig: Path) -> dict[str, str]:
+    """Give the environment in which Zig keeps what it compiles beside itself: nothing is left, nothing old is taken."""
+    return {name: str(zig.parent / "cache") for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")}
+
+
 def linux_compiler(zig: Path, machine: str) -> Compiler:
     """Give the compiler for `machine` (as `uname -m` says it) and every glibc that a wheel may meet."""
     command = f"{zig} cc -target {machine}-linux-gnu.2.{OLDEST_GLIBC} {' '.join(_FLAGS)}"
-    return Compiler(machine, {"CC": command, "LDSHARED": f"{command} -shared -s"})
+    return Compiler(machine, {"CC": command, "LDSHARED": f"{command} -shared -s", **_caches(zig)})
 
 
 def build_for_windows(zig: Path, source: Path, python: Path, work: Path, out: Path) -> None:
@@ -44,7 +50,8 @@ def build_for_windows(zig: Path, source: Path, python: Path, work: Path, out: Pa
         zig, "cc", "-target", "x86_64-windows-gnu", *_FLAGS, "-shared", "-s", f"-I{headers}",
         source / "evidence" / "kernel" / "kernel.c", python / "python3.dll", "-o", work / "_kernel.pyd",
     ]  # fmt: skip
-    done = subprocess.run([str(word) for word in argv], capture_output=True, text=True, check=False)
+    environ = {**os.environ, **_caches(zig)}
+    done = subprocess.run([str(word) for word in argv], capture_output=True, text=True, check=False, env=environ)
     if done.returncode != 0:
         raise BundleError(f"the kernel for Windows cannot be compiled: {done.stderr.strip()[-2000:]}")
     # Not what else the linker leaves: an import library.

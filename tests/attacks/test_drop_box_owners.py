@@ -14,7 +14,8 @@ from agent.outcome import Stage
 from agent.transport.folderbox import FolderBox
 from center.app import Center
 from center.receive.inbox import Fate, Inbox
-from tests.builders.drops import SETTLE, Drop, check_stored, fates, packs_of
+from evidence.bag.receipts import BagAnswer, Receipts, Refusal, StatementAnswer, sign_receipts
+from tests.builders.drops import ORIGIN, SETTLE, Drop, check_stored, fates, packs_of
 from tests.builders.world import make_hospital, run_sql, sqlite_source
 
 Opened = tuple[Center, Inbox]
@@ -265,3 +266,32 @@ def test_receipts_that_are_kept_back_while_another_source_goes_on_come_with_the_
         drop.exchange(center[1])
     assert drop.stages() == [Stage.STORED] * 2
     check_stored(drop, center[0], 2)
+
+
+@pytest.mark.parametrize(("unit", "source"), [("Y002", "his"), ("X013", "lis")])
+def test_true_receipts_of_another_unit_or_source_under_our_name_say_nothing_to_us(
+    drop: Drop, center: Opened, unit: str, source: str
+) -> None:
+    drop.snapshot()
+    with drop.agent() as agent:
+        digest = agent.journal.get("his", 1).digest
+        (bagged,) = agent.parts.bags.of("his")
+    refusal = Refusal("JS-3102", "it does not hold", "give it up")
+    answer = StatementAnswer(digest, refusal=refusal)
+    others = Receipts(
+        ORIGIN,
+        unit,
+        source,
+        drop.clock.now,
+        center[0].ledger.checkpoint(),
+        (BagAnswer(bagged.bag),),
+        statements=(answer,),
+    )
+    name = f"receipts-X013-his-{bagged.bag}.note"
+    (drop.inbox / name).write_bytes(sign_receipts(others, center[0].operator))
+    drop.send()
+    assert drop.stages() == [Stage.SPOOLED]
+    with drop.agent() as agent:
+        assert agent.spool("his").unsent(), "nothing counts as arrived"
+    drop.exchange(center[1])
+    check_stored(drop, center[0], 1)

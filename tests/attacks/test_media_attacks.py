@@ -3,6 +3,7 @@
 
 import os
 import shutil
+import struct
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from pycdlib import PyCdlib
 
 from agent.app import Agent
 from agent.identity import Identity
@@ -227,6 +229,23 @@ def test_a_disc_of_which_nothing_is_left_does_not_make_the_center_say_that_all_o
     assert len(first.missing) == 1
     shutil.rmtree(medium / "电子档案")
     assert answered() == first
+
+
+def test_an_image_whose_folders_lead_back_is_not_walked_for_ever(medium: Path, tmp_path: Path) -> None:
+    image = tmp_path / "disc.iso"
+    write_image(
+        medium, image, parse_listing((medium / LISTING).read_bytes()).number, datetime(2026, 11, 26, tzinfo=UTC)
+    )
+    disc = PyCdlib()
+    disc.open(str(image))
+    below, above = (disc.get_record(rr_path=path).extent_location() for path in ("/电子档案", "/"))
+    disc.close()
+    # Where a folder lies stands in both orders of bytes.
+    old, new = (struct.pack("<I", place) + struct.pack(">I", place) for place in (below, above))
+    assert old in image.read_bytes()
+    image.write_bytes(image.read_bytes().replace(old, new))
+    with pytest.raises(OSError, match="loop"):
+        ImageFiles(image)
 
 
 # Another unit, whose key signs what it likes

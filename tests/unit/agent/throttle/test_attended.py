@@ -27,7 +27,7 @@ from agent.snapshot.tables import build_table
 from tests.fakes.agent import NOW
 from tests.fakes.machine import FakeHost, FakeTime
 from tests.servers.postgresql import PostgresServer
-from tests.servers.reading import count_our_sessions, settings_for
+from tests.servers.reading import count_our_sessions, settings_for, wait_for
 
 MIB = 1 << 20
 MANY_ROWS = "CREATE TABLE t (id int PRIMARY KEY, pad text); INSERT INTO t SELECT n, repeat('x', 500) FROM generate_series(1, 80000) n"
@@ -164,8 +164,7 @@ def test_age_of_the_view_ends_a_pause_that_would_outlast_it(
         _read_all(run, GuardedCollector(collector, None), tmp_path)
     assert supervision.report.outcome == "JS-2103"
     assert supervision.report.transaction_s < 33
-    while count_our_sessions(postgres_server):
-        pass
+    wait_for(lambda: not count_our_sessions(postgres_server))
 
 
 def test_operators_pause_lets_go_of_the_source_at_the_next_block(
@@ -175,8 +174,7 @@ def test_operators_pause_lets_go_of_the_source_at_the_next_block(
     supervision.time.during = lambda: PauseFile(tmp_path).set(Pause(NOW, None))
     with pytest.raises(PausedError), supervision.run(read_rate=MIB) as run:
         _read_all(run, GuardedCollector(collector, None), tmp_path)
-    while count_our_sessions(postgres_server):
-        pass
+    wait_for(lambda: not count_our_sessions(postgres_server))
     assert supervision.report.outcome == "JS-2104"
     assert supervision.report.read_bytes < 8 * MIB
     with pytest.raises(PausedError), supervision.run() as run:

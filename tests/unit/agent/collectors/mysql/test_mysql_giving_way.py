@@ -175,8 +175,8 @@ def test_reading_ends_when_nobody_can_look_out_any_more(mariadb_server: MariadbS
     view = MysqlView(settings_for(mariadb_server, large), Clock())
     try:
         blocks = begin(view, f"{large}.t")
-        while (lookout := view._lookout._session) is None:
-            pass
+        lookout = wait_for(lambda: view._lookout._session)
+        assert lookout is not None
         mariadb_server.execute(f"KILL {lookout.id}")
         with pytest.raises(SourceDownError, match="broke"):
             for _ in count():

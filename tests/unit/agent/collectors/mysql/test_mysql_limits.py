@@ -17,7 +17,7 @@ from agent.collectors.mysql.view import MysqlView
 from agent.errors import AgentError, BudgetError, LoginError, SourceDownError, SourceError, TableLostError
 from tests.servers.mariadb import MariadbServer
 from tests.servers.postgresql import find_free_port
-from tests.servers.reading import Clock, KeptBlobs, find_table, read_lines
+from tests.servers.reading import Clock, KeptBlobs, find_table, read_lines, wait_for
 from tests.servers.reading_mysql import count_sessions, session, settings_for
 
 MANY_ROWS = "CREATE TABLE t (id int PRIMARY KEY, pad text) ENGINE={}; INSERT INTO t SELECT seq, REPEAT('x', 500) FROM seq_1_to_80000"
@@ -45,8 +45,7 @@ def account(mariadb_server: MariadbServer, large: str) -> Iterator[str]:
 
 
 def _wait_for(server: MariadbServer, state: str) -> None:
-    while not [row for row in server.execute("SHOW FULL PROCESSLIST") if str(row[6]).startswith(state)]:
-        pass
+    wait_for(lambda: [row for row in server.execute("SHOW FULL PROCESSLIST") if str(row[6]).startswith(state)])
 
 
 def _start(server: MariadbServer, sql: str, database: str) -> threading.Thread:
@@ -75,8 +74,7 @@ def test_snapshot_over_its_age_is_given_up(mariadb_server: MariadbServer, large:
             next(blocks)
         with pytest.raises(BudgetError):
             read_lines(view, f"{large}.t")
-    while count_sessions(mariadb_server, large):
-        pass
+    wait_for(lambda: not count_sessions(mariadb_server, large))
 
 
 def test_reading_that_is_dropped_leaves_the_snapshot_usable_and_no_query(
@@ -93,8 +91,7 @@ def test_reading_that_is_dropped_leaves_the_snapshot_usable_and_no_query(
             assert not mariadb_server.execute(reading)
             assert read_lines(view, f"{large}.u") == [b"1"]
         assert len(read_lines(view, f"{large}.t")) == 80_000
-    while count_sessions(mariadb_server, large):
-        pass
+    wait_for(lambda: not count_sessions(mariadb_server, large))
 
 
 def test_view_left_within_a_reading_ends_all_sessions_at_once(mariadb_server: MariadbServer, large: str) -> None:
@@ -102,8 +99,7 @@ def test_view_left_within_a_reading_ends_all_sessions_at_once(mariadb_server: Ma
     blocks = view.read(find_table(view, f"{large}.t"), KeptBlobs())
     assert next(blocks)
     view.close()
-    while count_sessions(mariadb_server, large):
-        pass
+    wait_for(lambda: not count_sessions(mariadb_server, large))
     with pytest.raises(AgentError):
         list(blocks)
 
@@ -148,8 +144,7 @@ def test_session_that_the_operator_ends_is_a_source_that_is_down(
             read_lines(view, f"{large}.u")
     finally:
         view.close()
-    while count_sessions(mariadb_server, large):
-        pass
+    wait_for(lambda: not count_sessions(mariadb_server, large))
 
 
 def test_server_that_dies_is_down_and_comes_back() -> None:

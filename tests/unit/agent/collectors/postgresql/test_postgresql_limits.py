@@ -5,6 +5,8 @@ import itertools
 import threading
 import time
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import psycopg2
@@ -190,14 +192,29 @@ def test_two_readings_at_a_time_do_not_disturb_each_other(
         assert first + b"".join(blocks) == again
 
 
-def test_cancel_by_the_operator_loses_the_table(postgres_server: PostgresServer, large: str) -> None:
-    with PostgresqlCollector(settings_for(postgres_server, large)).open_view() as view:
+def test_cancel_by_the_operator_loses_the_table(postgres_server: PostgresServer, large: str, sessions: int) -> None:
+    cancel = f"SELECT pg_cancel_backend(pid) FROM ({COPYING}) AS c"
+    is_over = threading.Event()
+
+    def cancel_again() -> None:
+        # Between two ranges there is nothing that could be cancelled, and a range may be sent within milliseconds.
+        with closing(psycopg2.connect(postgres_server.dsn)) as operator, operator.cursor() as cursor:
+            operator.autocommit = True
+            while not is_over.is_set():
+                cursor.execute(cancel)
+
+    with PostgresqlCollector(settings_for(postgres_server, large, read_sessions=sessions)).open_view() as view:
         blocks = view.read(find_table(view, "public.t"), KeptBlobs())
         assert next(blocks)
-        ((pid,),) = postgres_server.execute(COPYING)
-        postgres_server.execute("SELECT pg_cancel_backend(%s)", (pid,))
-        with pytest.raises(TableLostError, match="the server cancelled reading it"):
-            list(blocks)
+        with ThreadPoolExecutor(1) as threads:
+            cancelling = threads.submit(cancel_again)
+            try:
+                with pytest.raises(TableLostError, match="the server cancelled reading it"):
+                    for _ in itertools.chain([b""], blocks):
+                        time.sleep(0.05)
+            finally:
+                is_over.set()
+            cancelling.result()
         assert len(read_lines(view, "public.t")) == 80000
 
 

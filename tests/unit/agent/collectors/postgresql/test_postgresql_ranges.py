@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from psycopg2.extensions import connection as Connection
 
+from agent.collectors.base import go_on
 from agent.collectors.postgresql import PostgresqlCollector
 from agent.collectors.postgresql.connect import open_connection, query
 from agent.collectors.postgresql.copy import AHEAD_BYTES
@@ -93,7 +94,7 @@ def read_ranges(
     assert view._lookout is not None
     find = (lambda *_: ranges) if isinstance(ranges, Ranges) else ranges
     reading = TableReading(
-        view._offered[name], view._reader, view._holder, view._lookout, view._budget, check, find,
+        view._offered[name], view._reader, view._holder, view._lookout, view._budget, check, find, go_on,
         is_raw=view._server.is_raw, most_give_ways=10, sessions=sessions,
     )  # fmt: skip
     return reading.blocks(blobs or KeptBlobs())

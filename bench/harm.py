@@ -323,7 +323,7 @@ def _wait_until_copied(server: PostgresServer, process: "subprocess.Popen[bytes]
     """Wait until the largest table has been read for a moment; False: the snapshot has ended."""
     copying = (
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'jinsuo' AND query LIKE 'COPY%accounts%'"
-        " AND clock_timestamp() - query_start > '300 ms' AND state = 'active'"
+        " AND clock_timestamp() - xact_start > '300 ms' AND state <> 'idle'"
     )
     while process.poll() is None:
         if server.execute(copying)[0][0]:

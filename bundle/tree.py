@@ -10,7 +10,7 @@ import tarfile
 from pathlib import Path
 
 SUMS = "SHA256SUMS"
-HANDBOOK = ("operate.zh-CN.md", "operate.md", "format.md", "threats.md")
+HANDBOOK = ("operate.zh-CN.md", "operate.md", "format.md", "threats.md", "benchmarks.md")
 
 
 def copy_checkout(root: Path, to: Path) -> int:

@@ -30,6 +30,7 @@ from evidence.rows.line import Token
 from evidence.rows.schema import Schema
 
 _STAGED: Final = "~jinsuo~"
+_LOCK_WAIT_S: Final = 5
 _MOST_CHARACTERS: Final = 64
 _MOST_FILE_BYTES: Final = 240
 _BATCH_BYTES: Final = 1 << 20
@@ -179,7 +180,8 @@ class MysqlTarget:
         if self._is_alone:
             return
         lock = "jinsuo-restore-" + hashlib.sha256(self._place.database.encode()).hexdigest()[:32]
-        if self._session.query(f"SELECT GET_LOCK({literal(lock)}, 0)") != [(b"1",)]:
+        # One that was broken off a moment ago has its lock until the server learns of it.
+        if self._session.query(f"SELECT GET_LOCK({literal(lock)}, {_LOCK_WAIT_S})") != [(b"1",)]:
             raise TargetError(
                 f"another restore into {self.description} is running", hint="wait for it, or restore elsewhere"
             )

@@ -18,11 +18,11 @@ from typing import Final
 import MySQLdb
 
 from agent.collectors.base import BlobSink, Document, Omission, Omissions, Strain, Table, TableSize
+from agent.collectors.budget import OLD_VERSIONS, Budget
 from agent.collectors.mysql.catalog import SourceTable, read_server, read_tables
 from agent.collectors.mysql.connect import Session
 from agent.collectors.mysql.ddl import write_ddl
 from agent.collectors.mysql.failures import Error, lose, refuse
-from agent.collectors.mysql.limits import Budget
 from agent.collectors.mysql.lookout import Lookout
 from agent.collectors.mysql.mapping import keeps_other_text, may_be_long
 from agent.collectors.mysql.reading import WHOLE_CELL_BYTES, TableReading
@@ -57,7 +57,7 @@ class MysqlView:
         self._sequence_lines: bytes | None = None
         self._snapshot: Snapshot | None = None
         self._watcher = Session(settings)
-        self._reading = ""
+        self._reading = "the first table"
         self._lookout = Lookout(settings, clock)
         try:
             self._begin(self._watcher)
@@ -87,7 +87,7 @@ class MysqlView:
         for attempt in range(1, _ATTEMPTS + 1):
             before = {table.name: table for table in read_tables(watcher, database)}
             self._ddl = write_ddl(watcher, database, list(before.values()))
-            self._budget = Budget(self._clock, self._settings.snapshot_age_limit_s)
+            self._budget = Budget(self._clock, self._settings.snapshot_age_limit_s, hint=OLD_VERSIONS)
             self._snapshot = Snapshot(self._settings, watcher, self._server)
             after = read_tables(watcher, database)
             altered = {table.name for table in after if not table.is_defined_as(before.get(table.name))}
@@ -120,8 +120,9 @@ class MysqlView:
 
     def read(self, table: Table, blobs: BlobSink) -> Iterator[bytes]:
         """Yield blocks of lines. Raises: TableLostError, SourceDownError, BudgetError, SourceChangedError."""
-        name = self._reading = table.schema.name
-        self._budget.check(name)
+        name = table.schema.name
+        self._reading = f"table {name}"
+        self._budget.check(f"table {name}")
         try:
             if name == SEQUENCES.name:
                 yield self._read_sequences()
@@ -224,7 +225,7 @@ class MysqlView:
         snapshot, name, own = self._snapshot, offered.schema.name, offered.source.name
 
         def watch() -> None:
-            self._budget.check(name)
+            self._budget.check(f"table {name}")
             self._lookout.check()
 
         watch()

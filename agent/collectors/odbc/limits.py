@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What protects the live server while a view is open: its age, and those who wait for our lock.
+"""What protects the live server while a view is open: those who wait for our lock.
 
 Source: lessons.md, "Dangers to the live database".
 """
@@ -14,24 +14,6 @@ from agent.collectors.odbc.session import Session
 from agent.errors import BudgetError
 
 _LOOK_EVERY_S: Final = 5.0
-
-
-class Budget:
-    """How old a view may get. `clock` is monotonic, in seconds."""
-
-    def __init__(self, clock: Callable[[], float], limit_s: float) -> None:
-        self._clock = clock
-        self._began = clock()
-        self._limit_s = limit_s
-
-    def check(self, what: str) -> None:
-        """Raises: BudgetError if the view is too old; `what` was to be read."""
-        age = self._clock() - self._began
-        if age > self._limit_s:
-            raise BudgetError(
-                f"the view was {age:.0f} s old at {what}, over its limit of {self._limit_s:.0f} s",
-                hint="read at a quieter hour, or raise snapshot_age_limit: the server keeps old versions of rows for so long",
-            )
 
 
 class Patience:

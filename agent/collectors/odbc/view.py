@@ -15,12 +15,13 @@ from dataclasses import replace
 from typing import Final
 
 from agent.collectors.base import BlobSink, Document, Omission, Omissions, Table, go_on
+from agent.collectors.budget import OLD_VERSIONS, Budget
 from agent.collectors.lost import lose_because
 from agent.collectors.naming import check_names
 from agent.collectors.odbc.catalog import SourceTable, read_tables
 from agent.collectors.odbc.dialect import Dialect
 from agent.collectors.odbc.failures import is_down, lose, refuse
-from agent.collectors.odbc.limits import Budget, Patience
+from agent.collectors.odbc.limits import Patience
 from agent.collectors.odbc.process import StatementError
 from agent.collectors.odbc.reading import WHOLE_ROW, TableReading
 from agent.collectors.odbc.session import Session
@@ -49,7 +50,7 @@ class OdbcView:
         self._notes: list[str] = []
         self._ddl: bytes | None = None
         self._what = "the catalog"
-        self._budget = Budget(clock, settings.snapshot_age_limit_s)
+        self._budget = Budget(clock, settings.snapshot_age_limit_s, what="view", hint=OLD_VERSIONS)
         self._patience: Patience | None = None
         self.heed: Callable[[], None] = go_on
         self._session = Session(settings, dialect, self._wait)

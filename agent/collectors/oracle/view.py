@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Final
 
 from agent.collectors.base import BlobSink, Document, Omission, Omissions, Table
+from agent.collectors.budget import OLD_VERSIONS, Budget
 from agent.collectors.naming import check_names
-from agent.collectors.odbc.limits import Budget
 from agent.collectors.oracle.catalog import SourceTable, read_tables
 from agent.collectors.oracle.connect import OracleError, Session
 from agent.collectors.oracle.failures import is_down, lose, refuse
@@ -43,7 +43,7 @@ class OracleView:
         self._notes: list[str] = []
         self._ddl: bytes | None = None
         self._reading = "the dictionary"
-        self._budget = Budget(clock, settings.snapshot_age_limit_s)
+        self._budget = Budget(clock, settings.snapshot_age_limit_s, what="view", hint=OLD_VERSIONS)
         self._session = Session(settings)
         try:
             self.scn = find_scn(self._session, settings)

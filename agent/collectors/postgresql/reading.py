@@ -24,12 +24,12 @@ import psycopg2
 from psycopg2.extensions import connection as Connection
 
 from agent.collectors.base import BlobSink
+from agent.collectors.budget import Budget
 from agent.collectors.lost import busy_because
 from agent.collectors.postgresql.connect import use_raw_encoding
 from agent.collectors.postgresql.copy import BrokenOffError
 from agent.collectors.postgresql.joined import JoinedCopies
 from agent.collectors.postgresql.large import MarkedCells, find_raw_columns, keeps_long_cells
-from agent.collectors.postgresql.limits import Budget
 from agent.collectors.postgresql.lookout import Lookout
 from agent.collectors.postgresql.ranges import Ranges
 from agent.collectors.postgresql.reader import Reader
@@ -157,7 +157,7 @@ class TableReading:
 
     def _take(self, copies: JoinedCopies) -> Iterator[bytes]:
         while True:
-            self._budget.check(self._offered.schema.name)
+            self._budget.check(f"table {self._offered.schema.name}")
             self._lookout.check()
             try:
                 block = copies.take(max(0.01, min(_POLL_S, self._budget.left_s())))

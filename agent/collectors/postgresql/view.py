@@ -21,6 +21,7 @@ import psycopg2
 from psycopg2.extensions import connection as Connection
 
 from agent.collectors.base import BlobSink, Document, Omission, Omissions, Strain, Table, TableSize, go_on
+from agent.collectors.budget import Budget
 from agent.collectors.naming import check_names
 from agent.collectors.postgresql import extras
 from agent.collectors.postgresql.catalog import RelationKind, SourceTable, list_unreadable, read_server, read_tables
@@ -28,7 +29,6 @@ from agent.collectors.postgresql.connect import execute, open_connection, query
 from agent.collectors.postgresql.documents import Ddl, DdlReader
 from agent.collectors.postgresql.failures import lose, refuse
 from agent.collectors.postgresql.large import aside
-from agent.collectors.postgresql.limits import Budget
 from agent.collectors.postgresql.lookout import Lookout
 from agent.collectors.postgresql.ranges import find_ranges
 from agent.collectors.postgresql.reader import Reader
@@ -40,6 +40,9 @@ from evidence.manifest.statement import Consistency
 from evidence.rows.schema import RAW_TEXT_NOTE
 
 # The snapshot is taken before the position is read: all that it shows was written before that position.
+_NO_VACUUM: Final = (
+    "read at a quieter hour or from a standby, or raise snapshot_age_limit: vacuum cleans nothing up for so long"
+)
 _EXPORT: Final = """
     SELECT pg_export_snapshot(),
            CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END"""
@@ -64,7 +67,7 @@ class PostgresqlView:
         self._tables: list[Table] | None = None
         self._lookout: Lookout | None = None
         self._lock_wait_s = 0.0
-        self._reading = ""
+        self._reading = "the first table"
         self.heed: Callable[[], None] = go_on
         self._holder = open_connection(settings)
         try:
@@ -79,7 +82,7 @@ class PostgresqlView:
     def _begin(self, holder: Connection) -> None:
         settings = self._settings
         execute(holder, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        self._budget = Budget(self._clock, settings.snapshot_age_limit_s)
+        self._budget = Budget(self._clock, settings.snapshot_age_limit_s, hint=_NO_VACUUM)
         ((snapshot, lsn),) = query(holder, _EXPORT)
         self.position = f"pg {lsn}" if lsn else "-"
         self._reader = Reader(settings, snapshot)
@@ -139,14 +142,15 @@ class PostgresqlView:
 
     def read(self, table: Table, blobs: BlobSink) -> Iterator[bytes]:
         """Yield blocks of lines. Raises: TableLostError, SourceDownError, BudgetError, SourceChangedError."""
-        name = self._reading = table.schema.name
-        self._budget.check(name)
+        name = table.schema.name
+        self._reading = f"table {name}"
+        self._budget.check(f"table {name}")
         try:
             if name == extras.SEQUENCES.name:
                 yield self._read_sequences()
             elif name == extras.LARGE_OBJECTS.name:
                 for block in extras.read_large_objects(self._holder, blobs):
-                    self._budget.check(name)
+                    self._budget.check(f"table {name}")
                     yield block
             else:
                 yield from self._read_table(self._offered[name], blobs)

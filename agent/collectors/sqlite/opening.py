@@ -159,7 +159,7 @@ def refuse(err: sqlite3.Error, path: Path) -> SourceError:
     if code in _BUSY:
         return SourceDownError(
             f"the database {path} is locked by another program: {err}",
-            hint="try again later; if it is always so, raise busy_timeout_s, or let the application use WAL mode",
+            hint="try again later; if it is always so, raise lock_timeout, or let the application use WAL mode",
         )
     if code == sqlite3.SQLITE_NOTADB:
         return SourceError(

@@ -13,14 +13,15 @@ import io
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import BinaryIO, Final, cast
 
 from agent.collectors.base import BlobSink, Document, Omission, Table, TableSize
+from agent.collectors.budget import Budget
 from agent.collectors.sqlite.catalog import Catalog, SourceTable, quote
 from agent.collectors.sqlite.lines import LineWriter, MistypedError, Row, Value
 from agent.collectors.sqlite.opening import Mode, Opened, is_too_big, lose
-from agent.errors import AgentError, BudgetError, TableLostError
+from agent.errors import AgentError, TableLostError
 from evidence.manifest.statement import Consistency
 from evidence.rows.schema import RAW_TEXT_NOTE
 from evidence.rows.values import Kind
@@ -30,27 +31,10 @@ MAX_INLINE_BYTES: Final = 1 << 20
 
 _PART_BYTES: Final = 256 << 10
 _BLOCK_BYTES: Final = 1 << 20
+_NO_CHECKPOINT: Final = "read at a quieter hour, or raise snapshot_age_limit (checkpoints wait so long)"
 _UNLIMITED: Final = 0x7FFFFFFF
 _STEPS: Final = 10_000
 """Of SQLite's machine, between two looks at the clock."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Budget:
-    """How old the transaction may get."""
-
-    clock: Callable[[], float]
-    began: float
-    limit_s: float
-
-    def check(self, table: str) -> None:
-        """Raises: BudgetError."""
-        age = self.clock() - self.began
-        if age > self.limit_s:
-            raise BudgetError(
-                f"the read transaction was {age:.0f} s old at table {table}, over its limit of {self.limit_s:.0f} s",
-                hint="read at a quieter hour, or raise snapshot_age_limit_s (checkpoints wait so long)",
-            )
 
 
 class SqliteView:
@@ -65,10 +49,10 @@ class SqliteView:
         self.blocks_writers = opened.mode is Mode.ROLLBACK
         self._opened = opened
         self._catalog = catalog
-        self._budget = _Budget(clock, clock(), limit_s)
+        self._budget = Budget(clock, limit_s, what="read transaction", hint=_NO_CHECKPOINT)
         self._raw_columns: dict[str, set[str]] = {}
         self._readers: list[_Reader] = []
-        self._reading = ""
+        self._reading = "the first table"
 
     def close(self) -> None:
         """End every reading, also one that was broken off and is still referenced (by a traceback, say).
@@ -100,7 +84,7 @@ class SqliteView:
     def read(self, table: Table, blobs: BlobSink) -> Iterator[bytes]:
         """Yield blocks of lines. Raises: TableLostError, SourceDownError, SourceChangedError, BudgetError."""
         source = next(s for s in self._catalog.tables if s.table.schema.name == table.schema.name)
-        self._reading = table.schema.name
+        self._reading = f"table {table.schema.name}"
         reader = _Reader(self._opened.connection, source, blobs, self._catalog.is_utf8)
         self._readers.append(reader)
         try:
@@ -133,9 +117,9 @@ class SqliteView:
         name = source.table.schema.name
         block: list[bytes] = []
         size = 0
-        self._budget.check(name)
+        self._budget.check(f"table {name}")
         for chunk in reader.chunks():
-            self._budget.check(name)
+            self._budget.check(f"table {name}")
             if not chunk.isascii() and not _is_utf8(chunk):
                 self._find_raw(source, chunk)
             block.append(chunk)

@@ -20,7 +20,6 @@ from bundle.wheels import (
     find_glibc,
     find_machine,
     linux_target,
-    own_compiler,
 )
 
 
@@ -132,11 +131,8 @@ def test_kernel_tells_for_which_machine_it_is(head: bytes, machine: str | None, 
 def test_a_wheel_takes_nothing_over_from_the_one_built_before_it(tmp_path: Path) -> None:
     source, out = tmp_path / "source", tmp_path / "out"
     copy_checkout(ROOT, source)
-    here = build_own(source, out, own_compiler())
-    assert find_machine(here) == os.uname().machine
     with pytest.raises(BundleError, match="the kernel for pdp11 was compiled for"):
         build_own(source, out, Compiler("pdp11", {}))
-    here.unlink()
     no_compiler = Compiler(os.uname().machine, {"CC": "false"})
     assert find_machine(build_own(source, out, no_compiler)) is None
 

@@ -31,7 +31,7 @@ class Budget:
     def check(self, where: str) -> None:
         """Raises: BudgetError if the view is too old; `where` says what was to be read."""
         left_s = self.left_s()
-        if left_s < 0:
+        if left_s <= 0:
             raise BudgetError(
                 f"the {self._what} was {self._limit_s - left_s:.0f} s old at {where}, over its limit of {self._limit_s:.0f} s",
                 hint=self._hint,

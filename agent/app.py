@@ -3,7 +3,7 @@
 
     act                                                         file of agent/acts/
     snapshot, snapshot_group                                    taking.py
-    send, waiting_sources, resting, greet, beat                 sending.py
+    send, waiting_sources, resting_mark, greet, beat            sending.py
     enroll, request_enrolment, accept_enrolment, replace_key    joining.py
     status, jobs, newest, last_outcome, loads                   standing.py
     check, grants, plan, compare, watches                       examining.py
@@ -78,7 +78,7 @@ class Agent:
 
         sending = Sending(parts, road, runs, standing)
         self.waiting_sources = sending.waiting_sources
-        self.resting = sending.resting
+        self.resting_mark = sending.resting_mark
         self.send = sending.send
         self.greet = sending.greet
         self.beat = sending.beat

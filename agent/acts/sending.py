@@ -5,7 +5,6 @@ from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from itertools import groupby
 
 from agent.acts.outcomes import make_outcome
 from agent.acts.parts import Parts
@@ -36,21 +35,19 @@ class Sending:
         waiting = (entry.source for entry in self._parts.journal.unfinished())
         return list(dict.fromkeys([*waiting, *self._road.answered()]))
 
-    def resting(self) -> Mapping[str, Hashable]:
-        """Give the sources for which the center has all that can be given now, each with a mark that changes with anything."""
+    def resting_mark(self, source: str) -> Hashable | None:
+        """Give a mark that changes with anything, if the center has all that can be given now of `source`; else None."""
         if self._road.carries_files:
-            return {}  # whoever sends looks at the drop box: it is how answers come
+            return None  # whoever sends looks at the drop box: it is how answers come
         parts = self._parts
-        marks: dict[str, Hashable] = {}
-        for name, entries in groupby(parts.journal.unfinished(), lambda entry: entry.source):
-            standing = tuple((entry.digest, entry.state) for entry in entries)
-            if any(state is not State.REGISTERED for _, state in standing):
-                continue
-            with suppress(AgentError):  # it is met when the source is sent
-                media = tuple((status.set_id, status.state) for status in parts.media_desk(name).statuses())
-                if parts.media_desk(name).holds() or not parts.spool(name).unsent():
-                    marks[name] = (standing, media)
-        return marks
+        standing = tuple((entry.digest, entry.state) for entry in parts.journal.unfinished_of(source))
+        if not standing or any(state is not State.REGISTERED for _, state in standing):
+            return None
+        with suppress(AgentError):  # it is met when the source is sent
+            desk = parts.media_desk(source)
+            if desk.holds() or not parts.spool(source).unsent():
+                return standing, tuple((status.set_id, status.state) for status in desk.statuses())
+        return None
 
     def send(
         self, progress: Progress, *, sources: Sequence[str] | None = None, force: bool = False,

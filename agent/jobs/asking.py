@@ -50,10 +50,10 @@ class Working(Protocol):
     def waiting_sources(self) -> Sequence[str]:
         """Give the sources of which something waits in the spool for the center."""
 
-    def resting(self) -> Mapping[str, Hashable]:
-        """Give those of them for which the center has all that can be given now, each with a mark of how it stands.
+    def resting_mark(self, source: str) -> Hashable | None:
+        """Give a mark of how one of them stands, if the center has all of it that can be given now; else None.
 
-        All their statements are logged, and their content comes by another road, or not at all. The mark is another one as
+        All its statements are logged, and their content comes by another road, or not at all. The mark is another one as
         soon as anything of that changes: a statement more, a receipt, a medium that is written, given up, or awaited no longer.
         """
 

@@ -54,7 +54,7 @@ class Sender:
             with self._open(self._folder) as agent:
                 waiting = agent.waiting_sources()
                 self._told = {name: told for name, told in self._told.items() if name in waiting}
-                resting = self._patience.keep(agent.resting(), self._monotonic())
+                resting = self._patience.keep({name: agent.resting_mark(name) for name in waiting}, self._monotonic())
                 names = self._in_turn([name for name in waiting if name not in resting])
                 if names:
                     return self._send_each(agent, names, is_over)
@@ -86,7 +86,7 @@ class Sender:
             if any(isinstance(trouble, CenterDownError) for trouble in troubles):
                 self._patience.forget()
                 return Sent(False)  # the others would each wait as long for an answer
-            self._patience.note(name, None if troubles else agent.resting().get(name), self._monotonic())
+            self._patience.note(name, None if troubles else agent.resting_mark(name), self._monotonic())
             if is_over():
                 break
         return Sent(is_empty and name == names[-1], is_cut=name != names[-1])

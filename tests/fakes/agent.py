@@ -193,8 +193,8 @@ class FakeAgent:
             self.waiting.pop(0)
         return list(dict.fromkeys(outcome.source for outcome in answer))
 
-    def resting(self) -> Mapping[str, Hashable]:
-        return self.marks
+    def resting_mark(self, source: str) -> Hashable | None:
+        return self.marks.get(source)
 
     def send(
         self, progress: Progress, *, sources: Sequence[str] | None = None, force: bool = False,

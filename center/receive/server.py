@@ -11,7 +11,9 @@ import logging
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, cast
 
 from granian.constants import HTTPModes, Interfaces
@@ -31,6 +33,8 @@ _BACKLOG: Final = 512
 _PROBE_S: Final = 0.01
 _TURN_S: Final = 20.0
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+_THREADS: Final = Path("/proc/self/task")
+_THREADS_END_S: Final = 5.0
 log = logging.getLogger(__name__)
 
 
@@ -96,9 +100,11 @@ class Receiver:
             if self._is_stopping:
                 return
             self._loop, self._server = loop, server
-        if threading.current_thread() is threading.main_thread():
+        owns_process = threading.current_thread() is threading.main_thread()
+        if owns_process:
             for number in _SIGNALS:
                 loop.add_signal_handler(number, server.stop)
+        before = _foreign_threads()
         log.info("receiver starts", extra={"address": address})
         announcing = loop.create_task(self._announce(lambda: ready(address)))
         try:
@@ -109,6 +115,8 @@ class Receiver:
             announcing.cancel()
             with self._lock:
                 self._loop = self._server = None
+        if owns_process:
+            _await_end_of_threads(before)
         log.info("receiver stopped", extra={"address": address})
 
     async def _announce(self, ready: Callable[[], None]) -> None:
@@ -141,6 +149,28 @@ class Receiver:
         )
         server.workers_kill_timeout = STOP_TIMEOUT_S
         return server
+
+
+def _foreign_threads() -> set[int]:
+    """Give the system's ids of this process's threads that are not Python's own; empty where they cannot be seen."""
+    # a thread begun elsewhere that has called Python is listed too, as a dummy
+    known = {it.native_id for it in threading.enumerate() if not isinstance(it, threading._DummyThread)}
+    try:
+        return {int(entry.name) for entry in _THREADS.iterdir()} - known
+    except OSError:  # Windows, where such a thread ends without harm
+        return set()
+
+
+def _await_end_of_threads(before: set[int]) -> None:
+    """Wait until the threads that granian began have ended, for a few seconds at most.
+
+    granian wakes our loop from a thread of its own, which may still be on its way out of that call when the loop
+    has ended. A thread that wants the interpreter while it is being taken down is unwound by CPython, Rust aborts
+    on that, and a stop that lost nothing would end as SIGABRT.
+    """
+    end = time.monotonic() + _THREADS_END_S
+    while _foreign_threads() - before and time.monotonic() < end:
+        time.sleep(_PROBE_S)
 
 
 def _check_address(host: str, port: int) -> int:

@@ -49,6 +49,32 @@ def test_a_missing_certificate_is_told_before_anything_starts(tmp_path: Path) ->
         Receiver(center.api, "127.0.0.1", 0, TlsFiles.within(tmp_path / "nothing"))
 
 
+SLOW_TO_LEAVE = """
+import asyncio
+import sys
+import threading
+import time
+
+wake = asyncio.SelectorEventLoop._write_to_self
+
+
+def wake_and_dawdle(self):
+    wake(self)
+    if isinstance(threading.current_thread(), threading._DummyThread):  # begun outside Python
+        time.sleep(0.5)
+
+
+class Lingering:
+    def __del__(self, sleep=time.sleep):
+        sleep(1)
+
+
+asyncio.SelectorEventLoop._write_to_self = wake_and_dawdle
+sys.modules["lingering"] = Lingering()  # goes while the interpreter is taken down
+"""
+"""A machine so busy that the thread that woke the loop goes on only while the interpreter is being taken down."""
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_the_process_cleanly_with_a_line_still_open(tmp_path: Path, number: signal.Signals) -> None:
     with subprocess.Popen(
@@ -61,6 +87,17 @@ def test_a_signal_stops_the_process_cleanly_with_a_line_still_open(tmp_path: Pat
             process.send_signal(number)
             assert process.stdout.readline() == "stopped\n"
             assert process.wait(30) == 0
+
+
+def test_a_stop_waits_for_the_threads_that_are_not_python_s(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", SLOW_TO_LEAVE + SERVE, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("ready ")
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == "stopped\n"
+        assert process.wait(30) == 0
 
 
 def test_a_stop_lets_what_is_being_done_finish(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ class Admission:
             try:
                 for frame in read_frames(_tee(parts, blob.write), namer):
                     intake.take(frame)
-                intake.flush()
+                intake.finish()
                 if namer.name() != name:
                     raise FormatError(f"its bytes give the name {namer.name()}")
             except EvidenceError as err:

@@ -106,6 +106,7 @@ def test_a_node_judged_while_its_pages_are_being_judged_does_not_lose_their_larg
         writer.add(kind, name_object(hospital.secrets.storage_key, kind, body), body)
     for frame in read_frames([pack.getvalue()]):
         intake.take(frame)
+    intake.finish()
     assert asked
     center.catalog.add_facts(unit, source, intake.facts)
     assert top not in center.catalog.find_facts(unit, source, KeySpec.of(SCAN).name, [top])

@@ -199,9 +199,9 @@ class _PackedSink:
     def end_table(self) -> None:
         """Do nothing."""
 
-    def put_page(self, body: bytes) -> ObjectId:
-        """Count a page."""
-        return self.put(ObjectKind.PAGE, body)
+    def put_pages(self, bodies: Sequence[bytes]) -> list[ObjectId]:
+        """Count pages."""
+        return [self.put(ObjectKind.PAGE, body) for body in bodies]
 
     def put_node(self, body: bytes) -> ObjectId:
         """Count a node."""

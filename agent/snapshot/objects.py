@@ -89,17 +89,19 @@ class ObjectSink:
         self._spooler.end_table()
         self._table = ""
 
-    def put_page(self, body: bytes) -> ObjectId:
-        """Take a page; it travels as a difference against the older one of the same first key, where that is kept."""
+    def put_pages(self, bodies: Sequence[bytes]) -> list[ObjectId]:
+        """Take pages; each travels as a difference against the older one of the same first key, where that is kept."""
         if self._ask is not None:
-            return self.put(ObjectKind.PAGE, body)
-        name = name_object(self._storage_key, ObjectKind.PAGE, body)
-        if self._is_new(name):
-            key = BaseKey(self._table, PAGES, self._hint_of(body.partition(b"\n")[0]))
-            self._write(
-                ObjectKind.PAGE, name, body, self._find_base(ObjectKind.PAGE, key) if self._has_pages else None, key
-            )
-        return name
+            return [self.put(ObjectKind.PAGE, body) for body in bodies]
+        names = [name_object(self._storage_key, ObjectKind.PAGE, body) for body in bodies]
+        known = self._known(names)
+        for name, body in zip(names, bodies, strict=True):
+            if name not in known and name not in self._written:
+                key = BaseKey(self._table, PAGES, self._hint_of(body.partition(b"\n")[0]))
+                self._write(
+                    ObjectKind.PAGE, name, body, self._find_base(ObjectKind.PAGE, key) if self._has_pages else None, key
+                )
+        return names
 
     def put_node(self, body: bytes) -> ObjectId:
         """Take a node; it travels as a difference against the older one of the same first key, where that is kept."""
@@ -136,9 +138,11 @@ class ObjectSink:
         self._waiting_bytes = 0
 
     def _is_new(self, name: ObjectId) -> bool:
-        if name in self._written or name in self._waiting:
-            return False
-        return not (self._has_history and self._holdings.has(self._source, name))
+        return not (name in self._written or name in self._waiting or self._known([name]))
+
+    def _known(self, names: Sequence[ObjectId]) -> set[ObjectId]:
+        """Give those that the center holds, or will get from the spool."""
+        return self._holdings.known(self._source, names) if self._has_history else set()
 
     def _find_base(self, kind: ObjectKind, key: BaseKey) -> tuple[ObjectId, bytes] | None:
         """Find the older object of a key, in a pack that the spool has kept: a cache, which may hold anything."""

@@ -154,7 +154,7 @@ class SourceRun:
         desk = self._desk
         for pack in reversed(desk.spool.unsent()):
             ids = desk.spool.object_ids(pack)
-            if all(desk.holdings.has(self._name, name) for name in ids):
+            if desk.holdings.known(self._name, ids).issuperset(ids):
                 return
             desk.holdings.add(self._name, ids)
 

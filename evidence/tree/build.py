@@ -46,9 +46,9 @@ class TreeBuilder:
         bounds = [0, *(ends[cut] for cut in cuts)]
         rows = [0, *(cut + 1 + before for cut in cuts)]
         counts = [b - a for a, b in pairwise(rows)]
-        for (start, end), count, root in zip(pairwise(bounds), counts, self._page_roots(leaves, counts), strict=True):
-            self._add_page(self._open_lines + block[start : end - 1], count, root)
-            self._open_lines = b""
+        bodies = [block[start : end - 1] for start, end in pairwise(bounds)]
+        bodies[0] = self._open_lines + bodies[0]
+        self._add_pages(bodies, leaves, counts)
         self._open_lines = block[bounds[-1] :]
         self._open_hashes = leaves[32 * rows[-1] :]
 
@@ -56,7 +56,7 @@ class TreeBuilder:
         """Close what is open and give the tree; the builder is done then."""
         if self._open_lines:
             count = len(self._open_hashes) // 32
-            self._add_page(self._open_lines[:-1], count, self._page_roots(self._open_hashes, [count])[0])
+            self._add_pages([self._open_lines[:-1]], self._open_hashes, [count])
             self._open_lines = self._open_hashes = b""
         height = 0
         while height < len(self._levels):
@@ -69,12 +69,11 @@ class TreeBuilder:
             height += 1
         return Tree(None, EMPTY_ROOT, 0, 0, 0, 0)
 
-    def _page_roots(self, hashes: bytes, counts: Sequence[int]) -> list[Sha256]:
-        return page_roots(hashes, counts, compiled=self._compiled)
-
-    def _add_page(self, body: bytes, count: int, root: Sha256) -> None:
-        hint = self._hint_of(body.partition(b"\n")[0])
-        self._add_entry(0, Entry(count, count, root, self._sink.put_page(body), hint))
+    def _add_pages(self, bodies: Sequence[bytes], hashes: bytes, counts: Sequence[int]) -> None:
+        """Take pages of `counts[i]` rows, whose leaves are the first of `hashes`."""
+        roots = page_roots(hashes, counts, compiled=self._compiled)
+        for body, count, root, page in zip(bodies, counts, roots, self._sink.put_pages(bodies), strict=True):
+            self._add_entry(0, Entry(count, count, root, page, self._hint_of(body.partition(b"\n")[0])))
 
     def _add_entry(self, child_level: int, entry: Entry) -> None:
         if child_level == len(self._levels):
@@ -125,9 +124,9 @@ def page_roots(hashes: bytes, counts: Sequence[int], *, compiled: bool = True) -
 class CountingSink:
     """A sink that keeps nothing: for computing a root alone. Ids are all zero."""
 
-    def put_page(self, body: bytes) -> ObjectId:  # noqa: ARG002
-        """Forget a page."""
-        return ObjectId(bytes(32))
+    def put_pages(self, bodies: Sequence[bytes]) -> list[ObjectId]:
+        """Forget pages."""
+        return [ObjectId(bytes(32))] * len(bodies)
 
     def put_node(self, body: bytes) -> ObjectId:  # noqa: ARG002
         """Forget a node."""

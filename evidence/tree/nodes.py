@@ -58,8 +58,8 @@ class Tree:
 class TreeSink(Protocol):
     """Take the objects of a tree bottom-up, each once, and give its id. Whether it is new is the sink's business."""
 
-    def put_page(self, body: bytes) -> ObjectId:
-        """Take a page: lines joined by LF, no final LF."""
+    def put_pages(self, bodies: Sequence[bytes]) -> list[ObjectId]:
+        """Take consecutive pages: each is lines joined by LF, no final LF."""
 
     def put_node(self, body: bytes) -> ObjectId:
         """Take a node."""

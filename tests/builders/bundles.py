@@ -117,6 +117,10 @@ class Objects:
         """Keep a page."""
         return self._put(1, body)
 
+    def put_pages(self, bodies: Sequence[bytes]) -> list[ObjectId]:
+        """Keep pages."""
+        return [self.put_page(body) for body in bodies]
+
     def put_node(self, body: bytes) -> ObjectId:
         """Keep a node."""
         return self._put(2, body)

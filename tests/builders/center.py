@@ -266,6 +266,9 @@ class Objects:
         self.hints[name] = (self.table, body.partition(b"\t")[0])
         return name
 
+    def put_pages(self, bodies: Sequence[bytes]) -> list[ObjectId]:
+        return [self.put_page(body) for body in bodies]
+
     def put_node(self, body: bytes) -> ObjectId:
         return self.put(ObjectKind.NODE, body)
 

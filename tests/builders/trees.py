@@ -38,6 +38,10 @@ class MemoryObjects:
     def put_page(self, body: bytes) -> ObjectId:
         return self.put(ObjectKind.PAGE, body)
 
+    def put_pages(self, bodies: Sequence[bytes]) -> list[ObjectId]:
+        """Keep pages."""
+        return [self.put_page(body) for body in bodies]
+
     def put_node(self, body: bytes) -> ObjectId:
         return self.put(ObjectKind.NODE, body)
 

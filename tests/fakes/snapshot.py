@@ -51,6 +51,10 @@ class MemoryObjects:
         """Keep a page."""
         return self.put(ObjectKind.PAGE, body)
 
+    def put_pages(self, bodies: Sequence[bytes]) -> list[ObjectId]:
+        """Keep pages."""
+        return [self.put_page(body) for body in bodies]
+
     def put_node(self, body: bytes) -> ObjectId:
         """Keep a node."""
         return self.put(ObjectKind.NODE, body)

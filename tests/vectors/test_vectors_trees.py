@@ -2,6 +2,7 @@
 """The frozen numbers of design section 3: salts, leaves, pages, whole tables, by both implementations."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +84,9 @@ class _Recording(MemoryObjects):
         self.page_rows: list[int] = []
         self.node_items: list[list[int]] = []
 
-    def put_page(self, body: bytes) -> ObjectId:
-        self.page_rows.append(body.count(b"\n") + 1)
-        return super().put_page(body)
+    def put_pages(self, bodies: Sequence[bytes]) -> list[ObjectId]:
+        self.page_rows += [body.count(b"\n") + 1 for body in bodies]
+        return super().put_pages(bodies)
 
     def put_node(self, body: bytes) -> ObjectId:
         level, entries = parse_node(body)

@@ -148,8 +148,8 @@ def test_holdings_remember_by_source_and_forget_all_at_once(tmp_path: Path) -> N
     ids = [ObjectId(bytes([i]) * 32) for i in range(5)]
     assert holdings.is_empty("his")
     holdings.add("his", ids)
-    assert holdings.has("his", ids[3])
-    assert not holdings.has("lis", ids[3])
+    assert holdings.known("his", ids[3:4]) == {ids[3]}
+    assert not holdings.known("lis", ids[3:4])
     key = BaseKey("visit", 0, b"1")
     holdings.add_bases("his", "aa", [Base(key, ids[0], 15, 90)])
     assert holdings.find_base("his", key) == KeptFrame(ids[0], "aa", 15, 90)

@@ -12,6 +12,7 @@ line may be down from `take` on: then everything waits in the spool, as long as 
 import shutil
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 
 from agent.collectors.base import Collector
 from agent.errors import CenterDownError
@@ -93,23 +94,13 @@ class SourceRun:
         keys = self.settle(offline=offline)
         desk = self._desk
         latest = desk.journal.latest(self._name)
-        place = Place(
-            unit=desk.unit,
-            source=self._name,
-            sequence=1 if latest is None else latest.sequence + 1,
-            previous=None if latest is None else latest.digest,
-            signer=self._signer,
-            version=desk.version,
-            channel=desk.channel,
-        )
         if whole:
             desk.holdings.forget(self._name)
         else:
             self._recall_newest()
         # A chain without whole holdings: the center has what this agent does not remember. Ask, rather than send all.
-        ask = None
-        if latest is not None and not whole and not desk.holdings.is_complete(self._name):
-            ask = lambda ids: self._find_missing(ids, offline=offline)  # noqa: E731
+        asks = latest is not None and not whole and not desk.holdings.is_complete(self._name)
+        ask = partial(self._find_missing, offline=offline) if asks else None
         sender = None
         if send and not self.delivery.holds_packs():
             sender = BackgroundSender(self._name, desk.spool, self._line.transport, progress.sent, budget)
@@ -132,7 +123,7 @@ class SourceRun:
                     sender.put(pack)
             with self._rationing.stating_no_room(), desk.spool.writer(committed) as spooler:
                 taken = take_snapshot(
-                    collector, place, keys, spooler, desk.holdings, temporary,
+                    collector, self._find_place(latest), keys, spooler, desk.holdings, temporary,
                     ask=ask, clock=desk.clock, progress=progress, pace=pace, began=began, remarks=remarks,
                     carrying=self._find_carrying(),
                 )  # fmt: skip
@@ -145,6 +136,18 @@ class SourceRun:
                 sender.close()
                 self.delivery.count_sent(sender.sent_bytes)
         return taken
+
+    def _find_place(self, latest: JournalEntry | None) -> Place:
+        desk = self._desk
+        return Place(
+            unit=desk.unit,
+            source=self._name,
+            sequence=1 if latest is None else latest.sequence + 1,
+            previous=None if latest is None else latest.digest,
+            signer=self._signer,
+            version=desk.version,
+            channel=desk.channel,
+        )
 
     def _recall_newest(self) -> None:
         """Learn the objects of packs that became durable in the moment of a kill, before the holdings were told.

@@ -46,12 +46,13 @@ from center.registry.signs import Signs
 from center.registry.units import Units
 from evidence.encode import parse_decimal
 from evidence.errors import EvidenceError
+from evidence.objects.pack import MAX_PACK_BYTES
 from evidence.wire.announcement import encode_announcements
 from evidence.wire.body import MAX_JSON_BYTES
 from evidence.wire.heartbeat import MAX_HEARTBEAT_BYTES
 from evidence.wire.introduction import CenterInfo
 from evidence.wire.messages import Refusal
-from evidence.wire.paths import HEADER_CHECKPOINT, HEADER_NONCE, HEADER_TLS, MAX_NOTE_BYTES, MAX_PACK_BYTES
+from evidence.wire.paths import HEADER_CHECKPOINT, HEADER_NONCE, HEADER_TLS, MAX_NOTE_BYTES
 from evidence.wire.token import check_path
 
 Scope: TypeAlias = Message

@@ -40,7 +40,6 @@ PATH_LATEST: Final = "/v1/statements/latest"
 PATH_COSIGNATURES: Final = "/v1/cosignatures"
 PATH_LOG: Final = "/v1/log/"
 
-MAX_PACK_BYTES: Final = 16 << 20
 MAX_NOTE_BYTES: Final = 64 << 10
 MAX_CHECKPOINT_BYTES: Final = 16 << 10
 

@@ -6,7 +6,9 @@ after its coming.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from fnmatch import fnmatchcase
 
 from center.alerts.alert import Alert, Kind, Severity
@@ -18,26 +20,46 @@ from evidence.manifest.entry import Level
 from terminal.language import Text
 
 
+class Arrival(StrEnum):
+    """Whether what was expected has come."""
+
+    IN_TIME = "in time"
+    LATE = "late"
+    NOT_EXPECTED = "not expected"
+    DISABLED = "disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is said of one source. `due`: the latest deadline that it had; `came`: the newest snapshot that counts for it."""
+
+    unit: UnitScene
+    source: str
+    arrival: Arrival
+    due: datetime | None
+    came: StatementRow | None
+
+
+def judge_sources(scene: Scene, settings: AlertSettings) -> Iterator[Judgement]:
+    """Judge every source of every unit. Whoever says that a source is late says it by this, so all say the same."""
+    known: dict[Expected, tuple[datetime, datetime] | None] = {}
+    for unit in scene.units:
+        for source in _expected_sources(unit, settings) if unit.is_watched else unit.sources:
+            expected = find_expected(unit.unit, source, settings)
+            if expected is not None and expected not in known:
+                known[expected] = find_deadlines(expected, scene.calendar, settings.zone, scene.now)
+            deadlines = None if expected is None else known[expected]
+            came = None if expected is None else find_came(scene, unit.unit, source, expected)
+            arrival = _judge(unit, deadlines, came)
+            is_due = deadlines is not None and arrival is not Arrival.NOT_EXPECTED
+            yield Judgement(unit, source, arrival, deadlines[0] if deadlines and is_due else None, came)
+
+
 def is_late(scene: Scene, settings: AlertSettings) -> Iterator[Alert]:
     """The latest deadline of a source has passed, and no snapshot was taken since the one before it."""
-    known: dict[Expected, tuple[datetime, datetime] | None] = {}
-    for unit in scene.watched():
-        for source in _expected_sources(unit, settings):
-            expected = find_expected(unit.unit, source, settings)
-            if expected is None:
-                continue
-            if expected not in known:
-                known[expected] = find_deadlines(expected, scene.calendar, settings.zone, scene.now)
-            found = known[expected]
-            if found is None:
-                continue
-            deadline, before = found
-            came = find_came(scene, unit.unit, source, expected)
-            if came is None and unit.enrolled_at is not None and unit.enrolled_at > before:
-                continue  # it came to us after the interval had begun
-            if came is not None and taken_at(came) > before:
-                continue
-            yield _late(unit, source, deadline, came)
+    for judged in judge_sources(scene, settings):
+        if judged.arrival is Arrival.LATE and judged.due is not None:
+            yield _late(judged.unit, judged.source, judged.due, judged.came)
 
 
 def find_expected(unit: str, source: str, settings: AlertSettings) -> Expected | None:
@@ -54,6 +76,18 @@ def find_came(scene: Scene, unit: str, source: str, expected: Expected) -> State
 def taken_at(row: StatementRow) -> datetime:
     """Give when a snapshot was taken: the agent's word, but never later than when it came."""
     return min(row.ended, row.received)
+
+
+def _judge(unit: UnitScene, deadlines: tuple[datetime, datetime] | None, came: StatementRow | None) -> Arrival:
+    if unit.disabled:
+        return Arrival.DISABLED
+    if deadlines is None or unit.enrolled_at is None:
+        return Arrival.NOT_EXPECTED
+    _, before = deadlines
+    if came is not None:
+        return Arrival.IN_TIME if taken_at(came) > before else Arrival.LATE
+    # A unit that came to us after the interval had begun owes nothing for it.
+    return Arrival.NOT_EXPECTED if unit.enrolled_at > before else Arrival.LATE
 
 
 def _expected_sources(unit: UnitScene, settings: AlertSettings) -> list[str]:

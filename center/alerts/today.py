@@ -1,35 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Today: who is late, and what needs a person, as data for one screen. Pure.
 
-Each unit with each of its sources is a line: whether what was expected has come, how far it is, what its agent says.
+A line for each source of each unit, also for one that settings expect and the unit has not: whether what was expected has
+come, how far it is, what its agent says.
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from center.alerts.alert import Severity
-from center.alerts.calendar import find_deadlines
 from center.alerts.course import Record
-from center.alerts.lateness import find_came, find_expected, taken_at
-from center.alerts.scene import Scene, UnitScene
+from center.alerts.lateness import Arrival, Judgement, judge_sources
+from center.alerts.scene import Scene
 from center.registry.catalog_tables import StatementRow
 from center.settings.alerts import AlertSettings
 from evidence.wire.heartbeat import SourceBeat
 
 
-class Arrival(StrEnum):
-    """Whether what was expected has come."""
-
-    IN_TIME = "in time"
-    LATE = "late"
-    NOT_EXPECTED = "not expected"
-    DISABLED = "disabled"
-
-
 @dataclass(frozen=True, slots=True)
 class SourceLine:
-    """One source today. `due`: the latest deadline; `newest`: the newest snapshot; `beat`: its agent's word."""
+    """One source today. `due`: the latest deadline that it had; `newest`: the newest snapshot; `beat`: its agent's word."""
 
     unit: str
     source: str
@@ -59,7 +49,7 @@ class Today:
 
 def make_today(scene: Scene, records: dict[str, Record], settings: AlertSettings) -> Today:
     """Put the screen together."""
-    lines = [_line(scene, unit, source, settings) for unit in scene.units for source in unit.sources]
+    lines = [_line(scene, judged) for judged in judge_sources(scene, settings)]
     open_ = [record for record in records.values() if record.is_open]
     limit = timedelta(seconds=settings.content_within)
     return Today(
@@ -81,17 +71,9 @@ def sort_records(records: list[Record]) -> list[Record]:
     return sorted(records, key=rank)
 
 
-def _line(scene: Scene, unit: UnitScene, source: str, settings: AlertSettings) -> SourceLine:
-    expected = find_expected(unit.unit, source, settings)
-    deadlines = None if expected is None else find_deadlines(expected, scene.calendar, settings.zone, scene.now)
-    arrival = Arrival.NOT_EXPECTED
-    if unit.disabled:
-        arrival = Arrival.DISABLED
-    elif expected is not None and deadlines is not None:
-        came = find_came(scene, unit.unit, source, expected)
-        is_here = came is not None and taken_at(came) > deadlines[1]
-        arrival = Arrival.IN_TIME if is_here else Arrival.LATE
+def _line(scene: Scene, judged: Judgement) -> SourceLine:
+    unit, source = judged.unit, judged.source
     return SourceLine(
-        unit.unit, source, arrival, None if deadlines is None else deadlines[0], scene.of(unit.unit, source).newest, unit.seen,
+        unit.unit, source, judged.arrival, judged.due, scene.of(unit.unit, source).newest, unit.seen,
         None if unit.heard is None else unit.heard.heartbeat.find(source),
     )  # fmt: skip

@@ -9,10 +9,11 @@ import pytest
 
 from center.alerts.alert import Alert, Kind, Severity
 from center.alerts.course import Acknowledgement, Record
+from center.alerts.lateness import Arrival
 from center.alerts.metrics import Figures, MetricsAddressError, open_metrics, write_metrics
 from center.alerts.report import Lag, make_report, parse_month
 from center.alerts.scene import SourceScene
-from center.alerts.today import Arrival, make_today
+from center.alerts.today import make_today
 from center.registry.signs import Heard
 from center.settings.alerts import AlertSettings, Expected
 from evidence.manifest.entry import Level

@@ -167,11 +167,21 @@ def test_today_shows_each_source_and_what_needs_a_person(folder: Path, capsys: p
 
 
 def test_today_calls_a_source_late_that_has_sent_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with Center.open(folder) as center:
+    with Center.open(folder, lambda: datetime.now(UTC) - timedelta(days=3)) as center:
         Hospital(center, "X014", "his")
     code, document = ask(folder, capsys, "today")
     assert code == 1
     assert [line["arrival"] for line in document["sources"]] == ["in time", "late"]
+
+
+def test_today_calls_nobody_late_who_has_just_come(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Center.open(folder) as center:
+        Hospital(center, "X014", "his")
+    code, document = ask(folder, capsys, "today")
+    assert code == 0
+    assert [(line["arrival"], line["due"] is None) for line in document["sources"]] == [
+        ("in time", False), ("not expected", True),
+    ]  # fmt: skip
 
 
 def test_report_tells_a_month_of_each_source(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

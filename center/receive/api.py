@@ -81,7 +81,8 @@ class Limits:
 class Route:
     """Where a request goes. `most`: the bound of its body; `is_public`: it needs no token.
 
-    `is_for_newcomers`: its token is by a key that no unit has yet, and is verified by the endpoint.
+    `is_for_newcomers`: its token is by a key that no unit has yet, and is verified by the endpoint. `is_question`: that there is
+    none is an answer, which every new source gets once, and no refusal.
     """
 
     method: str
@@ -92,6 +93,7 @@ class Route:
     is_public: bool = False
     is_pack: bool = False
     is_for_newcomers: bool = False
+    is_question: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +249,10 @@ class Api:
                 if checkpoint is not None:
                     self._endpoints.observe(call.admitted.unit.unit, checkpoint)
             return route.run(call)
+        except NotFoundError as err:
+            if not route.is_question:
+                raise
+            return refuse(err)
         except OSError as err:
             if err.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
@@ -324,11 +330,11 @@ def _routes(endpoints: Endpoints, limits: Limits) -> tuple[Route, ...]:
         Route("GET", at("log/tile/([a-z0-9./]{1,100})"), endpoints.get_tile, is_public=True),
         Route("POST", at("enroll"), endpoints.enroll, MAX_NOTE_BYTES, is_for_newcomers=True),
         Route("POST", at(f"sources/{name}"), endpoints.deposit, MAX_NOTE_BYTES),
-        Route("POST", at(f"sources/{name}/recover"), endpoints.recover, MAX_NOTE_BYTES),
+        Route("POST", at(f"sources/{name}/recover"), endpoints.recover, MAX_NOTE_BYTES, is_question=True),
         Route("POST", at("missing"), endpoints.find_missing, MAX_JSON_BYTES),
         Route("PUT", at(f"packs/{hash_}"), endpoints.put_pack, limits.pack_bytes, _SOURCE, is_pack=True),
         Route("POST", at("statements"), endpoints.submit, MAX_NOTE_BYTES, _SOURCE | {"register"}),
-        Route("GET", at("statements/latest"), endpoints.get_latest, 0, _SOURCE),
+        Route("GET", at("statements/latest"), endpoints.get_latest, 0, _SOURCE, is_question=True),
         Route("GET", at(f"receipts/{hash_}"), endpoints.get_receipt),
         Route("POST", at("cosignatures"), endpoints.cosign, MAX_NOTE_BYTES),
         Route("POST", at("heartbeats"), endpoints.hear, MAX_HEARTBEAT_BYTES),

@@ -25,7 +25,7 @@ class Handover:
         zh="交接单：什么在哪里运行、备份什么、出事怎么办", en="for the successor: what runs where, what to do when"
     )
     description = Text(
-        zh="把本采集端的情况写成两页 Markdown：归谁、在哪里、读哪些来源、必须备份什么、日常与出事时怎么办、现在未了的事，\n"
+        zh="把本采集端的情况写成两页 Markdown：归谁、在哪里、读哪些来源、备份什么、日常与出事时怎么办、现在未了的事，\n"
         "以及须手填的联系人。不含口令。人员更替时打印、签字、存档。",
         en="Writes two pages of Markdown: whose this agent is, where it lies, what it reads, what must be backed up, what to do day\n"
         "by day and when something happens, what is open now, and lines to fill in by hand. It holds no passwords.",

@@ -89,14 +89,16 @@ def write_handover(
             [_source_row(source, _status_of(status, source.name), now) for source in config.sources],
         ),
         "",
-        f"## 4. {say('必须备份', 'What must be backed up')}",
+        f"## 4. {say('备份', 'What to back up')}",
         "",
         *_bullets(
-            say("`agent.yaml`、`keys/`、`center.json`（放到本机以外，只许负责人读取）。丢了 `keys/` 须向档案馆要新的登记码。",
-                "`agent.yaml`, `keys/`, `center.json`, off this machine, readable by whoever is responsible. Without `keys/`, the "
-                "archives must give a new code."),
-            say("发件箱和日志不必备份：未送达的会作为缺口声明，来源的密钥由中心归还。",
-                "Spool and journal need none: what was not sent is stated as a gap, and the sources' secrets come back from the center."),
+            say("什么都不必备份。`agent.yaml`（其中没有口令）留一份在别处，省得重写。",
+                "Nothing needs a backup. A copy of `agent.yaml`, which has no passwords in it, saves writing it again."),
+            say("`keys/` 不得放进任何备份：谁拿到副本，就能以本单位的名义签署。丢了只需向档案馆要一个登记码，重新登记。",
+                "`keys/` belongs in no backup: whoever has a copy can sign as the unit. If it is lost, a new code from the archives "
+                "and a new enrolment are all it takes."),
+            say("丢失的发件箱和台账由缺口声明说明，来源的密钥由中心归还。",
+                "For spool and journal that are lost a gap is stated, and the sources' secrets come back from the center."),
         ),
         "",
         f"## 5. {say('日常', 'Day by day')}",
@@ -131,24 +133,26 @@ _EMERGENCIES = {
         ("中心连不上", "什么也不会丢：发件箱等着。久了看 `jinsuo-agent status` 的发件箱余量，并告知档案馆"),
         ("磁盘满", "腾出空间或移动发件箱；业务系统不受影响"),
         ("数据库口令改了", "`jinsuo-agent secret set 名称`，再 `jinsuo-agent check`"),
-        ("本机坏了", "新机器装好，放回 `agent.yaml`、`keys/`、`center.json`，`jinsuo-agent snapshot`：它会接上原来的链"),
-        ("连备份也没有", "向档案馆要登记码，`jinsuo-agent enroll`：来源的密钥由中心归还，缺口会声明"),
+        ("本机坏了", "新机器装好，放回 `agent.yaml`，向档案馆要登记码，`jinsuo-agent enroll`，重新存入口令：它会接上原来的链，缺口会声明"),
+        ("整个目录或整台机器恢复自旧副本", "再取一次快照：中心会发现，缺口会声明；若被拒绝（JS-3104），是密钥其后换过：按“本机坏了”办"),
         ("提示对方不是中心、回执不符（JS-2302、JS-2303）", "停下，保留整个目录，打电话给档案馆"),
     ],
     Language.EN: [
         ("the center cannot be reached", "nothing is lost, the spool waits; if it lasts, see its room in `status`, and tell the archives"),
         ("the disk is full", "make room, or move the spool; no live system is touched"),
         ("a database password changed", "`jinsuo-agent secret set NAME`, then `jinsuo-agent check`"),
-        ("this machine is gone", "on a new one put back `agent.yaml`, `keys/`, `center.json`; `jinsuo-agent snapshot` goes on with its chain"),
-        ("and so is the backup", "get a code from the archives, `jinsuo-agent enroll`: secrets come back, the gap is stated"),
+        ("this machine is gone", "on a new one put back `agent.yaml`, get a code from the archives, `jinsuo-agent enroll`, store the "
+         "passwords again: it goes on with its chain, and the gap is stated"),
+        ("the folder or the whole machine came back from an older copy", "take a snapshot once more: the center notices, and the "
+         "gap is stated; if it refuses (JS-3104), the key was replaced since: do as if this machine were gone"),
         ("the other end is not the center, or a receipt is wrong (JS-2302, JS-2303)", "stop, keep the whole folder, call the archives"),
     ],
 }  # fmt: skip
 _BLANKS = {
-    Language.ZH: ("档案馆联系人、电话", "数据库管理员、电话", "业务系统厂商、电话", "密钥备份在何处，谁保管", "移交人、日期", "接收人、日期"),
+    Language.ZH: ("档案馆联系人、电话", "数据库管理员、电话", "业务系统厂商、电话", "移交人、日期", "接收人、日期"),
     Language.EN: (
         "archives: name, telephone", "database administrator: name, telephone", "vendor: name, telephone",
-        "where the backup of the keys lies, who has it", "handed over by, on", "taken over by, on",
+        "handed over by, on", "taken over by, on",
     ),
 }  # fmt: skip
 

@@ -89,6 +89,43 @@ def test_what_waits_in_the_spool_of_a_restored_agent_is_named_by_the_gap(world: 
         assert world.snapshot(UNIT).sequence == 4
 
 
+def test_keys_from_before_a_change_open_nothing_and_a_new_code_goes_on(world: World) -> None:
+    with world.serving() as center:
+        folder = join(world, center)
+        world.snapshot(UNIT)
+        shutil.copytree(folder / "keys", world.folder / "yesterday")
+        with Agent.open(folder) as agent:
+            assert agent.replace_key(Silent()).is_known
+        shutil.rmtree(folder / "keys")
+        shutil.copytree(world.folder / "yesterday", folder / "keys")
+        edit(world, 17)
+        with Agent.open(folder) as agent, pytest.raises(CenterRefusedError) as caught:
+            agent.snapshot("his", Silent())
+        assert caught.value.refusal == "JS-3104"
+
+        shutil.rmtree(folder)
+        world.enroll(center.units.rekey(UNIT).encode(), folder, sqlite_source("his", world.folder / "his.db"))
+        outcome = world.snapshot(UNIT)
+        assert check_chain(center, UNIT, "his") == ["snapshot", "key", "gap", "snapshot"]
+        assert read_back(center, UNIT, "his") == outcome.rows
+
+
+def test_keys_put_back_alone_save_no_gap(world: World) -> None:
+    with world.serving() as center:
+        folder = join(world, center)
+        world.snapshot(UNIT)
+        kept = world.folder / "kept"
+        kept.mkdir()
+        for name in ("agent.yaml", "center.json", "keys"):
+            shutil.move(folder / name, kept / name)
+        shutil.rmtree(folder)
+        shutil.move(kept, folder)
+        edit(world, 17)
+        outcome = world.snapshot(UNIT)
+        assert check_chain(center, UNIT, "his") == ["snapshot", "gap", "snapshot"]
+        assert read_back(center, UNIT, "his") == outcome.rows
+
+
 @pytest.mark.parametrize("is_pack_waiting", [True, False])
 def test_a_center_that_lost_a_sources_secrets_gets_them_again(world: World, is_pack_waiting: bool) -> None:
     with world.serving() as center:

@@ -29,7 +29,7 @@ def test_every_source_stands_in_it_with_account_and_place_of_its_password(
     for source in config.sources:
         assert f"| {source.name} |" in text
     assert "| his | postgresql localhost:5432/hospital | jinsuo | secret:his | his#411 | 1 d 2 h |" in text
-    for what in ("https://c:1", "log+1+key", "his-front", "keys/", "center.json"):
+    for what in ("https://c:1", "log+1+key", "his-front", "keys/", "agent.yaml"):
         assert what in text
 
 
@@ -50,3 +50,15 @@ def test_cell_of_a_table_cannot_break_it(config: AgentConfig) -> None:
         config.model_copy(update={"sources": (source,)}), FakeAgent().status(), PREMISES, NOW, Language.EN
     )
     assert "a\\|b\\u001b" in text
+
+
+@pytest.mark.parametrize("language", list(Language))
+def test_the_agents_keys_belong_in_no_backup_as_the_handbook_says(config: AgentConfig, language: Language) -> None:
+    text = write_handover(config, FakeAgent().status(), PREMISES, NOW, language)
+    (said,) = [line for line in text.splitlines() if "keys/" in line]
+    handbook = (
+        Path(__file__).parents[4] / "docs" / {Language.ZH: "operate.zh-CN.md", Language.EN: "operate.md"}[language]
+    )
+    never = {Language.ZH: "`keys/` 不得放进", Language.EN: "`keys/` belongs in no"}[language]
+    assert never in said
+    assert never in handbook.read_text(encoding="utf-8")

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from agent.errors import SpoolError
+from terminal.language import Text
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -35,8 +36,11 @@ def changing(
 def journal_unwritten(err: sqlite3.Error) -> SpoolError:
     """Say that the journal's file, which has tables of several, cannot be written."""
     return SpoolError(
-        f"the agent's journal could not be written: {err}",
-        hint="make room on the volume of the agent's folder, then run `jinsuo-agent send`; nothing is lost",
+        Text(zh=f"采集端的台账写不了：{err}", en=f"the agent's journal could not be written: {err}"),
+        hint=Text(
+            zh="在采集端目录所在的卷上腾出空间，再运行 `jinsuo-agent send`；数据不会丢失",
+            en="make room on the volume of the agent's folder, then run `jinsuo-agent send`; nothing is lost",
+        ),
     )
 
 

@@ -112,7 +112,7 @@ class TableLostError(AgentError):
 
     code = "JS-2110"
 
-    def __init__(self, message: str, *, hint: str, reason: str) -> None:
+    def __init__(self, message: Text, *, hint: Text, reason: str) -> None:
         super().__init__(message, hint=hint)
         self.reason = reason
 

@@ -19,6 +19,7 @@ from typing import NamedTuple, TypeVar
 
 from agent.errors import SpoolError
 from evidence.digest import ObjectId, Sha256
+from terminal.language import Text
 
 PAGES = -1
 """The level of pages among bases; a node has the level of its children."""
@@ -273,8 +274,14 @@ class Holdings:
 
     def _no_room(self, err: sqlite3.Error) -> SpoolError:
         return SpoolError(
-            f"the agent's note of what the center holds, {self._path}, cannot be written: {err}",
-            hint="make room on the volume of the agent's folder and run again; nothing is lost",
+            Text(
+                zh=f"采集端关于中心已有内容的记录 {self._path} 写不了：{err}",
+                en=f"the agent's note of what the center holds, {self._path}, cannot be written: {err}",
+            ),
+            hint=Text(
+                zh="在采集端目录所在的卷上腾出空间后再运行；数据不会丢失",
+                en="make room on the volume of the agent's folder and run again; nothing is lost",
+            ),
         )
 
     def _open(self) -> sqlite3.Connection:

@@ -137,8 +137,11 @@ class Identity:
             ) from err
         except EvidenceError as err:
             raise EnrolmentError(
-                f"the identity in {folder} is damaged: {err}",
-                hint="restore the folder from its backup, or ask the archives for a new code and enrol a new folder",
+                Text(zh=f"{folder} 中的身份文件已损坏：{err}", en=f"the identity in {folder} is damaged: {err}"),
+                hint=Text(
+                    zh="向档案馆要新的登记码，用新目录重新登记",
+                    en="ask the archives for a new code, and enrol in a new folder",
+                ),
             ) from err
         if following is not None:
             return cls(folder, address, following, cosigner, statement)
@@ -185,7 +188,8 @@ class PinFile:
             followed = self._follow(raw)
         except EvidenceError as err:
             raise CenterRefusedError(
-                f"the announcement of a TLS key does not hold: {err}", hint="call the archives: this must not happen"
+                Text(zh=f"TLS 密钥的公告核验不通过：{err}", en=f"the announcement of a TLS key does not hold: {err}"),
+                hint=Text(zh="请打电话给档案馆：这种情况不应出现", en="call the archives: this must not happen"),
             ) from err
         if followed:
             write_over(self._path, raw)
@@ -298,14 +302,20 @@ def _check_log(info: introduction.CenterInfo, code: EnrolmentCode) -> None:
     found = pin_of_vkey(info.log_key.vkey)
     if found != code.vkey_pin:
         raise PinError(
-            f"the center keeps the log {info.origin} under a key with the mark {found.hex()}, but the enrolment code "
-            f"names {code.vkey_pin.hex()}; the code's secret was not sent",
-            hint="do not go on, call the archives",
+            Text(
+                zh=f"中心的日志 {info.origin} 所用密钥的指纹是 {found.hex()}，而登记码指明的是 {code.vkey_pin.hex()}；登记码的秘密没有发送",
+                en=f"the center keeps the log {info.origin} under a key with the mark {found.hex()}, but the enrolment code "
+                f"names {code.vkey_pin.hex()}; the code's secret was not sent",
+            ),
+            hint=Text(zh="不要继续，请打电话给档案馆", en="do not go on, call the archives"),
         )
     if "v1" not in info.versions:
         raise CenterRefusedError(
-            f"the center speaks versions {', '.join(info.versions)} of the protocol, this agent v1",
-            hint="update the agent",
+            Text(
+                zh=f"中心使用协议版本 {', '.join(info.versions)}，本采集端使用 v1",
+                en=f"the center speaks versions {', '.join(info.versions)} of the protocol, this agent v1",
+            ),
+            hint=Text(zh="更新采集端", en="update the agent"),
         )
 
 
@@ -320,7 +330,8 @@ def open_keys(folder: Path) -> tuple[Ed25519Signer, Ed25519Signer]:
             signers.append(open_signer(f"file:{path}", NOBODY, kind))
         except EvidenceError as err:
             raise EnrolmentError(
-                f"the key {path} cannot be used: {err}", hint="move the folder `keys` away and enrol again"
+                Text(zh=f"密钥 {path} 不能用：{err}", en=f"the key {path} cannot be used: {err}"),
+                hint=Text(zh="把 `keys` 目录移开，重新登记", en="move the folder `keys` away and enrol again"),
             ) from err
     return signers[0], signers[1]
 

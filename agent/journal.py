@@ -20,6 +20,7 @@ from pathlib import Path
 from agent.database import changing, from_micros, journal_unwritten, to_micros
 from agent.errors import SpoolError
 from evidence.digest import Sha256
+from terminal.language import Text
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS source (
@@ -117,13 +118,19 @@ class Journal:
             self._db.executescript(_SCHEMA)
         except sqlite3.OperationalError as err:
             raise SpoolError(
-                f"the agent's journal {path} cannot be opened: {err}",
-                hint="make room on the volume of the agent's folder, or look at its rights; nothing is lost",
+                Text(zh=f"采集端的台账 {path} 打不开：{err}", en=f"the agent's journal {path} cannot be opened: {err}"),
+                hint=Text(
+                    zh="在采集端目录所在的卷上腾出空间，或检查其权限；数据不会丢失",
+                    en="make room on the volume of the agent's folder, or look at its rights; nothing is lost",
+                ),
             ) from err
         except sqlite3.DatabaseError as err:
             raise SpoolError(
-                f"the agent's journal {path} cannot be opened: {err}",
-                hint="move the file aside and run again: the agent goes on from what the center holds, and states a gap",
+                Text(zh=f"采集端的台账 {path} 打不开：{err}", en=f"the agent's journal {path} cannot be opened: {err}"),
+                hint=Text(
+                    zh="把该文件移开再运行：采集端从中心已有的内容接着做，并声明缺口",
+                    en="move the file aside and run again: the agent goes on from what the center holds, and states a gap",
+                ),
             ) from err
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from agent.errors import AgentError
 from agent.load import LoadReport
 from agent.pausing import Pause
 from evidence.keys.key import VerificationKey
+from terminal.language import Text
 
 
 class Stage(StrEnum):
@@ -53,7 +54,7 @@ class Outcome:
     log_index: int | None = None
     receipt_path: Path | None = None
     omitted: tuple[Left, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[str | Text, ...] = ()
     trouble: AgentError | None = None
 
     @property

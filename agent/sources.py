@@ -138,8 +138,13 @@ class SourceMaker:
             from agent.collectors.oracle import OracleCollector, OracleSettings
         except ImportError as err:
             raise SourceError(
-                f"the driver that source {source.name!r} needs cannot be loaded: {err}",
-                hint="install it with `pip install 'jinsuo[oracle]'`",
+                Text(
+                    zh=f"来源 {source.name!r} 所需的驱动加载不了：{err}",
+                    en=f"the driver that source {source.name!r} needs cannot be loaded: {err}",
+                ),
+                hint=Text(
+                    zh="执行 `pip install 'jinsuo[oracle]'` 安装", en="install it with `pip install 'jinsuo[oracle]'`"
+                ),
             ) from err
         return OracleCollector(
             OracleSettings(

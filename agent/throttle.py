@@ -193,9 +193,15 @@ class Throttle:
             waited_s = self._around.clock() - began
             if waited_s >= self._limits.begin_within_s:
                 raise BudgetError(
-                    f"{source} was not {'read on' if self._has_begun else 'begun'}: this machine was too busy for"
-                    f" {waited_s:.0f} s ({over[1]})",
-                    hint="try at a quieter hour, or raise that limit under `throttle` in agent.yaml",
+                    Text(
+                        zh=f"{source} 没有{'读完' if self._has_begun else '开始读'}：本机繁忙已 {waited_s:.0f} 秒（{over[1]}）",
+                        en=f"{source} was not {'read on' if self._has_begun else 'begun'}: this machine was too busy for"
+                        f" {waited_s:.0f} s ({over[1]})",
+                    ),
+                    hint=Text(
+                        zh="换一个空闲的时段，或在 agent.yaml 中放宽 `throttle` 下的该项限制",
+                        en="try at a quieter hour, or raise that limit under `throttle` in agent.yaml",
+                    ),
                 )
             self._around.sleep(_SLICE_S)
             self._around.check_pause()

@@ -33,6 +33,7 @@ from evidence.manifest.statement import Consistency, key_name, statement_digest
 from evidence.rows.schema import Column, Schema
 from evidence.rows.values import Kind
 from evidence.wire.secrets import SourceSecrets
+from terminal.language import NOTHING, Text
 
 _SCHEMA = Schema("visit", (Column("id", Kind.INT, False, "int"), Column("note", Kind.TEXT, True, "text")), ("id",))
 
@@ -83,9 +84,9 @@ class Lines:
         """Give none."""
         return []
 
-    def grants(self) -> str:
+    def grants(self) -> Text:
         """Give none."""
-        return ""
+        return NOTHING
 
 
 def main() -> None:

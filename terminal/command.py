@@ -28,6 +28,7 @@ from terminal.errors import (
     SystemRefusedError,
     UnexpectedError,
     UsageError,
+    words_of,
 )
 from terminal.language import Language, Text, choose_language
 from terminal.printer import Printer, set_up_streams
@@ -123,7 +124,7 @@ def _no_preference(folder: Path) -> Language | None:  # noqa: ARG001 - the form 
 class Program:
     """A named list of commands.
 
-    `others` maps exception classes that are not OperatorErrors but carry `code` (the evidence's) to what a person
+    `others` maps exception classes that are not OperatorErrors but carry `code` and `meaning_zh` (the evidence's) to what a person
     should do about them; the first class that fits counts, so subclasses stand before their roots. `prefer` gives the
     language that a folder's settings name, for when `--lang` does not; it must not raise. `become` turns root into the
     account whose a folder is, and gives its name if it did: for all commands but those that make folders or services.
@@ -217,10 +218,10 @@ class Program:
 
 
 class _Foreign(OperatorError):
-    """An error of a tree that does not know this one, with the code it brings."""
+    """An error of a tree that does not know this one, with the code and the Chinese meaning that it brings."""
 
     def __init__(self, err: Exception, advice: Advice) -> None:
-        super().__init__(str(err), hint=advice.hint)
+        super().__init__(words_of(err), hint=advice.hint)
         self.code = str(getattr(err, "code", OperatorError.code))  # type: ignore[misc]  # the other's, not this class's
         self.exit_code = advice.exit_code  # type: ignore[misc]  # likewise
 

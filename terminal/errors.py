@@ -54,6 +54,18 @@ class OperatorError(Exception):
         return self._hint.into(language) if isinstance(self._hint, Text) else self.hint
 
 
+def words_of(said: Exception | Text | str) -> Text:
+    """Give what was said, in both languages where it is known in both; the words of libraries as they are.
+
+    Errors of `evidence` speak English, and bring what their kind means in Chinese as `meaning_zh`.
+    """
+    words = said.message if isinstance(said, OperatorError) else said
+    if isinstance(words, Text):
+        return words
+    meaning = getattr(said, "meaning_zh", None)
+    return Text(zh=str(words) if meaning is None else f"{meaning}：{words}", en=str(words))
+
+
 class UnexpectedError(OperatorError):
     """The program itself erred; the trace lies in a file for whoever mends it."""
 

@@ -4,7 +4,7 @@
 import locale
 import os
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 
 class Language(StrEnum):
@@ -23,6 +23,10 @@ class Text(NamedTuple):
     def into(self, language: Language) -> str:
         """Give the message in `language`."""
         return self.zh if language is Language.ZH else self.en
+
+
+NOTHING: Final = Text("", "")
+"""No words."""
 
 
 def choose_language(asked: str | None) -> Language:

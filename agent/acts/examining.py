@@ -62,7 +62,7 @@ class Examining:
                 findings.append(Finding(severity, source.name, err.message, err.remedy))
         return findings
 
-    def grants(self, source: str) -> str:
+    def grants(self, source: str) -> Text:
         """Give the SQL or the words that make the read-only account of the source.
 
         No password is looked for: it is chosen by whoever runs them. Raises: SourceError if there is no such source.

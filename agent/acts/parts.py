@@ -36,6 +36,7 @@ from agent.settings.sources import AnySource
 from agent.snapshot.supervised import Machine
 from agent.sources import SourceMaker
 from agent.spool import Spool
+from terminal.language import Text
 
 JOURNAL_NAME = "journal.sqlite"
 HOLDINGS_NAME = "holdings.sqlite"
@@ -78,7 +79,11 @@ class Parts:
         if source is None:
             known = ", ".join(self.source_names()) or "none"
             raise SourceError(
-                f"agent.yaml has no source {name!r}", hint=f"its sources are: {known}; add one under `sources:`"
+                Text(zh=f"agent.yaml 中没有来源 {name!r}", en=f"agent.yaml has no source {name!r}"),
+                hint=Text(
+                    zh=f"现有来源：{known}；在 `sources:` 下添加",
+                    en=f"its sources are: {known}; add one under `sources:`",
+                ),
             )
         return source
 

@@ -42,6 +42,7 @@ from agent.snapshot.take import Taken
 from agent.transport.base import SendPace, Transport, unpaced
 from agent.transport.send import Budget, Parties
 from evidence.manifest.statement import Channel
+from terminal.language import Text
 
 SENDING_PATIENCE_S = 900.0
 """So long a snapshot waits for a sending of its source: several slices of the daemon."""
@@ -141,7 +142,7 @@ class Runs:
         """With `send`, wait for the receipt of a snapshot that is in the spool; give its outcome."""
         name, journal = member.source, self._parts.journal
         trouble: AgentError | None = None
-        told: Sequence[str] = ()
+        told: Sequence[Text] = ()
         if send:
             try:
                 told = self.send(name, member.run.delivery, progress, member.supervised.throttle.send, budget)
@@ -162,14 +163,19 @@ class Runs:
 
     def send(
         self, name: str, delivery: Delivery, progress: Progress, pace: SendPace, budget: Budget | None
-    ) -> Sequence[str]:
+    ) -> Sequence[Text]:
         """Send what a source's spool holds, over whatever road; give what a person should know of it."""
         if not self._road.carries_files:
             delivery.deliver(progress, budget)
             return ()
         bags = self._post(name, delivery, pace).deliver(self._road.box, progress)
         return (
-            (f"put into the drop box: {bags} bag{'s' if bags > 1 else ''}; the receipt comes back by it",)
+            (
+                Text(
+                    zh=f"已放入收发目录：{bags} 个包裹；回执由它带回",
+                    en=f"put into the drop box: {bags} bag{'s' if bags > 1 else ''}; the receipt comes back by it",
+                ),
+            )
             if bags
             else ()
         )

@@ -17,6 +17,7 @@ from agent.snapshot.group import Member, Show, take_group
 from agent.snapshot.progress import Heed, Progress, heed_nobody
 from agent.snapshot.take import Taken
 from agent.transport.send import Budget
+from terminal.language import Text
 
 
 class Taking:
@@ -95,7 +96,10 @@ class Taking:
         group = config.find_group(name)
         if group is None:
             known = ", ".join(each.name for each in config.groups) or "none"
-            raise SourceError(f"agent.yaml has no group {name!r}", hint=f"its groups are: {known}; see `groups:`")
+            raise SourceError(
+                Text(zh=f"agent.yaml 中没有组 {name!r}", en=f"agent.yaml has no group {name!r}"),
+                hint=Text(zh=f"现有的组：{known}；见 `groups:`", en=f"its groups are: {known}; see `groups:`"),
+            )
         return group
 
     def _end_member(

@@ -134,6 +134,7 @@ def _read_code(text: str, out: Printer) -> str:
             return parse_code_file(Path(text).read_bytes()).encode()
         except EvidenceError as err:
             raise EnrolmentError(
-                f"the file {text} holds no enrolment code: {err}", hint="use the file that came with the letter"
+                Text(zh=f"文件 {text} 中没有登记码：{err}", en=f"the file {text} holds no enrolment code: {err}"),
+                hint=Text(zh="用随信附来的文件", en="use the file that came with the letter"),
             ) from err
     return text

@@ -16,6 +16,7 @@ from agent.jobs.asking import Working
 from agent.load import LoadReport
 from agent.outcome import AgentStatus, Comparison, Enrolment, KeyChange, Outcome
 from agent.snapshot.progress import Heed, Progress, heed_nobody
+from terminal.language import Text
 
 if TYPE_CHECKING:
     from agent.media.order import Choice, MediaOutcome, ReceiptOutcome, SetStatus, Wish
@@ -75,7 +76,7 @@ class Facade(Working, Protocol):
     def plan(self, source: str, question: "Question", progress: Progress) -> "Plan":
         """Measure what a snapshot of the source will take: reads a bounded sample, keeps and sends nothing."""
 
-    def grants(self, source: str) -> str:
+    def grants(self, source: str) -> Text:
         """Give the SQL or the words that make the read-only account of the source."""
 
     def write_media(

@@ -34,7 +34,7 @@ class Grants:
     def run(self, args: argparse.Namespace, out: Printer) -> int:
         """Print it."""
         with self._open(args.folder) as agent:
-            words = agent.grants(args.source)
+            words = out.words(agent.grants(args.source))
         out.say(words.rstrip("\n"))
         out.result({"source": args.source, "grants": words})
         return EXIT_OK

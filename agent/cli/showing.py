@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from agent.outcome import Outcome, Stage
-from terminal.errors import EXIT_OK, EXIT_RETRY
+from terminal.errors import EXIT_OK, EXIT_RETRY, words_of
 from terminal.language import Text
 from terminal.printer import Printer, format_size
 from terminal.progress import Bar, Measure
@@ -69,7 +69,7 @@ def show_outcome(out: Printer, outcome: Outcome) -> None:
             )
         )
     for note in outcome.notes:
-        out.say(f"  {note}")
+        out.say(f"  {out.words(note)}")
     if outcome.trouble is not None:
         out.complain(outcome.trouble)
 
@@ -91,7 +91,7 @@ def describe_outcome(out: Printer, outcome: Outcome) -> dict[str, object]:
         "root": outcome.root,
         "receipt": outcome.receipt_path,
         "omitted": [{"name": left.name, "reason": left.reason} for left in outcome.omitted],
-        "notes": list(outcome.notes),
+        "notes": [words_of(note).en for note in outcome.notes],
         "trouble": out.describe(outcome.trouble) if outcome.trouble else None,
     }
 

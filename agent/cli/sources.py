@@ -44,7 +44,7 @@ class Sources:
             ],
             [
                 [
-                    each.kind, each.dialect, each.title, each.needs or None, yes if each.is_installed else no,
+                    each.kind, each.dialect, each.title, each.needs if each.needs.en else None, yes if each.is_installed else no,
                     not_yet if each.seen is None else Text(zh=f"是（{each.seen}）", en=each.verdict),
                 ]
                 for each in kinds
@@ -54,7 +54,7 @@ class Sources:
             {
                 "sources": [
                     {
-                        "kind": each.kind, "dialect": each.dialect, "database": each.title, "needs": each.needs or None,
+                        "kind": each.kind, "dialect": each.dialect, "database": each.title.en, "needs": each.needs.en or None,
                         "installed": each.is_installed, "run_against_a_live_server": each.seen is not None,
                         "live_server": each.seen,
                     }

@@ -16,6 +16,7 @@ from agent.finding import Severity as Severity
 from evidence.manifest.statement import Consistency
 from evidence.rows.line import Token
 from evidence.rows.schema import Schema
+from terminal.language import Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,7 @@ class Collector(Protocol):
         Where the source cannot be opened, the finding has the error's code: refused logins are counted by it.
         """
 
-    def grants(self) -> str:
+    def grants(self) -> Text:
         """Give the SQL (or the words) that make the read-only account this source needs."""
 
 

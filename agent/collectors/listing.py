@@ -16,10 +16,11 @@ from agent.collectors.odbc.process import DriverProcess, StatementError
 from agent.collectors.sqlserver.dialect import SQLSERVER
 from agent.errors import DriverError
 from agent.settings.sources import AnySource
+from terminal.language import Text
 
 NOT_YET: Final = "not yet run against a live server"
 
-_PYODBC: Final = "jinsuo[odbc], "
+_PYODBC: Final = "jinsuo[odbc]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,8 @@ class SourceKind:
 
     kind: str
     dialect: str | None
-    title: str
-    needs: str
+    title: Text
+    needs: Text
     is_installed: bool
     seen: str | None
 
@@ -42,13 +43,25 @@ class SourceKind:
 Drivers = Callable[[], Sequence[str] | None]
 """Give the names of the ODBC drivers that are installed; None: there is no driver manager, or no pyodbc."""
 
+
+def _plain(name: str) -> Text:
+    """Give a name that is the same in both languages."""
+    return Text(zh=name, en=name)
+
+
 _NATIVE: Final = (
-    ("postgresql", "PostgreSQL 12+", "jinsuo[postgresql]", "psycopg2", "PostgreSQL 15"),
-    ("mysql", "MySQL, MariaDB", "jinsuo[mysql]", "MySQLdb", "MariaDB 10.11"),
-    ("sqlite", "SQLite", "", "sqlite3", "SQLite 3.40"),
-    ("oracle", "Oracle 12.1+; 11g by an Instant Client", "jinsuo[oracle]", "oracledb", None),
-    ("files", "files", "", "", "Linux"),
-    ("command", "dump commands", "", "", "Linux, pg_dump 15"),
+    ("postgresql", _plain("PostgreSQL 12+"), "jinsuo[postgresql]", "psycopg2", "PostgreSQL 15"),
+    ("mysql", _plain("MySQL, MariaDB"), "jinsuo[mysql]", "MySQLdb", "MariaDB 10.11"),
+    ("sqlite", _plain("SQLite"), "", "sqlite3", "SQLite 3.40"),
+    (
+        "oracle",
+        Text("Oracle 12.1+；11g 用 Instant Client", "Oracle 12.1+; 11g by an Instant Client"),
+        "jinsuo[oracle]",
+        "oracledb",
+        None,
+    ),
+    ("files", Text("文件", "files"), "", "", "Linux"),
+    ("command", Text("转储命令", "dump commands"), "", "", "Linux, pg_dump 15"),
 )
 
 
@@ -58,7 +71,7 @@ def list_sources(drivers: Drivers, has_module: Callable[[str], bool] | None = No
     known = {get_args(model.model_fields["kind"].annotation)[0] for model in get_args(AnySource)}
     found = drivers()
     kinds = [
-        SourceKind(kind, None, title, needs, not module or has(module), seen)
+        SourceKind(kind, None, title, _plain(needs), not module or has(module), seen)
         for kind, title, needs, module, seen in _NATIVE
         if kind in known
     ]
@@ -83,4 +96,5 @@ def find_drivers() -> Sequence[str] | None:
 
 def _describe(dialect: Dialect, kind: str, name: str | None, drivers: Sequence[str] | None) -> SourceKind:
     is_there = drivers is not None and any(dialect.driver.lower() in driver.lower() for driver in (*drivers, ""))
-    return SourceKind(kind, name, dialect.title, _PYODBC + dialect.needs, is_there, dialect.seen)
+    needs = Text(zh=f"{_PYODBC}、{dialect.needs.zh}", en=f"{_PYODBC}, {dialect.needs.en}")
+    return SourceKind(kind, name, dialect.title, needs, is_there, dialect.seen)

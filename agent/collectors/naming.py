@@ -11,6 +11,7 @@ from agent.collectors.base import Omission
 from agent.errors import SourceError
 from evidence.errors import FormatError
 from evidence.rows.names import parse_name
+from terminal.language import Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +54,20 @@ def check_names(choice: TableChoice, offered: Iterable[str], known: set[str]) ->
     """
     twice = sorted(name for name, count in Counter(offered).items() if count > 1)
     if twice:
-        raise SourceError(f"two tables would have the name {twice[0]!r}", hint="change `as:` so that names differ")
+        raise SourceError(
+            Text(zh=f"会有两张表都叫 {twice[0]!r}", en=f"two tables would have the name {twice[0]!r}"),
+            hint=Text(zh="改动 `as:`，使名称不同", en="change `as:` so that names differ"),
+        )
     for logical in choice.as_names.values():
         try:
             parse_name(logical)
         except FormatError as err:
             raise SourceError(
-                f"`as: {logical}` is no name of a table: {err}",
-                hint="join identifiers by `.`; inside them write `\\\\` and `\\.`, and `\\@` for a leading @",
+                Text(zh=f"`as: {logical}` 不能用作表名：{err}", en=f"`as: {logical}` is no name of a table: {err}"),
+                hint=Text(
+                    zh="各级标识符以 `.` 相连；标识符中写 `\\\\` 和 `\\.`，开头的 @ 写作 `\\@`",
+                    en="join identifiers by `.`; inside them write `\\\\` and `\\.`, and `\\@` for a leading @",
+                ),
             ) from err
     wanted = {p for p in choice.include if not set("*?[") & set(p)} | set(choice.as_names)
     return [Omission(name, "named in the settings, but not in the database") for name in sorted(wanted - known)]

@@ -117,7 +117,10 @@ class Runner:
             return [MemberEnd(name, err) for name in job.members]
         except Exception as err:
             log.exception("run failed unexpectedly", extra={"job": job.name})
-            unexpected = AgentError(f"{type(err).__name__}: {err}", hint="send the log to whoever maintains the agent")
+            unexpected = AgentError(
+                Text(zh=f"程序自身出错（{type(err).__name__}：{err}）", en=f"{type(err).__name__}: {err}"),
+                hint=Text(zh="把日志交给采集端的维护人员", en="send the log to whoever maintains the agent"),
+            )
             return [MemberEnd(name, unexpected) for name in job.members]
 
     def _tell(self, end: MemberEnd) -> None:

@@ -15,6 +15,7 @@ from evidence.bag.receipts import MAX_FILE_BYTES, Receipts, parse_receipts
 from evidence.errors import EvidenceError
 from evidence.keys.key import VerificationKey
 from evidence.medium.missing import MAX_MISSING_BYTES, Missing, parse_missing
+from terminal.errors import words_of
 from terminal.language import Text
 
 
@@ -23,9 +24,9 @@ def read_receipts(path: Path, unit: str, operator: VerificationKey) -> Receipts:
     try:
         receipts = parse_receipts(_read(path, MAX_FILE_BYTES), operator)
     except (OSError, EvidenceError) as err:
-        raise _unknown(path, str(err)) from err
+        raise _unknown(path, words_of(err)) from err
     if receipts.unit != unit:
-        raise _unknown(path, f"it is for unit {receipts.unit}")
+        raise _unknown(path, Text(zh=f"它是给单位 {receipts.unit} 的", en=f"it is for unit {receipts.unit}"))
     return receipts
 
 
@@ -64,9 +65,9 @@ def _read(path: Path, most: int) -> bytes:
         return file.read(most + 1)
 
 
-def _unknown(path: Path, why: str) -> MediumUnknownError:
+def _unknown(path: Path, why: Text) -> MediumUnknownError:
     return MediumUnknownError(
-        Text(zh=f"{path} 不是给本采集端的回执：{why}", en=f"{path} holds no receipts for this agent: {why}"),
+        Text(zh=f"{path} 不是给本采集端的回执：{why.zh}", en=f"{path} holds no receipts for this agent: {why.en}"),
         hint=Text(
             zh="取 `jinsuo-center media read` 写出的 receipts-….note，原样不动",
             en="take the file receipts-….note that `jinsuo-center media read` has written, as it is",

@@ -81,7 +81,7 @@ class GuardedCollector:
             self._count(self._guard.clear)
         return findings
 
-    def grants(self) -> str:
+    def grants(self) -> Text:
         """Give the other's."""
         return self._collector.grants()
 
@@ -164,7 +164,7 @@ class AttendedCollector:
         """Examine the other."""
         return self._collector.check()
 
-    def grants(self) -> str:
+    def grants(self) -> Text:
         """Give the other's."""
         return self._collector.grants()
 

@@ -27,6 +27,7 @@ from evidence.manifest.statement import (
     statement_digest,
 )
 from evidence.note.signed import parse_note, verify_note
+from terminal.language import Text
 
 STATEMENT_REFUSED = "JS-3102"
 """The center's code for a statement whose content does not hold, or whose place in the chain is another's."""
@@ -94,9 +95,15 @@ class Chain:
             return None
         if known and known[-1].sequence >= newest.sequence:
             raise ReceiptError(
-                f"the center says that {source}#{newest.sequence} is its newest statement, but this agent has its "
-                f"receipt for #{known[-1].sequence}",
-                hint="keep the agent's folder as it is, and call the archives: this must not happen",
+                Text(
+                    zh=f"中心说 {source}#{newest.sequence} 是它最新的声明，而本采集端持有 #{known[-1].sequence} 的回执",
+                    en=f"the center says that {source}#{newest.sequence} is its newest statement, but this agent has its "
+                    f"receipt for #{known[-1].sequence}",
+                ),
+                hint=Text(
+                    zh="原样保留采集端目录，请打电话给档案馆：这种情况不应出现",
+                    en="keep the agent's folder as it is, and call the archives: this must not happen",
+                ),
             ) from err
         dropped = [entry for entry in self.journal.all_of(source) if entry.state is State.TAKEN]
         self._go_on(
@@ -124,8 +131,14 @@ class Chain:
             statement, text = self._read_own(note)
         except EvidenceError as err:
             raise ReceiptError(
-                f"the center's latest statement of {source} does not verify: {err}",
-                hint="keep the agent's folder as it is, and call the archives",
+                Text(
+                    zh=f"中心给出的 {source} 最新声明核验不通过：{err}",
+                    en=f"the center's latest statement of {source} does not verify: {err}",
+                ),
+                hint=Text(
+                    zh="原样保留采集端目录，请打电话给档案馆",
+                    en="keep the agent's folder as it is, and call the archives",
+                ),
             ) from err
         snapshot = statement if isinstance(statement, SnapshotStatement) else None
         now = self.gaps.clock()

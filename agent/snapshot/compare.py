@@ -18,6 +18,7 @@ from evidence.manifest.manifest import Manifest, parse_manifest
 from evidence.manifest.statement import SnapshotStatement, parse_statement
 from evidence.note.signed import parse_note
 from evidence.rows.commit import row_key
+from terminal.language import Text
 
 
 def compare_source(
@@ -37,7 +38,8 @@ def compare_source(
     keys = journal.keys(name)
     if keys is None:
         raise EnrolmentError(
-            f"source {name} has not been registered by this agent", hint=f"run `jinsuo-agent snapshot {name}` first"
+            Text(zh=f"本采集端还没有登记过来源 {name}", en=f"source {name} has not been registered by this agent"),
+            hint=Text(zh=f"先运行 `jinsuo-agent snapshot {name}`", en=f"run `jinsuo-agent snapshot {name}` first"),
         )
     entry = _find_entry(journal, name, sequence)
     manifest = _read_manifest(folder, name, entry.sequence)
@@ -105,8 +107,14 @@ def _find_entry(journal: Journal, name: str, sequence: int | None) -> JournalEnt
     found = [e for e in snapshots if sequence is None or e.sequence == sequence]
     if not found:
         raise SourceError(
-            f"this agent has registered no snapshot {name}#{sequence if sequence is not None else 'latest'}",
-            hint=f"it has: {', '.join(str(e.sequence) for e in snapshots[-20:]) or 'none'}",
+            Text(
+                zh=f"本采集端没有登记过快照 {name}#{sequence if sequence is not None else 'latest'}",
+                en=f"this agent has registered no snapshot {name}#{sequence if sequence is not None else 'latest'}",
+            ),
+            hint=Text(
+                zh=f"已有：{', '.join(str(e.sequence) for e in snapshots[-20:]) or '无'}",
+                en=f"it has: {', '.join(str(e.sequence) for e in snapshots[-20:]) or 'none'}",
+            ),
         )
     return found[-1]
 
@@ -117,6 +125,12 @@ def _read_manifest(folder: Path, name: str, sequence: int) -> Manifest:
         return parse_manifest(path.read_bytes())
     except OSError as err:
         raise SourceError(
-            f"the manifest of {name}#{sequence} is not kept here ({path})",
-            hint="compare with a snapshot that this agent has taken since it was set up",
+            Text(
+                zh=f"{name}#{sequence} 的清单不在本机（{path}）",
+                en=f"the manifest of {name}#{sequence} is not kept here ({path})",
+            ),
+            hint=Text(
+                zh="与本采集端建立以后取的快照比较",
+                en="compare with a snapshot that this agent has taken since it was set up",
+            ),
         ) from err

@@ -28,6 +28,7 @@ from agent.snapshot.submitting import Submitting, lacks_content
 from agent.transport.send import Budget, Receipted
 from evidence.digest import Sha256
 from evidence.manifest.statement import GapCause, SnapshotStatement
+from terminal.language import Text
 
 _FULL = "JS-3201"
 
@@ -200,7 +201,10 @@ class Delivery:
         if receipted is None:
             self._giving_up.give_up(entry.sequence, GapCause.SPOOL, "the center lacks content that they need")
             raise CenterDownError(
-                f"the center lacks content of {self._name}#{entry.sequence} that was sent before; the statement was not logged",
+                Text(
+                    zh=f"中心缺少 {self._name}#{entry.sequence} 以前送过的内容；该声明没有记入日志",
+                    en=f"the center lacks content of {self._name}#{entry.sequence} that was sent before; the statement was not logged",
+                ),
                 hint=ANEW,
             )
         self._submitting.sent_bytes = 0
@@ -235,7 +239,14 @@ class Delivery:
             self._submitting.submit(waiting)
             self._submitting.keep_receipt(waiting.sequence)
         raise CenterDownError(
-            f"the center has other statements of {self._name} up to #{newest.sequence}: the agent's folder was restored "
-            "from an older copy, or is in use twice; this agent goes on from there, and a gap is logged",
-            hint="see that no other copy of the agent's folder is in use, then run the snapshot again",
+            Text(
+                zh=f"中心的 {self._name} 已有别的声明，直到 #{newest.sequence}：采集端目录是从旧副本恢复的，或有两份同时在用；"
+                "采集端从那里接着做，缺口已记入日志",
+                en=f"the center has other statements of {self._name} up to #{newest.sequence}: the agent's folder was restored "
+                "from an older copy, or is in use twice; this agent goes on from there, and a gap is logged",
+            ),
+            hint=Text(
+                zh="确认没有别的采集端目录副本在用，再取一次快照",
+                en="see that no other copy of the agent's folder is in use, then run the snapshot again",
+            ),
         ) from err

@@ -24,7 +24,10 @@ from evidence.manifest.statement import MAX_GIVEN_UP, GapCause, KeyStatement, Sn
 from terminal.language import Language, Text
 
 log = logging.getLogger(__name__)
-ANEW = "run the snapshot again: it asks the center about every object and sends what is missing"
+ANEW = Text(
+    zh="再取一次快照：会向中心逐一核对对象，补送缺少的",
+    en="run the snapshot again: it asks the center about every object and sends what is missing",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,11 @@ class GivingUp:
         first = min((entry.sequence for entry in waiting if entry.kind == SnapshotStatement.kind), default=None)
         self.give_up(first, GapCause.SPOOL, "the center refused a pack that they need")
         raise CenterRefusedError(
-            str(err), hint=f"{ANEW}; call the archives if it is refused again", refusal=err.refusal
+            err.message,
+            hint=Text(
+                zh=f"{ANEW.zh}；若再被拒绝，请打电话给档案馆", en=f"{ANEW.en}; call the archives if it is refused again"
+            ),
+            refusal=err.refusal,
         )
 
     def give_up(self, first: int | None, cause: GapCause, why: str, least: int = 2) -> list[JournalEntry]:

@@ -28,6 +28,7 @@ from agent.snapshot.take import Taken
 from agent.snapshot.waiting import Waiting
 from agent.transport.send import Budget
 from evidence.manifest.group import GroupId, GroupLack, GroupView
+from terminal.language import Text
 
 Show = Callable[[str], AbstractContextManager[Progress]]
 """Give the progress of a source, shown as long as the context lasts."""
@@ -70,7 +71,7 @@ class _Opened:
         """Examine the source."""
         return self.member.collector.check()
 
-    def grants(self) -> str:
+    def grants(self) -> Text:
         """Give the source's."""
         return self.member.collector.grants()
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from agent.errors import SpoolError
 from agent.journal import JournalEntry
 from evidence.disk import write_over
+from terminal.language import Text
 
 
 def manifest_path(folder: Path, source: str, sequence: int) -> Path:
@@ -29,6 +30,9 @@ def keep(path: Path, data: bytes) -> None:
         write_over(path, data)
     except OSError as err:
         raise SpoolError(
-            f"{path} cannot be written: {err.strerror or err}",
-            hint="make room on the volume of the agent's folder, then run again; nothing is lost",
+            Text(zh=f"{path} 写不了：{err.strerror or err}", en=f"{path} cannot be written: {err.strerror or err}"),
+            hint=Text(
+                zh="在采集端目录所在的卷上腾出空间后再运行；数据不会丢失",
+                en="make room on the volume of the agent's folder, then run again; nothing is lost",
+            ),
         ) from err

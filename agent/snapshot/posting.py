@@ -37,6 +37,7 @@ from evidence.manifest.statement import SnapshotStatement
 from evidence.note.cosign import cosign
 from evidence.note.signed import parse_note
 from evidence.wire.secrets import Direction, SealedFor, SourceSecrets, seal_secrets
+from terminal.language import Text
 
 log = logging.getLogger(__name__)
 _MOST_LATE: Final = 64
@@ -297,8 +298,14 @@ class SourcePost:
         except OSError as err:
             remove_bag(self._staging / place.bag)
             raise SpoolError(
-                f"the bag for {self._name} cannot be made in {self._staging}: {err.strerror or err}",
-                hint="make room on the volume of the agent's folder, then run `jinsuo-agent send`; nothing is lost",
+                Text(
+                    zh=f"{self._name} 的包裹无法在 {self._staging} 中做成：{err.strerror or err}",
+                    en=f"the bag for {self._name} cannot be made in {self._staging}: {err.strerror or err}",
+                ),
+                hint=Text(
+                    zh="在采集端目录所在的卷上腾出空间，再运行 `jinsuo-agent send`；数据不会丢失",
+                    en="make room on the volume of the agent's folder, then run `jinsuo-agent send`; nothing is lost",
+                ),
             ) from err
         bagged = Bagged(
             place.bag, self._name, envelope.folder_name, False, self._clock(), tuple(pack.name for pack in packs),

@@ -26,6 +26,7 @@ import zstandard
 from agent.errors import SpoolError
 from evidence.rows.line import KeySpec
 from evidence.rows.values import Kind, OrderKey
+from terminal.language import Text
 
 FAN_IN: Final = 32
 
@@ -275,6 +276,9 @@ def _cut_blocks(lists: Iterator[list[bytes]]) -> Iterator[bytes]:
 
 def _full(folder: Path, err: Exception) -> SpoolError:
     return SpoolError(
-        f"rows could not be sorted in {folder}: {err}",
-        hint="make room there: sorting needs about a third of the table's size for a while",
+        Text(zh=f"无法在 {folder} 中给各行排序：{err}", en=f"rows could not be sorted in {folder}: {err}"),
+        hint=Text(
+            zh="在那里腾出空间：排序期间大约需要该表三分之一的空间",
+            en="make room there: sorting needs about a third of the table's size for a while",
+        ),
     )

@@ -13,6 +13,7 @@ from typing import Final
 from agent.collectors.base import BlobSink, Collector, Document, Finding, Omission, Table, View
 from agent.errors import TableLostError
 from evidence.manifest.statement import Consistency
+from terminal.language import Text
 
 _WEAKER: Final = (Consistency.CONSISTENT, Consistency.PER_TABLE, Consistency.LIVE)
 
@@ -33,7 +34,7 @@ class SplitCollector:
         """Examine the other."""
         return self._collector.check()
 
-    def grants(self) -> str:
+    def grants(self) -> Text:
         """Give the other's."""
         return self._collector.grants()
 
@@ -79,8 +80,14 @@ class SplitView:
         table = next((t for t in self._present().tables() if t.schema.name == name), None)
         if table is None:
             raise TableLostError(
-                f"table {name} was dropped, renamed or locked while the tables were read in several states",
-                hint="take the next snapshot; if it is missing again, see `jinsuo-agent check`",
+                Text(
+                    zh=f"分几个状态读取各表期间，表 {name} 被删除、改名或锁住",
+                    en=f"table {name} was dropped, renamed or locked while the tables were read in several states",
+                ),
+                hint=Text(
+                    zh="再取一次快照；若仍然没有，看 `jinsuo-agent check`",
+                    en="take the next snapshot; if it is missing again, see `jinsuo-agent check`",
+                ),
                 reason="it was not there any more when the source was opened anew",
             )
         return table

@@ -49,6 +49,7 @@ from evidence.manifest.statement import Channel, Consistency, SnapshotStatement
 from evidence.note.signed import sign_note
 from evidence.objects.object import MAX_OBJECT_BYTES, ObjectKind
 from evidence.rows.commit import row_key
+from terminal.language import Text
 
 FILES: Final = "@files"
 _TRIES: Final = 3
@@ -185,8 +186,14 @@ def _read_tables(
             carrying.note(declared, _claim_of(built), read_lines(noted))
     if omitted and not reads and not carried:
         raise SourceError(
-            f"no table of the source could be read: {omitted[0].name}: {omitted[0].reason}",
-            hint="run `jinsuo-agent check` and `jinsuo-agent grants` for the rights that the account needs",
+            Text(
+                zh=f"该来源没有一张表能读：{omitted[0].name}：{omitted[0].reason}",
+                en=f"no table of the source could be read: {omitted[0].name}: {omitted[0].reason}",
+            ),
+            hint=Text(
+                zh="运行 `jinsuo-agent check`；账户所需的权限见 `jinsuo-agent grants`",
+                en="run `jinsuo-agent check` and `jinsuo-agent grants` for the rights that the account needs",
+            ),
         )
     return reads, carried, omitted
 

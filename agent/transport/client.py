@@ -290,8 +290,14 @@ class Client:
             return parse(raw)
         except EvidenceError as err:
             raise CenterRefusedError(
-                f"the answer of the center at {self._where} cannot be read: {err}",
-                hint="center and agent may be of different versions: update the older one",
+                Text(
+                    zh=f"中心 {self._where} 的应答读不懂：{err}",
+                    en=f"the answer of the center at {self._where} cannot be read: {err}",
+                ),
+                hint=Text(
+                    zh="中心与采集端的版本可能不同：更新较旧的一个",
+                    en="center and agent may be of different versions: update the older one",
+                ),
             ) from err
 
 
@@ -310,7 +316,11 @@ def _read(stream: Iterable[bytes], most: int, where: str) -> bytes:
         size += len(part)
         if size > most:
             raise CenterRefusedError(
-                f"the answer of the center at {where} is over the bound of {most} bytes", hint="call the archives"
+                Text(
+                    zh=f"中心 {where} 的应答超过上限 {most} 字节",
+                    en=f"the answer of the center at {where} is over the bound of {most} bytes",
+                ),
+                hint=Text(zh="请打电话给档案馆", en="call the archives"),
             )
         parts.append(part)
     return b"".join(parts)

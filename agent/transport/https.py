@@ -28,6 +28,7 @@ from evidence.wire.body import MAX_JSON_BYTES
 from evidence.wire.heartbeat import PATH_HEARTBEATS, Heartbeat, parse_heard_answer
 from evidence.wire.secrets import Direction, SealedFor, SourceSecrets, open_secrets, seal_secrets
 from evidence.wire.token import Request
+from terminal.language import Text
 
 IDS_PER_REQUEST: Final = 16_384
 NOT_FOUND: Final = "JS-3106"
@@ -98,7 +99,8 @@ class HttpsTransport:
             length = path.stat().st_size
         except OSError as err:
             raise SpoolError(
-                f"the pack {path} cannot be read: {err.strerror}", hint="check the disk of the agent's folder"
+                Text(zh=f"数据包 {path} 读不了：{err.strerror}", en=f"the pack {path} cannot be read: {err.strerror}"),
+                hint=Text(zh="检查采集端目录所在的磁盘", en="check the disk of the agent's folder"),
             ) from err
         request = Request("PUT", paths.path_of_pack(source, name), length, bytes.fromhex(name))
         answer = self._call(request, File(path, length, self._pace))
@@ -147,7 +149,11 @@ class HttpsTransport:
             return prove_consistency(lambda tile: self.tile(tile.path), old_size, new_size)
         except EvidenceError as err:
             raise CenterRefusedError(
-                f"the center's tiles do not fit a log of {new_size} entries: {err}", hint="call the archives"
+                Text(
+                    zh=f"中心的瓦片与 {new_size} 条的日志不符：{err}",
+                    en=f"the center's tiles do not fit a log of {new_size} entries: {err}",
+                ),
+                hint=Text(zh="请打电话给档案馆", en="call the archives"),
             ) from err
 
     def deposit(self, source: str, secrets: SourceSecrets) -> None:

@@ -28,11 +28,15 @@ from evidence.manifest.entry import Level, parse_stored
 from evidence.manifest.receipt import VerifiedReceipt, parse_receipt, verify_receipt
 from evidence.note.cosign import cosign
 from evidence.note.signed import parse_note, verify_note
+from terminal.language import Text
 
 log = logging.getLogger(__name__)
 PACK_REFUSED = "JS-3101"
 """The center's code for a pack that is damaged, or coded against an object that is not stored there."""
-_STOP = "keep the agent's folder as it is, and call the archives: this must not happen"
+_STOP = Text(
+    zh="原样保留采集端目录，请打电话给档案馆：这种情况不应出现",
+    en="keep the agent's folder as it is, and call the archives: this must not happen",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +198,7 @@ def submit(
 
 def check_receipt(raw: bytes, entry: JournalEntry, parties: Parties) -> VerifiedReceipt:
     """Give the receipt of a statement, verified. Raises: ReceiptError."""
-    what = f"the receipt for {entry.source}#{entry.sequence}"
+    what = Text(zh=f"{entry.source}#{entry.sequence} 的回执", en=f"the receipt for {entry.source}#{entry.sequence}")
     try:
         verified = verify_receipt(parse_receipt(raw), parties.log)
         if verified.entry.kind == "stored":
@@ -205,9 +209,11 @@ def check_receipt(raw: bytes, entry: JournalEntry, parties: Parties) -> Verified
             is_ours = verified.entry.kind == "statement" and verified.entry.note == entry.note
             about = entry.digest if is_ours else None
     except EvidenceError as err:
-        raise ReceiptError(f"{what} does not verify: {err}", hint=_STOP) from err
+        raise ReceiptError(
+            Text(zh=f"{what.zh}核验不通过：{err}", en=f"{what.en} does not verify: {err}"), hint=_STOP
+        ) from err
     if about != entry.digest:
-        raise ReceiptError(f"{what} is about another statement", hint=_STOP)
+        raise ReceiptError(Text(zh=f"{what.zh}说的是别的声明", en=f"{what.en} is about another statement"), hint=_STOP)
     return verified
 
 
@@ -231,7 +237,13 @@ def advance(
             if journal.advance_checkpoint(None if known is None else known[1], new.size, raw):
                 break
     except EvidenceError as err:
-        raise ReceiptError(f"the center's log does not continue what this agent has seen: {err}", hint=_STOP) from err
+        raise ReceiptError(
+            Text(
+                zh=f"中心的日志没有接续本采集端见过的日志：{err}",
+                en=f"the center's log does not continue what this agent has seen: {err}",
+            ),
+            hint=_STOP,
+        ) from err
     line = cosign(note.text, parties.cosigner, int(clock().timestamp()))
     try:
         transport.cosign(new.size, line)

@@ -62,18 +62,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(arguments, language)
     except _UsageError as err:
-        _complain(str(err), "JS-0064", language)
+        _complain(Message(f"用法有误，或文件不能用：{err}", str(err)), "JS-0064", language)
         return EXIT_USAGE
     except PolicyError as err:
-        _complain(str(err), err.code, language)
+        _complain(Message(f"{err.meaning_zh}：{err}", str(err)), err.code, language)
         return EXIT_USAGE
     except EvidenceError as err:
-        _complain(str(err), err.code, language)
+        _complain(Message(f"{err.meaning_zh}：{err}", str(err)), err.code, language)
         return 1
     except BrokenPipeError:
         return EXIT_CANNOT_TELL
     except (OSError, MemoryError, RecursionError) as err:
-        _complain(f"{type(err).__name__}: {err}", "JS-1099", language)
+        _complain(
+            Message(f"程序没能完成：{type(err).__name__}：{err}", f"{type(err).__name__}: {err}"), "JS-1099", language
+        )
         return EXIT_CANNOT_TELL
 
 
@@ -224,9 +226,9 @@ def _write(stream: TextIO, text: str) -> None:
     raw.flush()
 
 
-def _complain(sentence: str, code: str, language: str) -> None:
+def _complain(sentence: Message, code: str, language: str) -> None:
     hint = Message("用法见 jinsuo-verify --help", "see jinsuo-verify --help").into(language)
-    _write(sys.stderr, f"jinsuo-verify: {sentence}\n  {hint} ({code})\n")
+    _write(sys.stderr, f"jinsuo-verify: {sentence.into(language)}\n  {hint} ({code})\n")
 
 
 def _find_language(arguments: Sequence[str]) -> str:

@@ -48,7 +48,7 @@ class Steps:
             yield step
         except EvidenceError as err:
             step.outcome = Outcome.UNKNOWN if isinstance(err, _CANNOT_TELL) else Outcome.FAILS
-            step.found(f"{err}（{err.code}）", f"{err} ({err.code})")
+            step.found(f"{err.meaning_zh}：{err}（{err.code}）", f"{err} ({err.code})")
             raise ExaminationEnded from err
         finally:
             self.taken.append(Step(len(self.taken) + 1, Message(zh, en), step.outcome, step.finding))

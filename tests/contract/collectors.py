@@ -5,6 +5,7 @@ A harness makes a source with something in it, works on it as its application wo
 agent left a trace. Adding a source is adding a harness.
 """
 
+import re
 import threading
 import tracemalloc
 from collections.abc import Iterator
@@ -20,6 +21,13 @@ from evidence.rows.line import KeySpec, Token, check_order, parse_line
 from evidence.rows.names import encode_name, parse_name
 from evidence.rows.values import check_value
 from tests.fakes.blobsink import MemorySink
+
+
+def find_statements(words: str) -> Iterator[str]:
+    """Yield what an administrator runs of what `grants` says, without remarks."""
+    for line in words.splitlines():
+        if line.startswith("  ") or (line.rstrip().endswith(";") and not line.startswith("--")):
+            yield re.split(r" {4,}[(（]", line)[0].rstrip()
 
 
 class Harness(Protocol):
@@ -217,7 +225,17 @@ class CollectorContract:
             assert any(read_lines(view, table) for table in view.tables())
 
     def test_grants_name_what_the_account_needs(self, harness: Harness) -> None:
-        assert harness.collector().grants().endswith("\n")
+        words = harness.collector().grants()
+        assert words.zh != words.en
+        for text in words:
+            assert text.endswith("\n")
+            assert not re.search(r"^(zh|en)\|", text, re.MULTILINE)
+
+    def test_grants_run_the_same_statements_in_both_languages(self, harness: Harness) -> None:
+        zh, en = (list(find_statements(text)) for text in harness.collector().grants())
+        assert zh == en
+        # A pipe that takes UTF-8 for GBK swallows the line end after such a byte, and the next line becomes a comment.
+        assert all(line[-1].isascii() for line in harness.collector().grants().zh.splitlines() if line)
 
     def test_memory_does_not_grow_with_the_table(self, harness: Harness) -> None:
         name = harness.grow(48 << 20)

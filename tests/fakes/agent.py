@@ -32,6 +32,7 @@ from agent.snapshot.progress import Heed, Progress, heed_nobody
 from agent.transport.send import Budget
 from evidence.medium.number import MediumNumber
 from evidence.wire.heartbeat import Failure
+from terminal.language import Text
 from tests.builders.plans import make_plan
 
 _T = TypeVar("_T")
@@ -249,10 +250,10 @@ class FakeAgent:
         progress.begin("public.visit", 10)
         return self.plans.get(source) or make_plan(source=source, question=question)
 
-    def grants(self, source: str) -> str:
+    def grants(self, source: str) -> Text:
         if source not in self.names:
             raise SourceError(f"agent.yaml has no source {source!r}", hint="see agent.yaml")
-        return f"GRANT SELECT ON {source};\n"
+        return Text(zh=f"-- 只读： \nGRANT SELECT ON {source};\n", en=f"-- Only to read:\nGRANT SELECT ON {source};\n")
 
     def write_media(
         self, name: str, wish: Wish, choice: Choice, progress: Progress, *, anew: bool = False, force: bool = False,

@@ -24,6 +24,7 @@ from agent.sources import SourceMaker
 from center.app import Center
 from evidence.manifest.group import GroupLack, GroupView, parse_group_note
 from evidence.manifest.statement import Consistency
+from terminal.language import Text
 from tests.builders.commands import wait_until
 from tests.builders.world import World, check_chain, run_sql, sqlite_source
 
@@ -83,7 +84,7 @@ class _Moving:
     def check(self) -> Sequence[Finding]:
         return self._collector.check()
 
-    def grants(self) -> str:
+    def grants(self) -> Text:
         return self._collector.grants()
 
 

@@ -18,6 +18,7 @@ from typing import BinaryIO, Final, Protocol
 
 from agent.collectors.command.job import CREATE_SUSPENDED, Job
 from agent.errors import SourceError
+from terminal.errors import words_of
 from terminal.language import Text
 
 _KEEPER: Final = Path(__file__).with_name("keeper.py")
@@ -46,10 +47,11 @@ def start_child(argv: Sequence[str], env: Mapping[str, str], cwd: Path | None, g
     return _KeptChild(argv, env, cwd, grace_s)
 
 
-def refuse_start(program: str, reason: str) -> SourceError:
+def refuse_start(program: str, reason: Text | str) -> SourceError:
     """Say that a command cannot be started. Only the program is named: other words may be private."""
+    why = words_of(reason)
     return SourceError(
-        Text(zh=f"{program} 启动不了：{reason}", en=f"{program} cannot be started: {reason}"),
+        Text(zh=f"{program} 启动不了：{why.zh}", en=f"{program} cannot be started: {why.en}"),
         hint=Text(
             zh="检查 argv 和 cwd，以及采集端的账户能否运行它；命令不经 shell",
             en="check `argv` and `cwd`, and that the agent's account may run it; it is run without a shell",

@@ -57,7 +57,7 @@ class CommandCollector:
             self._advise(),
         ]
 
-    def grants(self) -> str:
+    def grants(self) -> Text:
         """Give the words for the account that the command works with."""
         return describe_rights(self._settings)
 

@@ -35,10 +35,14 @@ def find_program(settings: CommandSettings, environment: Mapping[str, str]) -> s
     """Give the path of the program, as the command's own PATH leads to it. Raises: SourceError."""
     word = settings.argv[0]
     if not Path(word).is_absolute() and Path(word).name != word:
-        raise refuse_start(word, "it is neither a plain name nor an absolute path")
+        raise refuse_start(
+            word, Text(zh="它既不是单独的名称，也不是绝对路径", en="it is neither a plain name nor an absolute path")
+        )
     found = shutil.which(word, path=environment["PATH"])
     if found is None:
-        raise refuse_start(word, "there is no such program, or it may not be run")
+        raise refuse_start(
+            word, Text(zh="没有这个程序，或不准运行", en="there is no such program, or it may not be run")
+        )
     return found
 
 

@@ -11,6 +11,7 @@ from pathlib import Path, PurePath
 
 from agent.errors import SourceError
 from evidence.manifest.statement import Consistency
+from terminal.language import Text
 
 PATTERN_SIGNS = frozenset("*?[")
 
@@ -51,13 +52,22 @@ class CommandSettings:
 
     def __post_init__(self) -> None:
         if not self.argv or not self.argv[0]:
-            raise SourceError("the command has no program", hint="name it as the first word of `argv`")
+            raise SourceError(
+                Text(zh="命令里没有程序", en="the command has no program"),
+                hint=Text(zh="把程序写作 `argv` 的第一项", en="name it as the first word of `argv`"),
+            )
         if (self.output is Output.FILE) != (self.path is not None):
             raise SourceError(
-                "`path` is set exactly if `output` is file", hint="set both for a command that leaves a file"
+                Text(
+                    zh="只有 `output` 为 file 时才设 `path`，且必须设", en="`path` is set exactly if `output` is file"
+                ),
+                hint=Text(zh="命令会留下文件时，两项都要设", en="set both for a command that leaves a file"),
             )
         if not is_dump_name(self.name):
-            raise SourceError(f"{self.name!r} cannot name a dump", hint="use a name without / and \\, such as his.dmp")
+            raise SourceError(
+                Text(zh=f"{self.name!r} 不能用作导出文件的名称", en=f"{self.name!r} cannot name a dump"),
+                hint=Text(zh="用不含 / 和 \\ 的名称，例如 his.dmp", en="use a name without / and \\, such as his.dmp"),
+            )
 
     @property
     def program(self) -> str:

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from agent.collectors.base import Finding, Severity
+from agent.collectors.bilingual import in_both
 from agent.collectors.files.checks import judge
 from agent.collectors.files.folder import open_folder
 from agent.collectors.files.memory import FileMemory
 from agent.collectors.files.settings import FilesSettings
 from agent.collectors.files.view import FilesView, refuse
 from agent.collectors.mounts import read_mounts
+from terminal.language import Text
 
 
 class FilesCollector:
@@ -59,12 +61,15 @@ class FilesCollector:
         finally:
             root.close()
 
-    def grants(self) -> str:
+    def grants(self) -> Text:
         """Give the rights that the agent's account needs."""
         path = self._settings.path
-        return (
-            f"The agent's account needs to read every file below {path}, and to read and enter every folder.\n"
-            f"It needs no right to write. For example:\n"
+        return in_both(
+            f"zh|采集端的账户要能读取 {path} 下的每个文件，并能读取和进入每个目录。\n"
+            "zh|不需要写的权限。例如：\n"
+            f"en|The agent's account needs to read every file below {path}, and to read and enter every folder.\n"
+            "en|It needs no right to write. For example:\n"
             f"  setfacl -R -m u:jinsuo:rX {path}\n"
-            f"  setfacl -R -d -m u:jinsuo:rX {path}    (for what is added later)\n"
+            f"zh|  setfacl -R -d -m u:jinsuo:rX {path}    （用于以后添加的）\n"
+            f"en|  setfacl -R -d -m u:jinsuo:rX {path}    (for what is added later)\n"
         )

@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from agent.errors import SourceError
+from terminal.language import Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,10 @@ class FilesSettings:
             try:
                 _compile(pattern)
             except re.error as err:
-                raise SourceError(f"the pattern {pattern!r} is wrong: {err}", hint="mend the pattern") from err
+                raise SourceError(
+                    Text(zh=f"模式 {pattern!r} 有误：{err}", en=f"the pattern {pattern!r} is wrong: {err}"),
+                    hint=Text(zh="改正该模式", en="mend the pattern"),
+                ) from err
 
     def exclusion_of(self, path: bytes) -> str | None:
         """Give the pattern that excludes `path`, or None."""

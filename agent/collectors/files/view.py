@@ -21,6 +21,7 @@ from evidence.encode import encode_time
 from evidence.manifest.statement import Consistency
 from evidence.rows.line import encode_line
 from evidence.rows.schema import RAW_TEXT_NOTE
+from terminal.language import Text
 
 _BLOCK_BYTES: Final = 1 << 20
 _TEXTS: Final = ((0, "path"), (5, "link"))
@@ -112,8 +113,14 @@ class FilesView:
 def refuse(err: OSError, settings: FilesSettings) -> SourceError:
     """Say that the folder itself cannot be read."""
     return SourceError(
-        f"the folder {settings.path} cannot be read: {err.strerror or err}",
-        hint="check `path`, that the volume is mounted, and that the agent's account may read and enter the folder",
+        Text(
+            zh=f"目录 {settings.path} 读不了：{err.strerror or err}",
+            en=f"the folder {settings.path} cannot be read: {err.strerror or err}",
+        ),
+        hint=Text(
+            zh="检查 `path`、该卷是否已挂载，以及采集端的账户能否读取和进入该目录",
+            en="check `path`, that the volume is mounted, and that the agent's account may read and enter the folder",
+        ),
     )
 
 

@@ -11,6 +11,7 @@ from agent.collectors.mysql.checks import examine, find_data_folder
 from agent.collectors.mysql.grants import write_grants
 from agent.collectors.mysql.settings import MysqlSettings
 from agent.collectors.mysql.view import MysqlView
+from terminal.language import Text
 
 
 class MysqlCollector:
@@ -33,7 +34,7 @@ class MysqlCollector:
         """Examine server, rights and tables; never raises for what it finds."""
         return examine(self._settings)
 
-    def grants(self) -> str:
+    def grants(self) -> Text:
         """Give the SQL that makes the read-only account."""
         return write_grants(self._settings)
 

@@ -231,8 +231,10 @@ class Stream:
             self._session.check()
             if not self.is_open:
                 raise SourceChangedError(
-                    "a reading was ended before all of its rows were taken",
-                    hint="read one table at a time, in an open view",
+                    Text(
+                        zh="一次读取还没有取完各行就结束了", en="a reading was ended before all of its rows were taken"
+                    ),
+                    hint=Text(zh="视图打开期间，一次读一张表", en="read one table at a time, in an open view"),
                 )
             return self._take(most)
 

@@ -27,6 +27,7 @@ from agent.collectors.mysql.connect import Row, Session, text_of
 from agent.collectors.mysql.failures import Error, refuse
 from agent.collectors.mysql.settings import MysqlSettings
 from agent.errors import AgentError, BudgetError
+from terminal.language import Text
 
 LOOK_EVERY_S: Final = 0.05
 SILENCE_S: Final = 10
@@ -147,9 +148,15 @@ class Lookout:
         self._locks.give_up(
             session,
             BudgetError(
-                f"{count} sessions had waited for table {name}, which only the end of the snapshot frees: it was given up",
-                hint="read at a quieter hour or from a replica; or let the account switch off the binary log for its "
-                "own session, see `jinsuo-agent grants`",
+                Text(
+                    zh=f"有 {count} 个会话在等表 {name}，而它要到快照结束才会放开：本次放弃",
+                    en=f"{count} sessions had waited for table {name}, which only the end of the snapshot frees: it was given up",
+                ),
+                hint=Text(
+                    zh="在空闲时段读取，或读副本；或让该账户能关闭自己会话的 binlog，见 `jinsuo-agent grants`",
+                    en="read at a quieter hour or from a replica; or let the account switch off the binary log for its "
+                    "own session, see `jinsuo-agent grants`",
+                ),
             ),
         )
 

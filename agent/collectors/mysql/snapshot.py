@@ -28,6 +28,7 @@ from agent.collectors.mysql.connect import Session, Stream, literal, text_of
 from agent.collectors.mysql.failures import Error
 from agent.collectors.mysql.settings import MysqlSettings
 from agent.errors import AgentError, SourceDownError, SourceError
+from terminal.language import Text
 
 _BEGIN: Final = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"
 _SAVEPOINT: Final = "SAVEPOINT jinsuo"
@@ -159,13 +160,25 @@ class Snapshot:
                 error = Error.of(err)
                 if error.number in (1205, 1317):
                     raise SourceDownError(
-                        f"{self._settings.address} could not be stopped for a moment: {error.words}",
-                        hint="a long query or transaction runs; it is tried again later, or set lock_guard: false",
+                        Text(
+                            zh=f"{self._settings.address} 未能短暂停写：{error.words}",
+                            en=f"{self._settings.address} could not be stopped for a moment: {error.words}",
+                        ),
+                        hint=Text(
+                            zh="有长查询或长事务在运行；稍后会再试，或设 lock_guard: false",
+                            en="a long query or transaction runs; it is tried again later, or set lock_guard: false",
+                        ),
                     ) from err
                 if error.is_denied:
                     raise SourceError(
-                        f"{self._settings.address} does not allow the lock guard: {error.words}",
-                        hint="grant RELOAD, as `jinsuo-agent grants` prints, or set lock_guard: false",
+                        Text(
+                            zh=f"{self._settings.address} 不准使用 lock_guard：{error.words}",
+                            en=f"{self._settings.address} does not allow the lock guard: {error.words}",
+                        ),
+                        hint=Text(
+                            zh="按 `jinsuo-agent grants` 打印的授予 RELOAD，或设 lock_guard: false",
+                            en="grant RELOAD, as `jinsuo-agent grants` prints, or set lock_guard: false",
+                        ),
                     ) from err
                 raise
 
@@ -174,9 +187,14 @@ class Snapshot:
             user, command, seconds = text_of(row[1]), text_of(row[4]), int(row[5] or 0)
             if command not in _IDLE and user not in _OWN and seconds > _GUARD_WAIT_S:
                 raise SourceDownError(
-                    f"{self._settings.address} has been busy with a query for {seconds} s: stopping all writing behind "
-                    "it would hold everybody up",
-                    hint="it is tried again later; or set lock_guard: false",
+                    Text(
+                        zh=f"{self._settings.address} 有一个查询已运行 {seconds} 秒：排在它后面停写会让所有人等待",
+                        en=f"{self._settings.address} has been busy with a query for {seconds} s: stopping all writing behind "
+                        "it would hold everybody up",
+                    ),
+                    hint=Text(
+                        zh="稍后会再试；或设 lock_guard: false", en="it is tried again later; or set lock_guard: false"
+                    ),
                 )
 
     def _find_position(self, *, is_stopped: bool) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from agent.collectors.base import Finding, Omission, Severity
+from agent.collectors.bilingual import in_both
 from agent.collectors.naming import check_names
 from agent.collectors.odbc.catalog import read_tables
 from agent.collectors.odbc.dialect import Dialect, fill
@@ -34,7 +35,7 @@ def examine(settings: OdbcSettings, dialect: Dialect) -> list[Finding]:
         findings.extend(_examine(session, settings, dialect, subject))
     except StatementError as err:
         refused = refuse(err, settings)
-        findings.append(Finding(Severity.FAIL, subject, str(refused), refused.hint))
+        findings.append(Finding(Severity.FAIL, subject, refused.message, refused.remedy))
     except AgentError as err:
         findings.append(Finding(Severity.FAIL, subject, err.message, err.remedy, code=err.code))
     finally:
@@ -42,9 +43,11 @@ def examine(settings: OdbcSettings, dialect: Dialect) -> list[Finding]:
     return findings
 
 
-def write_grants(settings: OdbcSettings, dialect: Dialect) -> str:
+def write_grants(settings: OdbcSettings, dialect: Dialect) -> Text:
     """Give the SQL for an administrator of the source; the password is for the person to choose."""
-    return fill(dialect.grants, user=dialect.quote(settings.user or "jinsuo"), account=settings.user or "jinsuo")
+    account = settings.user or "jinsuo"
+    words = in_both(dialect.grants)
+    return Text(*(fill(each, user=dialect.quote(account), account=account) for each in words))
 
 
 def _examine(session: Session, settings: OdbcSettings, dialect: Dialect, subject: str) -> Iterator[Finding]:

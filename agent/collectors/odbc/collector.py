@@ -11,6 +11,7 @@ from agent.collectors.odbc.dialect import Dialect
 from agent.collectors.odbc.dialects import DIALECTS
 from agent.collectors.odbc.settings import OdbcSettings
 from agent.collectors.odbc.view import OdbcView
+from terminal.language import Text
 
 
 class OdbcCollector:
@@ -37,6 +38,6 @@ class OdbcCollector:
         """Examine driver, server, rights and tables; never raises for what it finds."""
         return examine(self._settings, self._dialect)
 
-    def grants(self) -> str:
+    def grants(self) -> Text:
         """Give the SQL that makes the read-only account."""
         return write_grants(self._settings, self._dialect)

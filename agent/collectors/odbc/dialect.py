@@ -23,6 +23,7 @@ from enum import Enum
 
 from evidence.manifest.statement import Consistency
 from evidence.rows.values import Kind
+from terminal.language import Text
 
 
 class Form(Enum):
@@ -76,8 +77,8 @@ class Requirement:
 
     query: str
     values: frozenset[str]
-    message: str
-    hint: str
+    message: Text
+    hint: Text
     instead: tuple[Consistency, tuple[str, ...]] | None = None
 
 
@@ -100,14 +101,15 @@ class Dialect:
     `fingerprint`: a query for a table's storage as it is now, to compare with what the catalog said.
     `waiting`: a query for how many wait for the session `{session}`, which is what `session_id` gave.
     `keeps_locks`: of tables that were read, until the end of the state, whatever stands in `around`.
+    `grants`: lines as `in_both` takes them, with `{user}` and `{account}`.
     `ddl`: a query for a table's definition, in its last column; `ddl_whole`: one for the whole database's.
     """
 
     name: str
-    title: str
+    title: Text
     driver: str
     seen: str | None
-    needs: str
+    needs: Text
     casts: Mapping[str, Cast]
     other: Cast
     consistency: Consistency
@@ -116,7 +118,7 @@ class Dialect:
     keys: str | None = None
     quotes: tuple[str, str] = ('"', '"')
     options: tuple[tuple[str, str], ...] = ()
-    must: tuple[str, str] | None = None
+    must: tuple[str, Text] | None = None
     session: tuple[str, ...] = ()
     begins: tuple[str, ...] = ()
     begins_itself: bool = False

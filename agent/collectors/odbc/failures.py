@@ -13,6 +13,7 @@ from agent.collectors.odbc.dialect import Dialect
 from agent.collectors.odbc.process import StatementError
 from agent.collectors.odbc.settings import OdbcSettings
 from agent.errors import AgentError, LoginError, SourceDownError, SourceError
+from terminal.language import Text
 
 _LOGIN: Final = re.compile(
     r"authentication failed|认证失败|no password supplied|Access denied for user|Login failed|登录失败|password incorrect"
@@ -42,19 +43,35 @@ _LOST_REASONS: Final = {
 def refuse_connection(err: StatementError, settings: OdbcSettings, dialect: Dialect) -> SourceError:
     """Give what a refused connection means. What the driver says is shown without the password."""
     text = hide(str(err), settings)
-    where = f"{dialect.title} ({settings.address})"
+    where = Text(zh=f"{dialect.title.zh}（{settings.address}）", en=f"{dialect.title.en} ({settings.address})")
     if _NO_DRIVER.search(text) or err.state in ("IM002", "IM003", "IM004"):
         return SourceError(
-            f"the ODBC driver for {where} cannot be loaded: {text}",
-            hint=f"install {dialect.needs} and `pip install 'jinsuo[odbc]'`; `jinsuo-agent sources` shows what is there",
+            Text(
+                zh=f"{where.zh} 的 ODBC 驱动加载不了：{text}",
+                en=f"the ODBC driver for {where.en} cannot be loaded: {text}",
+            ),
+            hint=Text(
+                zh=f"安装{dialect.needs.zh}，并执行 `pip install 'jinsuo[odbc]'`；`jinsuo-agent sources` 显示本机已有的",
+                en=f"install {dialect.needs.en} and `pip install 'jinsuo[odbc]'`; `jinsuo-agent sources` shows what is there",
+            ),
         )
     if _LOGIN.search(text) or err.state == "28000":
-        return LoginError(f"{where} refused the account {settings.user!r}: {text}", hint="check user and password")
+        return LoginError(
+            Text(
+                zh=f"{where.zh} 拒绝账户 {settings.user!r}：{text}",
+                en=f"{where.en} refused the account {settings.user!r}: {text}",
+            ),
+            hint=Text(zh="检查用户名和口令", en="check user and password"),
+        )
     if _DOWN.search(text):
         return SourceDownError(
-            f"{where} does not answer: {text}", hint="check that it runs, its address and the firewall"
+            Text(zh=f"{where.zh} 没有应答：{text}", en=f"{where.en} does not answer: {text}"),
+            hint=Text(zh="检查它是否在运行、地址和防火墙", en="check that it runs, its address and the firewall"),
         )
-    return SourceError(f"{where} refused the connection: {text}", hint="check `connection`; the server's log says more")
+    return SourceError(
+        Text(zh=f"{where.zh} 拒绝连接：{text}", en=f"{where.en} refused the connection: {text}"),
+        hint=Text(zh="检查 `connection`；详见数据库服务器的日志", en="check `connection`; the server's log says more"),
+    )
 
 
 def refuse(err: StatementError, settings: OdbcSettings) -> SourceError:
@@ -62,10 +79,17 @@ def refuse(err: StatementError, settings: OdbcSettings) -> SourceError:
     text = hide(str(err), settings)
     if is_down(err):
         return SourceDownError(
-            f"the connection to {settings.address} broke: {text}", hint="check the server's log; try again later"
+            Text(
+                zh=f"与 {settings.address} 的连接断了：{text}", en=f"the connection to {settings.address} broke: {text}"
+            ),
+            hint=Text(zh="查看服务器日志，稍后重试", en="check the server's log; try again later"),
         )
     return SourceError(
-        f"{settings.address} refused a query: {text}", hint="run `jinsuo-agent check`; the server's log says more"
+        Text(zh=f"{settings.address} 拒绝了一个查询：{text}", en=f"{settings.address} refused a query: {text}"),
+        hint=Text(
+            zh="运行 `jinsuo-agent check`；详见数据库服务器的日志",
+            en="run `jinsuo-agent check`; the server's log says more",
+        ),
     )
 
 

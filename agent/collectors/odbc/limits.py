@@ -12,6 +12,7 @@ from agent.collectors.odbc.dialect import Dialect, fill
 from agent.collectors.odbc.process import StatementError
 from agent.collectors.odbc.session import Session
 from agent.errors import BudgetError
+from terminal.language import Text
 
 _LOOK_EVERY_S: Final = 5.0
 
@@ -61,13 +62,19 @@ class Patience:
         elif self._waiting_since is None:
             self._waiting_since = now
         elif now - self._waiting_since >= self._limit_s:
-            waited = f"{count} sessions had waited for it for {now - self._waiting_since:.0f} s"
+            waited_s = f"{now - self._waiting_since:.0f}"
             if self._keeps_locks:
                 raise BudgetError(
-                    f"at table {table}, {waited.replace(' for it', ' for a table that we hold')}: reading gave way",
-                    hint="read at an hour without ALTER, DROP and TRUNCATE; the server keeps locks until the snapshot ends",
+                    Text(
+                        zh=f"读到表 {table} 时，有 {count} 个会话在等我们占着的表，已等 {waited_s} 秒：停止读取，让它们先行",
+                        en=f"at table {table}, {count} sessions had waited for a table that we hold for {waited_s} s: reading gave way",
+                    ),
+                    hint=Text(
+                        zh="在没有 ALTER、DROP 和 TRUNCATE 的时段读取；服务器到快照结束才放开锁",
+                        en="read at an hour without ALTER, DROP and TRUNCATE; the server keeps locks until the snapshot ends",
+                    ),
                 )
-            raise lose_because(table, f"{waited}: reading gave way")
+            raise lose_because(table, f"{count} sessions had waited for it for {waited_s} s: reading gave way")
 
     def close(self) -> None:
         """End the session beside."""

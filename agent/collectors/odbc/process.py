@@ -19,6 +19,7 @@ from typing import IO, Any, Final
 
 from agent.collectors.odbc import child
 from agent.errors import DriverError
+from terminal.language import Text
 
 COMMAND: Final = (sys.executable, "-I", str(Path(child.__file__)))
 _POLL_S: Final = 0.5
@@ -58,7 +59,11 @@ class DriverProcess:
             )  # fmt: skip
         except OSError as err:
             raise DriverError(
-                f"no process for the driver of {what} can be started: {err}", hint="check memory and limits of the host"
+                Text(
+                    zh=f"{what} 的驱动进程启动不了：{err}",
+                    en=f"no process for the driver of {what} can be started: {err}",
+                ),
+                hint=Text(zh="检查本机的内存和限制", en="check memory and limits of the host"),
             ) from err
         self._pumps = [threading.Thread(target=pump, daemon=True) for pump in (self._take_frames, self._take_words)]
         for pump in self._pumps:
@@ -85,7 +90,10 @@ class DriverProcess:
             raise self._failure
         kind, value = self._next_frame()
         if not isinstance(value, dict) or value.get("number") != self._number:
-            raise self._fail("answered what nobody asked", "the driver writes where it must not")
+            raise self._fail(
+                Text(zh="应答了没有问的事", en="answered what nobody asked"),
+                Text(zh="驱动写到了不该写的地方：更新驱动", en="the driver writes where it must not: update it"),
+            )
         if kind == b"X":
             raise StatementError(str(value["state"]), " ".join(str(value["text"]).split()))
         return value
@@ -98,7 +106,10 @@ class DriverProcess:
                 child.write_frame(self._stdin, b"B", {"number": 0})
             self._drain(time.monotonic() + _FAREWELL_S)
         if self._failure is None:
-            self._failure = DriverError(f"the session with {self._what} was closed", hint="open the source again")
+            self._failure = DriverError(
+                Text(zh=f"与 {self._what} 的会话已经关闭", en=f"the session with {self._what} was closed"),
+                hint=Text(zh="重新打开该来源", en="open the source again"),
+            )
         self._end()
 
     @property
@@ -119,13 +130,20 @@ class DriverProcess:
                     raise
                 if time.monotonic() >= deadline:
                     raise self._fail(
-                        f"gave no answer for {self._stall_limit_s:.0f} s", "raise stall_timeout if it works that long"
+                        Text(
+                            zh=f"已 {self._stall_limit_s:.0f} 秒没有应答",
+                            en=f"gave no answer for {self._stall_limit_s:.0f} s",
+                        ),
+                        Text(zh="若它确实要这么久，调大 stall_timeout", en="raise stall_timeout if it works that long"),
                     ) from None
                 continue
             if frame is None:
                 raise self._fail_of_death()
             if isinstance(frame, ValueError):
-                raise self._fail(f"sent something else than an answer: {frame}", "update the driver") from frame
+                raise self._fail(
+                    Text(zh=f"送来的不是应答：{frame}", en=f"sent something else than an answer: {frame}"),
+                    Text(zh="更新驱动", en="update the driver"),
+                ) from frame
             return frame
 
     def _abort(self) -> None:
@@ -137,7 +155,11 @@ class DriverProcess:
             frame = None
         if not isinstance(frame, tuple):
             self._fail(
-                "could not be stopped in what it did", "try again; the server ends it when it sees that we are gone"
+                Text(zh="没能停下正在做的事", en="could not be stopped in what it did"),
+                Text(
+                    zh="重试；服务器发现我们已离开，会结束它",
+                    en="try again; the server ends it when it sees that we are gone",
+                ),
             )
 
     def _drain(self, deadline: float) -> None:
@@ -156,14 +178,22 @@ class DriverProcess:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_FAREWELL_S)
         self._pumps[1].join(_FAREWELL_S)
-        said = f", its last words: {' / '.join(self._words)}" if self._words else ""
+        words, status = " / ".join(self._words), self._process.poll()
         return self._fail(
-            f"ended with status {self._process.poll()}{said}",
-            "update the driver, or leave the table out with `exclude`",
+            Text(
+                zh=f"结束了，状态 {status}" + (f"，最后的话：{words}" if words else ""),
+                en=f"ended with status {status}" + (f", its last words: {words}" if words else ""),
+            ),
+            Text(zh="更新驱动，或用 `exclude` 排除该表", en="update the driver, or leave the table out with `exclude`"),
         )
 
-    def _fail(self, how: str, hint: str) -> DriverError:
-        self._failure = DriverError(f"the ODBC driver's process for {self._what} {how}", hint=hint)
+    def _fail(self, how: Text, hint: Text) -> DriverError:
+        self._failure = DriverError(
+            Text(
+                zh=f"{self._what} 的 ODBC 驱动进程{how.zh}", en=f"the ODBC driver's process for {self._what} {how.en}"
+            ),
+            hint=hint,
+        )
         self._end()
         return self._failure
 

@@ -14,6 +14,7 @@ from agent.collectors.odbc.failures import refuse, refuse_connection
 from agent.collectors.odbc.process import COMMAND, DriverProcess, StatementError, Watch
 from agent.collectors.odbc.settings import OdbcSettings
 from agent.errors import DriverError, SourceError
+from terminal.language import Text
 
 Row = Sequence[str | None]
 
@@ -49,7 +50,11 @@ class Session:
         self._stream: Stream | None = None
         if dialect.must is not None and dialect.must[0] not in settings.connection:
             raise SourceError(
-                f"`connection` of dialect {dialect.name} must have {dialect.must[0]!r} in it", hint=dialect.must[1]
+                Text(
+                    zh=f"方言 {dialect.name} 的 `connection` 中必须有 {dialect.must[0]!r}",
+                    en=f"`connection` of dialect {dialect.name} must have {dialect.must[0]!r} in it",
+                ),
+                hint=dialect.must[1],
             )
         self._process = DriverProcess(settings.address, settings.stall_limit_s, watch, command)
         try:
@@ -95,8 +100,13 @@ class Session:
                 size += sum(len(cell or "") for row in batch for cell in row)
                 if size > _MOST_CATALOG:
                     raise DriverError(
-                        f"a query about the catalog of {self._settings.address} gave more than {_MOST_CATALOG >> 20} Mi characters",
-                        hint="leave schemas out of the account's sight",
+                        Text(
+                            zh=f"查询 {self._settings.address} 的目录得到超过 {_MOST_CATALOG >> 20} Mi 个字符",
+                            en=f"a query about the catalog of {self._settings.address} gave more than {_MOST_CATALOG >> 20} Mi characters",
+                        ),
+                        hint=Text(
+                            zh="让该账户看不到无关的模式（schema）", en="leave schemas out of the account's sight"
+                        ),
                     )
         return rows
 
@@ -168,10 +178,17 @@ def _check_rows(answer: Any, width: int) -> list[Row]:
     rows = answer.get("rows")
     if not isinstance(rows, list) or any(not isinstance(row, list) or len(row) != width for row in rows):
         raise DriverError(
-            f"the ODBC driver's process gave rows that are not of {width} columns", hint="update the driver"
+            Text(
+                zh=f"ODBC 驱动进程给出的行不是 {width} 列",
+                en=f"the ODBC driver's process gave rows that are not of {width} columns",
+            ),
+            hint=Text(zh="更新驱动", en="update the driver"),
         )
     if any(cell is not None and type(cell) is not str for row in rows for cell in row):
-        raise DriverError("the ODBC driver's process gave a cell that is no text", hint="update the driver")
+        raise DriverError(
+            Text(zh="ODBC 驱动进程给出的单元格不是文字", en="the ODBC driver's process gave a cell that is no text"),
+            hint=Text(zh="更新驱动", en="update the driver"),
+        )
     return rows
 
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Final
 
 from agent.collectors.base import BlobSink, Document, Omission, Omissions, Table, go_on
-from agent.collectors.budget import OLD_VERSIONS, Budget
+from agent.collectors.budget import OLD_VERSIONS, VIEW, Budget
 from agent.collectors.lost import lose_because
 from agent.collectors.naming import check_names
 from agent.collectors.odbc.catalog import SourceTable, read_tables
@@ -30,6 +30,7 @@ from agent.collectors.odbc.tables import OfferedTable, offer_table
 from agent.errors import DriverError, SourceError
 from evidence.manifest.statement import Consistency
 from evidence.rows.schema import RAW_TEXT_NOTE
+from terminal.language import Text
 
 _NAMED: Final = 20
 """How many tables a note names."""
@@ -50,7 +51,7 @@ class OdbcView:
         self._notes: list[str] = []
         self._ddl: bytes | None = None
         self._what = "the catalog"
-        self._budget = Budget(clock, settings.snapshot_age_limit_s, what="view", hint=OLD_VERSIONS)
+        self._budget = Budget(clock, settings.snapshot_age_limit_s, what=VIEW, hint=OLD_VERSIONS)
         self._patience: Patience | None = None
         self.heed: Callable[[], None] = go_on
         self._session = Session(settings, dialect, self._wait)
@@ -252,7 +253,11 @@ def meet_requirements(session: Session, dialect: Dialect, settings: OdbcSettings
             continue
         instead = requirement.instead
         if instead is None or _ORDER.index(settings.accepts) < _ORDER.index(instead[0]):
-            raise SourceError(f"{settings.address}: {requirement.message} (found {found!r})", hint=requirement.hint)
+            message = Text(
+                zh=f"{settings.address}：{requirement.message.zh}（得到 {found!r}）",
+                en=f"{settings.address}: {requirement.message.en} (found {found!r})",
+            )
+            raise SourceError(message, hint=requirement.hint)
         consistency, begins = instead
     return consistency, begins
 

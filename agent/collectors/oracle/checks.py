@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from agent.collectors.base import Finding, Omission, Severity
+from agent.collectors.bilingual import in_both
 from agent.collectors.naming import check_names
 from agent.collectors.oracle.catalog import read_tables
 from agent.collectors.oracle.connect import OracleError, Session
@@ -32,7 +33,7 @@ def examine(settings: OracleSettings) -> list[Finding]:
         findings.extend(_examine(session, settings, subject))
     except OracleError as err:
         refused = refuse(str(err), settings)
-        findings.append(Finding(Severity.FAIL, subject, str(refused), refused.hint))
+        findings.append(Finding(Severity.FAIL, subject, refused.message, refused.remedy))
     except AgentError as err:
         findings.append(Finding(Severity.FAIL, subject, err.message, err.remedy, code=err.code))
     finally:
@@ -40,23 +41,27 @@ def examine(settings: OracleSettings) -> list[Finding]:
     return findings
 
 
-def write_grants(settings: OracleSettings) -> str:
+def write_grants(settings: OracleSettings) -> Text:
     """Give the SQL for an administrator of the source; the password is for the person to choose."""
     user = '"' + settings.user.upper().replace('"', "") + '"'
-    return f"""\
--- As an administrator, in the database (PDB) of service {settings.service}:
+    return in_both(f"""\
+zh|-- 以管理员身份，在服务名为 {settings.service} 的数据库（PDB）中执行：
+en|-- As an administrator, in the database (PDB) of service {settings.service}:
 CREATE USER {user} IDENTIFIED BY "...";
 GRANT CREATE SESSION TO {user};
--- For each table, or, for all, the two that follow: reading it, and reading it as of a system change number.
+zh|-- 逐表授权，或用其后两条涵盖所有表：读取，以及按系统变更号（SCN）读取。
+en|-- For each table, or, for all, the two that follow: reading it, and reading it as of a system change number.
 -- GRANT SELECT, FLASHBACK ON owner.table TO {user};
 GRANT SELECT ANY TABLE TO {user};
 GRANT FLASHBACK ANY TABLE TO {user};
--- For the system change number, and for how long undo is kept:
+zh|-- 读取系统变更号，以及回滚数据的保留时间：
+en|-- For the system change number, and for how long undo is kept:
 GRANT SELECT ON SYS.V_$DATABASE TO {user};
 GRANT SELECT ON SYS.V_$PARAMETER TO {user};
--- Only for the definitions of tables (ddl.sql):
+zh|-- 仅用于表的定义（ddl.sql）：
+en|-- Only for the definitions of tables (ddl.sql):
 -- GRANT SELECT_CATALOG_ROLE TO {user};
-"""
+""")
 
 
 def _examine(session: Session, settings: OracleSettings, subject: str) -> Iterator[Finding]:

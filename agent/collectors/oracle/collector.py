@@ -9,6 +9,7 @@ from agent.collectors.base import Finding
 from agent.collectors.oracle.checks import examine, write_grants
 from agent.collectors.oracle.settings import OracleSettings
 from agent.collectors.oracle.view import OracleView
+from terminal.language import Text
 
 
 class OracleCollector:
@@ -31,6 +32,6 @@ class OracleCollector:
         """Examine server, rights and tables; never raises for what it finds."""
         return examine(self._settings)
 
-    def grants(self) -> str:
+    def grants(self) -> Text:
         """Give the SQL that makes the read-only account."""
         return write_grants(self._settings)

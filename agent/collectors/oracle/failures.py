@@ -10,6 +10,7 @@ from typing import Final
 from agent.collectors.lost import lose_because
 from agent.collectors.oracle.settings import OracleSettings
 from agent.errors import AgentError, BudgetError, LoginError, SourceDownError, SourceError
+from terminal.language import Text
 
 _CODE: Final = re.compile(r"\b(?:ORA|DPY|DPI)-\d{4,5}\b")
 _LOGIN: Final = frozenset({"ORA-01017", "ORA-28000", "ORA-28001", "ORA-01045", "DPY-4001"})
@@ -42,23 +43,46 @@ def refuse_connection(text: str, settings: OracleSettings) -> SourceError:
     code, line = code_of(text), hide(text, settings)
     where = settings.address
     if code in _LOGIN:
-        return LoginError(f"{where} refused the account {settings.user!r}: {line}", hint="check user and password")
+        return LoginError(
+            Text(
+                zh=f"{where} 拒绝账户 {settings.user!r}：{line}",
+                en=f"{where} refused the account {settings.user!r}: {line}",
+            ),
+            hint=Text(zh="检查用户名和口令", en="check user and password"),
+        )
     if code == "DPY-3010":
         return SourceError(
-            f"{where} is older than 12.1, which the driver cannot speak to by itself: {line}",
-            hint="install an Instant Client (19 or older for 11g) and name its folder in `client`",
+            Text(
+                zh=f"{where} 早于 12.1，驱动本身不能与它通信：{line}",
+                en=f"{where} is older than 12.1, which the driver cannot speak to by itself: {line}",
+            ),
+            hint=Text(
+                zh="安装 Instant Client（11g 用 19 或更早的版本），在 `client` 中写明其目录",
+                en="install an Instant Client (19 or older for 11g) and name its folder in `client`",
+            ),
         )
     if code in ("DPI-1047", "DPY-2053", "DPY-2019"):
         return SourceError(
-            f"the Instant Client for {where} cannot be used: {line}",
-            hint="check `client`; all Oracle sources of one agent use it, or none does",
+            Text(
+                zh=f"{where} 的 Instant Client 不能用：{line}",
+                en=f"the Instant Client for {where} cannot be used: {line}",
+            ),
+            hint=Text(
+                zh="检查 `client`；同一采集端的 Oracle 来源要么都用它，要么都不用",
+                en="check `client`; all Oracle sources of one agent use it, or none does",
+            ),
         )
     if code in _DOWN:
         return SourceDownError(
-            f"{where} does not answer: {line}", hint="check that the listener runs, `service`, the firewall"
+            Text(zh=f"{where} 没有应答：{line}", en=f"{where} does not answer: {line}"),
+            hint=Text(
+                zh="检查监听程序是否在运行、`service` 和防火墙",
+                en="check that the listener runs, `service`, the firewall",
+            ),
         )
     return SourceError(
-        f"{where} refused the connection: {line}", hint="check host, port and service; its log says more"
+        Text(zh=f"{where} 拒绝连接：{line}", en=f"{where} refused the connection: {line}"),
+        hint=Text(zh="检查主机、端口和服务名；详见它的日志", en="check host, port and service; its log says more"),
     )
 
 
@@ -67,10 +91,17 @@ def refuse(text: str, settings: OracleSettings) -> SourceError:
     line = hide(text, settings)
     if is_down(text):
         return SourceDownError(
-            f"the connection to {settings.address} broke: {line}", hint="check the server's log; try again later"
+            Text(
+                zh=f"与 {settings.address} 的连接断了：{line}", en=f"the connection to {settings.address} broke: {line}"
+            ),
+            hint=Text(zh="查看服务器日志，稍后重试", en="check the server's log; try again later"),
         )
     return SourceError(
-        f"{settings.address} refused a query: {line}", hint="run `jinsuo-agent check` and `jinsuo-agent grants`"
+        Text(zh=f"{settings.address} 拒绝了一个查询：{line}", en=f"{settings.address} refused a query: {line}"),
+        hint=Text(
+            zh="运行 `jinsuo-agent check` 和 `jinsuo-agent grants`",
+            en="run `jinsuo-agent check` and `jinsuo-agent grants`",
+        ),
     )
 
 
@@ -79,9 +110,15 @@ def lose(text: str, settings: OracleSettings, table: str) -> AgentError:
     code = code_of(text)
     if code in _UNDO:
         return BudgetError(
-            f"{settings.address} no longer has the undo of the snapshot at table {table}: {hide(text, settings)}",
-            hint="read at a quieter hour, have UNDO_RETENTION raised over the reading's time (and the undo tablespace with "
-            "RETENTION GUARANTEE), or read large tables as a source of their own",
+            Text(
+                zh=f"{settings.address} 在读表 {table} 时已没有该快照的回滚数据：{hide(text, settings)}",
+                en=f"{settings.address} no longer has the undo of the snapshot at table {table}: {hide(text, settings)}",
+            ),
+            hint=Text(
+                zh="在空闲时段读取；或请管理员把 UNDO_RETENTION 调到读取时间以上（回滚表空间设 RETENTION GUARANTEE）；或把大表单独作为一个来源",
+                en="read at a quieter hour, have UNDO_RETENTION raised over the reading's time (and the undo tablespace with "
+                "RETENTION GUARANTEE), or read large tables as a source of their own",
+            ),
         )
     if is_down(text):
         return refuse(text, settings)

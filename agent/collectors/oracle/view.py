@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from agent.collectors.base import BlobSink, Document, Omission, Omissions, Table
-from agent.collectors.budget import OLD_VERSIONS, Budget
+from agent.collectors.budget import OLD_VERSIONS, VIEW, Budget
 from agent.collectors.naming import check_names
 from agent.collectors.oracle.catalog import SourceTable, read_tables
 from agent.collectors.oracle.connect import OracleError, Session
@@ -21,6 +21,7 @@ from agent.collectors.oracle.tables import OfferedTable, offer_table
 from agent.errors import SourceError
 from evidence.manifest.statement import Consistency
 from evidence.rows.schema import RAW_TEXT_NOTE
+from terminal.language import Text
 
 SCN_QUERIES: Final = (
     "SELECT TO_CHAR(CURRENT_SCN) FROM V$DATABASE",
@@ -43,7 +44,7 @@ class OracleView:
         self._notes: list[str] = []
         self._ddl: bytes | None = None
         self._reading = "the dictionary"
-        self._budget = Budget(clock, settings.snapshot_age_limit_s, what="view", hint=OLD_VERSIONS)
+        self._budget = Budget(clock, settings.snapshot_age_limit_s, what=VIEW, hint=OLD_VERSIONS)
         self._session = Session(settings)
         try:
             self.scn = find_scn(self._session, settings)
@@ -150,8 +151,11 @@ def find_scn(session: Session, settings: OracleSettings) -> str:
         if isinstance(scn, str) and scn.isascii() and scn.isdigit():
             return scn
     raise SourceError(
-        f"the account {settings.user!r} may not see the system change number of {settings.address}",
-        hint="run what `jinsuo-agent grants` prints",
+        Text(
+            zh=f"账户 {settings.user!r} 看不到 {settings.address} 的系统变更号（SCN）",
+            en=f"the account {settings.user!r} may not see the system change number of {settings.address}",
+        ),
+        hint=Text(zh="执行 `jinsuo-agent grants` 打印的语句", en="run what `jinsuo-agent grants` prints"),
     )
 
 

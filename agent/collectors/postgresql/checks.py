@@ -8,6 +8,7 @@ import psycopg2
 from psycopg2.extensions import connection as Connection
 
 from agent.collectors.base import Finding, Omission, Severity
+from agent.collectors.bilingual import in_both
 from agent.collectors.naming import check_names
 from agent.collectors.postgresql.catalog import Server, quote, read_server, read_tables
 from agent.collectors.postgresql.connect import open_connection, query
@@ -62,35 +63,43 @@ def examine(settings: PostgresqlSettings) -> list[Finding]:
     return findings
 
 
-def write_grants(settings: PostgresqlSettings) -> str:
+def write_grants(settings: PostgresqlSettings) -> Text:
     """Give the SQL for a superuser of the source; the password is for the person to choose."""
     user, database = quote(settings.user), quote(settings.database)
-    return f"""\
--- Run in database {database} as a superuser. From PostgreSQL 14 on, the third statement stands for all that follow it
--- down to the line: it covers schemas and tables that do not exist yet.
+    return in_both(f"""\
+zh|-- 以超级用户在数据库 {database} 中执行。PostgreSQL 14 起，第三条语句即可代替其后直到横线的各条：
+zh|-- 它也涵盖以后才建的模式和表。
+en|-- Run in database {database} as a superuser. From PostgreSQL 14 on, the third statement stands for all that follow it
+en|-- down to the line: it covers schemas and tables that do not exist yet.
 CREATE ROLE {user} LOGIN PASSWORD '...' CONNECTION LIMIT {grant_sessions(settings)};
 GRANT CONNECT ON DATABASE {database} TO {user};
 GRANT pg_read_all_data TO {user};
 
--- Up to PostgreSQL 13, for each schema, and as each owner of tables in it:
+zh|-- PostgreSQL 13 及更早：每个模式都要，且由其中各表的所有者分别执行：
+en|-- Up to PostgreSQL 13, for each schema, and as each owner of tables in it:
 -- GRANT USAGE ON SCHEMA public TO {user};
 -- GRANT SELECT ON ALL TABLES IN SCHEMA public TO {user};
 -- GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO {user};
 -- ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO {user};
 -- ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON SEQUENCES TO {user};
 -------------------------------------------------------------------------------
--- It can do no harm even by mistake:
+zh|-- 即使误操作也不会造成损害：
+en|-- It can do no harm even by mistake:
 ALTER ROLE {user} SET default_transaction_read_only = on;
--- Only if tables have row-level security (they are left out otherwise):
+zh|-- 仅当有表启用了行级安全（否则这些表会被略去）：
+en|-- Only if tables have row-level security (they are left out otherwise):
 -- ALTER ROLE {user} BYPASSRLS;
--- Only if the server runs on the agent's machine (so that `check` can compare its volume with the spool's):
+zh|-- 仅当服务器与采集端在同一台机器（使 `check` 能比较它与发件箱所在的卷）：
+en|-- Only if the server runs on the agent's machine (so that `check` can compare its volume with the spool's):
 -- GRANT pg_read_all_settings TO {user};
--- Only if there are large objects (each has rights of its own):
+zh|-- 仅当有大对象（每个都有自己的权限）：
+en|-- Only if there are large objects (each has rights of its own):
 -- DO $$ DECLARE o oid; BEGIN FOR o IN SELECT oid FROM pg_largeobject_metadata LOOP
 --   EXECUTE format('GRANT SELECT ON LARGE OBJECT %s TO %I', o, {_literal(settings.user)}); END LOOP; END $$;
--- In pg_hba.conf, with the agent's address:
+zh|-- 在 pg_hba.conf 中，写采集端的地址：
+en|-- In pg_hba.conf, with the agent's address:
 -- hostssl  {database}  {user}  192.0.2.10/32  scram-sha-256
-"""  # noqa: S608 - quoted names, for a person to read
+""")  # noqa: S608 - quoted names, for a person to read
 
 
 def _examine(connection: Connection, settings: PostgresqlSettings, subject: str) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from agent.collectors.postgresql.dangers import find_data_folder
 from agent.collectors.postgresql.failures import refuse
 from agent.collectors.postgresql.settings import PostgresqlSettings
 from agent.collectors.postgresql.view import PostgresqlView
+from terminal.language import Text
 
 
 class PostgresqlCollector:
@@ -53,7 +54,7 @@ class PostgresqlCollector:
         """Examine server, rights and tables; never raises for what it finds."""
         return examine(self._settings)
 
-    def grants(self) -> str:
+    def grants(self) -> Text:
         """Give the SQL that makes the read-only account."""
         return write_grants(self._settings)
 

@@ -20,6 +20,7 @@ from psycopg2.extensions import connection as Connection
 from agent.collectors.postgresql.failures import refuse, refuse_connection
 from agent.collectors.postgresql.settings import PostgresqlSettings
 from agent.errors import SourceError
+from terminal.language import Text
 
 OLDEST_VERSION: Final = 120000
 RAW_ENCODING: Final = "SQL_ASCII"
@@ -77,8 +78,14 @@ def open_connection(settings: PostgresqlSettings) -> Connection:
     except UnicodeDecodeError as err:
         # A server may speak GBK before the encoding is agreed upon.
         raise SourceError(
-            f"{settings.address} refused the connection in words that are not UTF-8: {err.object!r:.300}",
-            hint="check user, password and database; the server's log says more",
+            Text(
+                zh=f"{settings.address} 拒绝连接，其说明不是 UTF-8：{err.object!r:.300}",
+                en=f"{settings.address} refused the connection in words that are not UTF-8: {err.object!r:.300}",
+            ),
+            hint=Text(
+                zh="检查用户名、口令和数据库；详见数据库服务器的日志",
+                en="check user, password and database; the server's log says more",
+            ),
         ) from err
     try:
         connection.autocommit = True
@@ -159,9 +166,12 @@ def _pin(connection: Connection, settings: PostgresqlSettings) -> None:
     version = connection.server_version
     if version < OLDEST_VERSION:
         raise SourceError(
-            f"{settings.address} is PostgreSQL {version // 10000}; the oldest that can be read is "
-            f"{OLDEST_VERSION // 10000}",
-            hint="read a dump of it, or a newer copy",
+            Text(
+                zh=f"{settings.address} 是 PostgreSQL {version // 10000}；能读的最早版本是 {OLDEST_VERSION // 10000}",
+                en=f"{settings.address} is PostgreSQL {version // 10000}; the oldest that can be read is "
+                f"{OLDEST_VERSION // 10000}",
+            ),
+            hint=Text(zh="读它的导出文件，或读一个较新版本的副本", en="read a dump of it, or a newer copy"),
         )
     limit_ms = round((settings.snapshot_age_limit_s + _SILENCE_S) * 1000)
     values = dict(_PINNED)

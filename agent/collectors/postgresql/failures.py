@@ -123,12 +123,24 @@ def refuse(err: psycopg2.Error, address: str) -> SourceError | SourceChangedErro
         )
     if err.pgcode in ("22021", "22P05"):
         return SourceError(
-            f"a name in the catalogs of {address} is not valid UTF-8: {_one_line(str(err))}",
-            hint="rename that schema, table or column; in a database of encoding SQL_ASCII names must be UTF-8",
+            Text(
+                zh=f"{address} 的目录中有一个名称不是合法的 UTF-8：{_one_line(str(err))}",
+                en=f"a name in the catalogs of {address} is not valid UTF-8: {_one_line(str(err))}",
+            ),
+            hint=Text(
+                zh="给该模式、表或列改名；编码为 SQL_ASCII 的数据库，名称必须是 UTF-8",
+                en="rename that schema, table or column; in a database of encoding SQL_ASCII names must be UTF-8",
+            ),
         )
     return SourceError(
-        f"{address} refused a query: {_one_line(str(err))} (SQLSTATE {err.pgcode})",
-        hint="run `jinsuo-agent check`; the server's log says more",
+        Text(
+            zh=f"{address} 拒绝了一个查询：{_one_line(str(err))}（SQLSTATE {err.pgcode}）",
+            en=f"{address} refused a query: {_one_line(str(err))} (SQLSTATE {err.pgcode})",
+        ),
+        hint=Text(
+            zh="运行 `jinsuo-agent check`；详见数据库服务器的日志",
+            en="run `jinsuo-agent check`; the server's log says more",
+        ),
     )
 
 
@@ -152,8 +164,14 @@ def is_down(err: psycopg2.Error) -> bool:
 def _find_changed(err: psycopg2.Error, address: str) -> SourceChangedError | None:
     if err.pgcode == "40001":
         return SourceChangedError(
-            f"the standby {address} had to cancel the reading: {_one_line(str(err))}",
-            hint="set hot_standby_feedback = on or a larger max_standby_streaming_delay on the standby",
+            Text(
+                zh=f"备库 {address} 不得不取消读取：{_one_line(str(err))}",
+                en=f"the standby {address} had to cancel the reading: {_one_line(str(err))}",
+            ),
+            hint=Text(
+                zh="在备库上设 hot_standby_feedback = on，或把 max_standby_streaming_delay 调大",
+                en="set hot_standby_feedback = on or a larger max_standby_streaming_delay on the standby",
+            ),
         )
     return None
 

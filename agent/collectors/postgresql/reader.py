@@ -16,6 +16,7 @@ from psycopg2.extensions import connection as Connection
 from agent.collectors.postgresql.connect import abort, execute, open_connection
 from agent.collectors.postgresql.settings import PostgresqlSettings
 from agent.errors import SourceChangedError
+from terminal.language import Text
 
 _GONE: Final = frozenset({"22023", "42704", "58P01", "55000"})
 """What SET TRANSACTION SNAPSHOT says if nobody holds the snapshot any more; which of them depends on the version."""
@@ -74,6 +75,12 @@ class Reader:
             if err.pgcode not in _GONE:
                 raise
             raise SourceChangedError(
-                f"{self._settings.address} no longer holds the snapshot: {str(err).strip()}",
-                hint="the server ended the session that held it; its log says why. Read again",
+                Text(
+                    zh=f"{self._settings.address} 不再持有该快照：{str(err).strip()}",
+                    en=f"{self._settings.address} no longer holds the snapshot: {str(err).strip()}",
+                ),
+                hint=Text(
+                    zh="持有它的会话被服务器结束了，原因见服务器日志。请重新读取",
+                    en="the server ended the session that held it; its log says why. Read again",
+                ),
             ) from err

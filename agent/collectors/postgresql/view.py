@@ -38,10 +38,12 @@ from agent.collectors.postgresql.tables import OfferedTable, check_still, dates_
 from agent.errors import TableLostError
 from evidence.manifest.statement import Consistency
 from evidence.rows.schema import RAW_TEXT_NOTE
+from terminal.language import Text
 
 # The snapshot is taken before the position is read: all that it shows was written before that position.
-_NO_VACUUM: Final = (
-    "read at a quieter hour or from a standby, or raise snapshot_age_limit: vacuum cleans nothing up for so long"
+_NO_VACUUM: Final = Text(
+    zh="在空闲时段读取，或读备库，或调大 snapshot_age_limit：这段时间里 vacuum 清理不了任何东西",
+    en="read at a quieter hour or from a standby, or raise snapshot_age_limit: vacuum cleans nothing up for so long",
 )
 _EXPORT: Final = """
     SELECT pg_export_snapshot(),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 
 from agent.collectors.base import Finding, Probe, Severity
+from agent.collectors.bilingual import in_both
 from agent.collectors.mounts import read_mounts
 from agent.collectors.sqlite.catalog import Catalog, read_catalog
 from agent.collectors.sqlite.checks import judge
@@ -14,6 +15,7 @@ from agent.collectors.sqlite.opening import Mode, Opened, open_beside, open_read
 from agent.collectors.sqlite.settings import SqliteSettings
 from agent.collectors.sqlite.view import SqliteView
 from agent.errors import AgentError, SourceChangedError
+from terminal.language import Text
 
 
 class SqliteCollector:
@@ -64,19 +66,23 @@ class SqliteCollector:
             finally:
                 opened.close()
         except SourceChangedError as err:
-            return [Finding(Severity.WARN, subject, str(err), "examine again: it was opened at this moment")]
+            again = Text(zh="再检查一次：它正好在此刻被打开", en="examine again: it was opened at this moment")
+            return [Finding(Severity.WARN, subject, err.message, again)]
         except AgentError as err:
             return [Finding(Severity.FAIL, subject, err.message, err.remedy)]
         return list(judge(self._settings.path, opened.mode, catalog, read_mounts()))
 
-    def grants(self) -> str:
+    def grants(self) -> Text:
         """Give the rights that the agent's account needs."""
         path = self._settings.path
-        return (
-            f"The agent's account needs to read {path}, and while the application runs also {path}-wal and\n"
-            f"{path}-shm. It needs no right to write, neither to them nor to their folder. For example:\n"
+        return in_both(
+            f"zh|采集端的账户要能读取 {path}，应用运行时还有 {path}-wal 和\n"
+            f"zh|{path}-shm。不需要写的权限，对它们和所在目录都不需要。例如：\n"
+            f"en|The agent's account needs to read {path}, and while the application runs also {path}-wal and\n"
+            f"en|{path}-shm. It needs no right to write, neither to them nor to their folder. For example:\n"
             f"  setfacl -m u:jinsuo:r {path}\n"
-            f"  setfacl -d -m u:jinsuo:r {path.parent}    (for -wal and -shm, which the application makes anew)\n"
+            f"zh|  setfacl -d -m u:jinsuo:r {path.parent}    （应用会重新生成 -wal 和 -shm）\n"
+            f"en|  setfacl -d -m u:jinsuo:r {path.parent}    (for -wal and -shm, which the application makes anew)\n"
         )
 
     def _read_catalog(self, opened: Opened) -> Catalog:

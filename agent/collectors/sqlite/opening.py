@@ -30,6 +30,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from agent.errors import SourceChangedError, SourceDownError, SourceError, TableLostError
+from terminal.language import Text
 
 LEAST_VERSION = (3, 37, 0)
 """PRAGMA table_list and STRICT tables came with this version."""
@@ -76,8 +77,13 @@ class Opened:
         """Raises: SourceChangedError if an idle database was touched since it was opened."""
         if self.still is not None and _look(self.path) != self.still:
             raise SourceChangedError(
-                f"the database {self.path} was opened by another program while it was read as one that nobody uses",
-                hint="nothing to do: it is read again as a live database",
+                Text(
+                    zh=f"数据库 {self.path} 原按无人使用来读，读取时却被别的程序打开了",
+                    en=f"the database {self.path} was opened by another program while it was read as one that nobody uses",
+                ),
+                hint=Text(
+                    zh="不必处理：会按在用的数据库重新读取", en="nothing to do: it is read again as a live database"
+                ),
             )
 
     def close(self) -> None:
@@ -145,10 +151,16 @@ def find_mode(real: Path) -> Mode:
     wal, shm = _beside(real, "-wal").exists(), _beside(real, "-shm").exists()
     if wal and not shm:
         raise SourceDownError(
-            f"the database {real} has a -wal file but no -shm file: a program holds it for itself alone "
-            "(locking_mode=EXCLUSIVE), or it was not closed cleanly",
-            hint="let the application use normal locking, or open and close the database once with it; "
-            "the agent creates no file beside a source",
+            Text(
+                zh=f"数据库 {real} 有 -wal 文件而没有 -shm 文件：有程序独占它（locking_mode=EXCLUSIVE），或上次没有正常关闭",
+                en=f"the database {real} has a -wal file but no -shm file: a program holds it for itself alone "
+                "(locking_mode=EXCLUSIVE), or it was not closed cleanly",
+            ),
+            hint=Text(
+                zh="让应用使用普通锁定模式，或用应用打开再关闭一次该数据库；采集端不会在来源旁边新建任何文件",
+                en="let the application use normal locking, or open and close the database once with it; "
+                "the agent creates no file beside a source",
+            ),
         )
     return Mode.WAL if wal else Mode.IDLE
 
@@ -158,26 +170,48 @@ def refuse(err: sqlite3.Error, path: Path) -> SourceError:
     code = _primary(err)
     if code in _BUSY:
         return SourceDownError(
-            f"the database {path} is locked by another program: {err}",
-            hint="try again later; if it is always so, raise lock_timeout, or let the application use WAL mode",
+            Text(
+                zh=f"数据库 {path} 被别的程序锁住：{err}", en=f"the database {path} is locked by another program: {err}"
+            ),
+            hint=Text(
+                zh="稍后重试；若总是如此，调大 lock_timeout，或让应用使用 WAL 模式",
+                en="try again later; if it is always so, raise lock_timeout, or let the application use WAL mode",
+            ),
         )
     if code == sqlite3.SQLITE_NOTADB:
         return SourceError(
-            f"the file {path} is not a SQLite database, or it is encrypted: {err}",
-            hint="check `path`; an encrypted database (SQLCipher and the like) must be exported by its application",
+            Text(
+                zh=f"文件 {path} 不是 SQLite 数据库，或已加密：{err}",
+                en=f"the file {path} is not a SQLite database, or it is encrypted: {err}",
+            ),
+            hint=Text(
+                zh="检查 `path`；加密的数据库（如 SQLCipher）要由其应用导出",
+                en="check `path`; an encrypted database (SQLCipher and the like) must be exported by its application",
+            ),
         )
     if code in _DAMAGED:
         return SourceError(
-            f"the database {path} is damaged: {err}",
-            hint="run `PRAGMA integrity_check` with the application stopped, and restore its last good copy",
+            Text(zh=f"数据库 {path} 已损坏：{err}", en=f"the database {path} is damaged: {err}"),
+            hint=Text(
+                zh="停止应用后运行 `PRAGMA integrity_check`，并恢复最近一份完好的副本",
+                en="run `PRAGMA integrity_check` with the application stopped, and restore its last good copy",
+            ),
         )
     if code == sqlite3.SQLITE_CANTOPEN or code == sqlite3.SQLITE_READONLY:
         return SourceError(
-            f"the database {path} cannot be read by this account: {err}",
-            hint="give the agent's account the right to read the database, its -wal and -shm file and their folder; a "
-            " journal left by a crash must first be rolled back by the application",
+            Text(
+                zh=f"本账户读不了数据库 {path}：{err}", en=f"the database {path} cannot be read by this account: {err}"
+            ),
+            hint=Text(
+                zh="准许采集端的账户读取该数据库、它的 -wal 和 -shm 文件及所在目录；崩溃留下的 journal 要先由应用回滚",
+                en="give the agent's account the right to read the database, its -wal and -shm file and their folder; a "
+                " journal left by a crash must first be rolled back by the application",
+            ),
         )
-    return SourceError(f"the database {path} cannot be read: {err}", hint="check the disk and the file")
+    return SourceError(
+        Text(zh=f"数据库 {path} 读不了：{err}", en=f"the database {path} cannot be read: {err}"),
+        hint=Text(zh="检查磁盘和该文件", en="check the disk and the file"),
+    )
 
 
 def lose(err: sqlite3.Error, path: Path, table: str) -> SourceError | TableLostError:
@@ -187,8 +221,14 @@ def lose(err: sqlite3.Error, path: Path, table: str) -> SourceError | TableLostE
         return refuse(err, path)
     word = "damaged: " if code in _DAMAGED else "cannot be read: "
     return TableLostError(
-        f"table {table} of {path} is lost to this snapshot: {err}",
-        hint="run `PRAGMA integrity_check`; if the table needs functions or collations of its application, exclude it",
+        Text(
+            zh=f"{path} 的表 {table} 无法进入本次快照：{err}",
+            en=f"table {table} of {path} is lost to this snapshot: {err}",
+        ),
+        hint=Text(
+            zh="运行 `PRAGMA integrity_check`；若该表要用应用自己的函数或排序规则，用 exclude 排除它",
+            en="run `PRAGMA integrity_check`; if the table needs functions or collations of its application, exclude it",
+        ),
         reason=word + str(err),
     )
 
@@ -204,24 +244,35 @@ def _check_file(path: Path) -> Path:
         status = real.stat()
     except OSError as err:
         raise SourceError(
-            f"the database {path} cannot be found: {err.strerror}", hint="check `path` and the rights on its folders"
+            Text(zh=f"找不到数据库 {path}：{err.strerror}", en=f"the database {path} cannot be found: {err.strerror}"),
+            hint=Text(zh="检查 `path` 和各级目录的权限", en="check `path` and the rights on its folders"),
         ) from err
     if not stat.S_ISREG(status.st_mode):
-        raise SourceError(f"{path} is not a file", hint="let `path` name the database file itself")
+        raise SourceError(
+            Text(zh=f"{path} 不是文件", en=f"{path} is not a file"),
+            hint=Text(zh="让 `path` 指向数据库文件本身", en="let `path` name the database file itself"),
+        )
     if not os.access(real, os.R_OK):
         raise SourceError(
-            f"the database {path} may not be read by this account", hint="give the agent's account the right to read it"
+            Text(zh=f"本账户无权读取数据库 {path}", en=f"the database {path} may not be read by this account"),
+            hint=Text(zh="准许采集端的账户读取它", en="give the agent's account the right to read it"),
         )
     if status.st_size < _LEAST_BYTES:
         # SQLite takes a file of 0 or 1 bytes for a database without tables: a backup of nothing, in silence.
         raise SourceError(
-            f"the database {path} is empty or cut short: it has {status.st_size} bytes",
-            hint="check `path`: this is no database, or not yet",
+            Text(
+                zh=f"数据库 {path} 是空的或被截断：只有 {status.st_size} 字节",
+                en=f"the database {path} is empty or cut short: it has {status.st_size} bytes",
+            ),
+            hint=Text(zh="检查 `path`：这不是数据库，或还没有建好", en="check `path`: this is no database, or not yet"),
         )
     if sqlite3.sqlite_version_info < LEAST_VERSION:
         raise SourceError(
-            f"the SQLite library here is {sqlite3.sqlite_version}; 3.37 or newer is needed",
-            hint="install a newer Python or SQLite",
+            Text(
+                zh=f"本机的 SQLite 库是 {sqlite3.sqlite_version}，需要 3.37 或更新",
+                en=f"the SQLite library here is {sqlite3.sqlite_version}; 3.37 or newer is needed",
+            ),
+            hint=Text(zh="安装更新的 Python 或 SQLite", en="install a newer Python or SQLite"),
         )
     return real
 
@@ -232,8 +283,14 @@ def _check_whole(connection: sqlite3.Connection, real: Path) -> None:
     size = real.stat().st_size
     if size < pages * page_size:
         raise SourceError(
-            f"the database {real} is cut short: it has {size} bytes, its header says {pages * page_size}",
-            hint="restore the application's last good copy; check the disk that held it",
+            Text(
+                zh=f"数据库 {real} 被截断：有 {size} 字节，文件头说有 {pages * page_size} 字节",
+                en=f"the database {real} is cut short: it has {size} bytes, its header says {pages * page_size}",
+            ),
+            hint=Text(
+                zh="恢复应用最近一份完好的副本；检查存放它的磁盘",
+                en="restore the application's last good copy; check the disk that held it",
+            ),
         )
 
 

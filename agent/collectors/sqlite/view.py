@@ -25,13 +25,18 @@ from agent.errors import AgentError, TableLostError
 from evidence.manifest.statement import Consistency
 from evidence.rows.schema import RAW_TEXT_NOTE
 from evidence.rows.values import Kind
+from terminal.language import Text
 
 MAX_INLINE_BYTES: Final = 1 << 20
 """Cells up to this size stand on the line in full; not less than the design's 65,536, over which all are tokened."""
 
 _PART_BYTES: Final = 256 << 10
 _BLOCK_BYTES: Final = 1 << 20
-_NO_CHECKPOINT: Final = "read at a quieter hour, or raise snapshot_age_limit (checkpoints wait so long)"
+_NO_CHECKPOINT: Final = Text(
+    zh="在空闲时段读取，或调大 snapshot_age_limit（这段时间里检查点要等待）",
+    en="read at a quieter hour, or raise snapshot_age_limit (checkpoints wait so long)",
+)
+_TRANSACTION: Final = Text(zh="读事务", en="read transaction")
 _UNLIMITED: Final = 0x7FFFFFFF
 _STEPS: Final = 10_000
 """Of SQLite's machine, between two looks at the clock."""
@@ -49,7 +54,7 @@ class SqliteView:
         self.blocks_writers = opened.mode is Mode.ROLLBACK
         self._opened = opened
         self._catalog = catalog
-        self._budget = Budget(clock, limit_s, what="read transaction", hint=_NO_CHECKPOINT)
+        self._budget = Budget(clock, limit_s, what=_TRANSACTION, hint=_NO_CHECKPOINT)
         self._raw_columns: dict[str, set[str]] = {}
         self._readers: list[_Reader] = []
         self._reading = "the first table"
@@ -275,7 +280,13 @@ def _is_utf8(raw: bytes) -> bool:
 def _mistyped(err: MistypedError, source: SourceTable) -> TableLostError:
     column = source.columns[err.column]
     return TableLostError(
-        f"STRICT table {source.table.schema.name} is damaged: its {err} where {column!r} has another type",
-        hint="run `PRAGMA integrity_check` and restore the application's last good copy",
+        Text(
+            zh=f"STRICT 表 {source.table.schema.name} 已损坏：列 {column!r} 的类型另有规定，却出现 {err}",
+            en=f"STRICT table {source.table.schema.name} is damaged: its {err} where {column!r} has another type",
+        ),
+        hint=Text(
+            zh="运行 `PRAGMA integrity_check`，并恢复应用最近一份完好的副本",
+            en="run `PRAGMA integrity_check` and restore the application's last good copy",
+        ),
         reason=f"damaged: a value in column {column} is not of the column's type",
     )

@@ -12,6 +12,7 @@ from typing import Final
 from agent.collectors.odbc.dialect import Cast, Dialect, Form, Literal, Long, Requirement
 from evidence.manifest.statement import Consistency
 from evidence.rows.values import Kind
+from terminal.language import Text
 
 _WIDE: Final = "CONVERT(varbinary(max), CONVERT(nvarchar(max), {c}))"
 _TEXT: Final = Cast(
@@ -99,25 +100,29 @@ _KEYS: Final = """
     WHERE i.is_primary_key = 1 AND t.is_ms_shipped = 0 ORDER BY s.name, t.name, k.key_ordinal"""
 
 _GRANTS: Final = """\
--- As an administrator, in the database of the source:
+zh|-- 以管理员身份，在来源的数据库中执行：
+en|-- As an administrator, in the database of the source:
 CREATE LOGIN {user} WITH PASSWORD = '...';
 CREATE USER {user} FOR LOGIN {user};
 ALTER ROLE db_datareader ADD MEMBER {user};
 GRANT VIEW DEFINITION TO {user};
--- For the position of the log:
+zh|-- 读取日志的位置：
+en|-- For the position of the log:
 GRANT VIEW DATABASE STATE TO {user};
--- Only so that reading gives way to whoever waits for a table (in master):
+zh|-- 仅用于让读取给等表的人让路（在 master 中执行）：
+en|-- Only so that reading gives way to whoever waits for a table (in master):
 -- GRANT VIEW SERVER STATE TO {user};
--- For one state of all tables; writers then keep old versions of rows in tempdb:
+zh|-- 使所有表为同一状态；此后写入会在 tempdb 中保留行的旧版本：
+en|-- For one state of all tables; writers then keep old versions of rows in tempdb:
 ALTER DATABASE CURRENT SET ALLOW_SNAPSHOT_ISOLATION ON;
 """
 
 SQLSERVER: Final = Dialect(
     name="sqlserver",
-    title="SQL Server",
+    title=Text(zh="SQL Server", en="SQL Server"),
     driver="SQL Server",
     seen=None,
-    needs="Microsoft ODBC Driver 18 for SQL Server (from Microsoft)",
+    needs=Text(zh="微软的 ODBC Driver 18 for SQL Server", en="Microsoft ODBC Driver 18 for SQL Server (from Microsoft)"),
     casts=_CASTS,
     other=Cast(Kind.OTHER, _TEXT.sql, Form.HEX_UTF16, _TEXT.long),
     consistency=Consistency.CONSISTENT,
@@ -136,13 +141,18 @@ SQLSERVER: Final = Dialect(
         Requirement(
             "SELECT CASE WHEN CONVERT(int, PARSENAME(CONVERT(varchar(20), SERVERPROPERTY('ProductVersion')), 4)) >= 10 "
             "THEN '1' ELSE '0' END AS v",
-            frozenset({"1"}), "the oldest SQL Server that can be read is 2008", "read a dump of it, or a newer copy",
+            frozenset({"1"}), Text(zh="能读的最早版本是 SQL Server 2008", en="the oldest SQL Server that can be read is 2008"),
+            Text(zh="读它的导出文件，或读一个较新版本的副本", en="read a dump of it, or a newer copy"),
         ),
         Requirement(
             "SELECT CONVERT(varchar(1), snapshot_isolation_state) AS i FROM sys.databases WHERE database_id = DB_ID()",
-            frozenset({"1"}), "the database does not allow SNAPSHOT isolation",
-            "have an administrator run `ALTER DATABASE CURRENT SET ALLOW_SNAPSHOT_ISOLATION ON` (writers then keep old "
-            "versions of rows in tempdb), or set `consistency: live`",
+            frozenset({"1"}), Text(zh="该数据库不允许 SNAPSHOT 隔离级别", en="the database does not allow SNAPSHOT isolation"),
+            Text(
+                zh="请管理员执行 `ALTER DATABASE CURRENT SET ALLOW_SNAPSHOT_ISOLATION ON`（此后写入会在 tempdb 中保留行的旧版本），"
+                "或设 `consistency: live`",
+                en="have an administrator run `ALTER DATABASE CURRENT SET ALLOW_SNAPSHOT_ISOLATION ON` (writers then keep old "
+                "versions of rows in tempdb), or set `consistency: live`",
+            ),
             (Consistency.LIVE, ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED",)),
         ),
     ),

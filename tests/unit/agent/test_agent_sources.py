@@ -49,8 +49,8 @@ def test_settings_of_sql_server_and_oracle_reach_their_collectors(folder: Path) 
         assert emr._settings.accepts is Consistency.LIVE
         assert emr._settings.password == ris._settings.password == "hunter2"
         assert "Encrypt=no" in emr._settings.connection
-        assert "ALLOW_SNAPSHOT_ISOLATION" in agent.grants("emr")
-        assert "FLASHBACK" in agent.grants("ris")
+        assert "ALLOW_SNAPSHOT_ISOLATION" in agent.grants("emr").en
+        assert "FLASHBACK" in agent.grants("ris").en
         for collector in (emr, ris):
             findings = collector.check()
             assert findings
@@ -74,8 +74,8 @@ sources:
     )
     with Agent.open(tmp_path, environ={}) as agent:
         for source in agent.config.sources:
-            assert "jinsuo" in agent.grants(source.name).lower() or source.kind == "command"
-        assert "pg_dump" in agent.grants("his-full")
+            assert "jinsuo" in agent.grants(source.name).en.lower() or source.kind == "command"
+        assert "pg_dump" in agent.grants("his-full").en
         with pytest.raises(SecretError):
             agent.collector("his")
 

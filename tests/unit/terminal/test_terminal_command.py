@@ -20,9 +20,10 @@ Act = Callable[[argparse.Namespace, Printer], int]
 
 
 class ForeignError(Exception):
-    """Like the errors of evidence: a code, no hint, no common root."""
+    """Like the errors of evidence: a code, a meaning in Chinese, no hint, no common root."""
 
     code = "JS-1003"
+    meaning_zh = "签名不符"
 
 
 class Probe:
@@ -192,6 +193,8 @@ def test_error_of_another_tree_keeps_its_code_and_gets_the_hint_given_for_it(
 ) -> None:
     assert _program(_raise(ForeignError("a signature does not verify"))).main(["act"]) == 2
     assert capsys.readouterr().err == "Error JS-1003: a signature does not verify\nWhat to do: ask somebody\n"
+    assert _program(_raise(ForeignError("a signature does not verify"))).main(["act", "--lang", "zh"]) == 2
+    assert capsys.readouterr().err == "错误 JS-1003: 签名不符：a signature does not verify\n怎么办：问问\n"
 
 
 def test_refusal_of_the_system_names_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

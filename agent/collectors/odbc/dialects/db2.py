@@ -11,6 +11,7 @@ from typing import Final
 from agent.collectors.odbc.dialect import Cast, Dialect, Form, Long
 from evidence.manifest.statement import Consistency
 from evidence.rows.values import Kind
+from terminal.language import Text
 
 _CHAR: Final = "VARCHAR({c})"
 # By characters: LENGTH and SUBSTR count bytes, and would cut a character in two.
@@ -37,10 +38,10 @@ _OWN: Final = "t.TABSCHEMA NOT LIKE 'SYS%'"
 
 DB2: Final = Dialect(
     name="db2",
-    title="IBM Db2",
+    title=Text(zh="IBM Db2", en="IBM Db2"),
     driver="DB2",
     seen=None,
-    needs="IBM Data Server Driver (from IBM)",
+    needs=Text(zh="IBM Data Server Driver（由 IBM 提供）", en="IBM Data Server Driver (from IBM)"),
     casts=_CASTS,
     other=Cast(Kind.OTHER, "VARCHAR({c})"),
     consistency=Consistency.LIVE,
@@ -66,8 +67,10 @@ DB2: Final = Dialect(
     page="SELECT {what} FROM {t} t{where} ORDER BY {order} FETCH FIRST {rows} ROWS ONLY",
     notes=("Db2 was read with isolation CS: each row as it was last committed, not all of one instant",),
     grants=(
-        "-- Db2 knows the accounts of its host: make {account} there, then as SECADM or DBADM:\n"
+        "zh|-- Db2 使用主机的账户：先在主机上建 {account}，再以 SECADM 或 DBADM 身份执行：\n"
+        "en|-- Db2 knows the accounts of its host: make {account} there, then as SECADM or DBADM:\n"
         "GRANT CONNECT ON DATABASE TO USER {user};\nGRANT DATAACCESS ON DATABASE TO USER {user};\n"
-        "-- or, narrower, for each table: GRANT SELECT ON schema.table TO USER {user};\n"
+        "zh|-- 或收窄，每张表一条：GRANT SELECT ON schema.table TO USER {user};\n"
+        "en|-- or, narrower, for each table: GRANT SELECT ON schema.table TO USER {user};\n"
     ),
 )  # fmt: skip

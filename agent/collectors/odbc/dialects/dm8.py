@@ -9,6 +9,7 @@ from typing import Final
 from agent.collectors.odbc.dialect import Cast, Dialect, Form, Long
 from evidence.manifest.statement import Consistency
 from evidence.rows.values import Kind
+from terminal.language import Text
 
 _MOST: Final = 16_000
 """What DBMS_LOB.SUBSTR and RAWTOHEX give at once, with room to spare: 32,767 bytes, two characters a byte in hexadecimal."""
@@ -67,10 +68,10 @@ _KEYS: Final = f"""
 
 DM8: Final = Dialect(
     name="dm8",
-    title="达梦 DM8",
+    title=Text(zh="达梦 DM8", en="DM8"),
     driver="DM8",
     seen=None,
-    needs="DM8 ODBC driver (from the vendor)",
+    needs=Text(zh="达梦 DM8 ODBC 驱动（由厂商提供）", en="DM8 ODBC driver (from the vendor)"),
     casts=_CASTS,
     other=Cast(Kind.OTHER, "CAST({c} AS VARCHAR(8000))"),
     consistency=Consistency.CONSISTENT,
@@ -83,7 +84,7 @@ DM8: Final = Dialect(
     ddl="SELECT DBMS_METADATA.GET_DDL('TABLE', {n'}, {s'}) AS D FROM DUAL",
     notes=("if the instance was made with BLANK_PAD_MODE or COMPATIBLE_MODE of Oracle, an empty text may be NULL",),
     grants=(
-        "-- As SYSDBA:\nCREATE USER {user} IDENTIFIED BY \"...\";\nGRANT SELECT ANY TABLE TO {user};\n"
+        "zh|-- 以 SYSDBA 身份执行：\nen|-- As SYSDBA:\nCREATE USER {user} IDENTIFIED BY \"...\";\nGRANT SELECT ANY TABLE TO {user};\n"
         "GRANT SELECT ON V$RLOG TO {user};\n"
     ),
 )  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Final
 from agent.collectors.odbc.dialect import Cast, Dialect, Form
 from evidence.manifest.statement import Consistency
 from evidence.rows.values import Kind
+from terminal.language import Text
 
 _CHAR: Final = "{c}::LVARCHAR"
 _BYTES: Final = Cast(Kind.BYTES, "{c}", Form.HEX)
@@ -37,10 +38,10 @@ _KEYS: Final = " UNION ALL ".join(
 
 GBASE: Final = Dialect(
     name="gbase",
-    title="南大通用 GBase 8s",
+    title=Text(zh="南大通用 GBase 8s", en="GBase 8s"),
     driver="GBase",
     seen=None,
-    needs="GBase 8s ODBC driver (from the vendor)",
+    needs=Text(zh="南大通用 GBase 8s ODBC 驱动（由厂商提供）", en="GBase 8s ODBC driver (from the vendor)"),
     casts=_CASTS,
     other=Cast(Kind.OTHER, _CHAR),
     consistency=Consistency.LIVE,
@@ -68,7 +69,9 @@ GBASE: Final = Dialect(
         "columns of type DATETIME stand here as the server prints them in their own precision",
     ),
     grants=(
-        "-- GBase 8s knows the accounts of its host: make {account} there, then as DBA:\nGRANT CONNECT TO {user};\n"
-        "-- for each table: GRANT SELECT ON table TO {user};\n"
+        "zh|-- GBase 8s 使用主机的账户：先在主机上建 {account}，再以 DBA 身份执行：\n"
+        "en|-- GBase 8s knows the accounts of its host: make {account} there, then as DBA:\nGRANT CONNECT TO {user};\n"
+        "zh|-- 每张表一条：GRANT SELECT ON table TO {user};\n"
+        "en|-- for each table: GRANT SELECT ON table TO {user};\n"
     ),
 )  # fmt: skip

@@ -11,6 +11,7 @@ from typing import Final
 from agent.collectors.odbc.dialect import Cast, Dialect, Form, Long
 from evidence.manifest.statement import Consistency
 from evidence.rows.values import Kind
+from terminal.language import Text
 
 _LENGTH: Final = "{fn LENGTH({c})}"
 _TEXT: Final = Cast(Kind.TEXT, "{c}", long=Long(_LENGTH, "{fn SUBSTRING({c}, {start}, {count})}"))
@@ -33,14 +34,15 @@ _CASTS: Final = {
 
 GENERIC: Final = Dialect(
     name="generic",
-    title="a database over ODBC",
+    title=Text(zh="经 ODBC 的数据库", en="a database over ODBC"),
     driver="",
     seen="PostgreSQL 15, psqlodbc 13.02",
-    needs="the database's own ODBC driver",
+    needs=Text(zh="该数据库自己的 ODBC 驱动", en="the database's own ODBC driver"),
     casts=_CASTS,
     other=Cast(Kind.OTHER, "CAST({c} AS VARCHAR(4000))"),
     consistency=Consistency.LIVE,
     page="",
     notes=("the dialect is generic: nothing is known of how the database isolates transactions, so the class is live",),
-    grants="-- Give the account {user} the right to SELECT from the tables, and no other right.\n",
+    grants="zh|-- 准许账户 {user} 对各表 SELECT，不给其他权限。\n"
+    "en|-- Give the account {user} the right to SELECT from the tables, and no other right.\n",
 )

@@ -10,6 +10,7 @@ from typing import Final
 from agent.collectors.odbc.dialect import Cast, Dialect, Form, Long
 from evidence.manifest.statement import Consistency
 from evidence.rows.values import Kind
+from terminal.language import Text
 
 _CHAR: Final = "CAST({c} AS VARCHAR(80))"
 _STREAM: Final = Cast(
@@ -40,10 +41,10 @@ _CASTS: Final = {
 
 IRIS: Final = Dialect(
     name="iris",
-    title="InterSystems IRIS",
+    title=Text(zh="InterSystems IRIS", en="InterSystems IRIS"),
     driver="InterSystems",
     seen=None,
-    needs="InterSystems IRIS ODBC driver (from the vendor)",
+    needs=Text(zh="InterSystems IRIS ODBC 驱动（由厂商提供）", en="InterSystems IRIS ODBC driver (from the vendor)"),
     casts=_CASTS,
     other=Cast(Kind.OTHER, "CAST({c} AS VARCHAR(32000))"),
     consistency=Consistency.LIVE,
@@ -70,7 +71,9 @@ IRIS: Final = Dialect(
     locates=frozenset({Kind.INT}),
     notes=("IRIS keeps an empty text and NULL apart; its collations do not matter here, for rows are sorted by us",),
     grants=(
-        "-- In the Management Portal or the SQL shell of the namespace:\nCREATE USER {user} IDENTIFY BY ...;\n"
-        "GRANT SELECT ON SCHEMA SQLUser TO {user};\n-- … and so for each schema with tables of the application.\n"
+        "zh|-- 在该命名空间的管理门户或 SQL 命令行中执行：\n"
+        "en|-- In the Management Portal or the SQL shell of the namespace:\nCREATE USER {user} IDENTIFY BY ...;\n"
+        "GRANT SELECT ON SCHEMA SQLUser TO {user};\n"
+        "zh|-- ……应用有表的每个模式都如此。\nen|-- … and so for each schema with tables of the application.\n"
     ),
 )  # fmt: skip

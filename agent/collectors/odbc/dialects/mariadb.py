@@ -10,6 +10,7 @@ from typing import Final
 from agent.collectors.odbc.dialect import Cast, Dialect, Form, Long
 from evidence.manifest.statement import Consistency
 from evidence.rows.values import Kind
+from terminal.language import Text
 
 _CHAR: Final = "CAST({c} AS CHAR)"
 _UTF8: Final = "CONVERT({c} USING utf8mb4)"
@@ -68,18 +69,20 @@ _KEYS: Final = """
 
 _GRANTS: Final = """\
 CREATE USER {user}@'192.0.2.10' IDENTIFIED BY '...';
--- For each database; the agent's address above:
+zh|-- 每个数据库一条；上面写采集端的地址：
+en|-- For each database; the agent's address above:
 GRANT SELECT, SHOW VIEW ON `database`.* TO {user}@'192.0.2.10';
--- The position of the binary log, and who waits for a table that is being read:
+zh|-- binlog 的位置，以及谁在等正在读取的表：
+en|-- The position of the binary log, and who waits for a table that is being read:
 GRANT BINLOG MONITOR, PROCESS ON *.* TO {user}@'192.0.2.10';
 """
 
 MARIADB: Final = Dialect(
     name="mariadb",
-    title="MariaDB, MySQL",
+    title=Text(zh="MariaDB、MySQL", en="MariaDB, MySQL"),
     driver="MariaDB",
     seen="MariaDB 10.11, Connector/ODBC 3.1",
-    needs="MariaDB Connector/ODBC (Debian: odbc-mariadb)",
+    needs=Text(zh="MariaDB Connector/ODBC（Debian 的 odbc-mariadb 包）", en="MariaDB Connector/ODBC (Debian: odbc-mariadb)"),
     casts=_CASTS,
     other=Cast(Kind.OTHER, _CHAR),
     consistency=Consistency.CONSISTENT,

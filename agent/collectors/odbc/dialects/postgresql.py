@@ -11,6 +11,7 @@ from typing import Final
 from agent.collectors.odbc.dialect import Cast, Dialect, Form, Long, Requirement
 from evidence.manifest.statement import Consistency
 from evidence.rows.values import Kind
+from terminal.language import Text
 
 _TEXT: Final = Long("octet_length({c}::text)", "substr({c}::text, {start}, {count})")
 _PRINT: Final = "CASE WHEN {c} IS NULL THEN NULL ELSE format('%s', {c}) END"
@@ -87,18 +88,20 @@ _KEYS: Final = f"""
 
 _GRANTS: Final = """\
 CREATE ROLE {user} LOGIN PASSWORD '...' CONNECTION LIMIT 8;
--- From PostgreSQL 14 on; before, GRANT USAGE ON each schema and SELECT ON ALL TABLES IN it.
+zh|-- PostgreSQL 14 起；更早的版本，对每个模式 GRANT USAGE，并对其中 ALL TABLES GRANT SELECT。
+en|-- From PostgreSQL 14 on; before, GRANT USAGE ON each schema and SELECT ON ALL TABLES IN it.
 GRANT pg_read_all_data TO {user};
--- It can do no harm even by mistake:
+zh|-- 即使误操作也不会造成损害：
+en|-- It can do no harm even by mistake:
 ALTER ROLE {user} SET default_transaction_read_only = on;
 """
 
 POSTGRESQL: Final = Dialect(
     name="postgresql",
-    title="PostgreSQL",
+    title=Text(zh="PostgreSQL", en="PostgreSQL"),
     driver="PostgreSQL Unicode",
     seen="PostgreSQL 15, psqlodbc 13.02",
-    needs="psqlodbc (Debian: odbc-postgresql)",
+    needs=Text(zh="psqlodbc（Debian 的 odbc-postgresql 包）", en="psqlodbc (Debian: odbc-postgresql)"),
     casts=_CASTS,
     other=Cast(Kind.OTHER, _PRINT, long=_PRINTED),
     consistency=Consistency.CONSISTENT,
@@ -119,13 +122,17 @@ POSTGRESQL: Final = Dialect(
     requirements=(
         Requirement(
             "SELECT (current_setting('server_version_num')::int >= 120000)::int::text", frozenset({"1"}),
-            "the oldest PostgreSQL that can be read is 12", "read a dump of it, or a newer copy",
+            Text(zh="能读的最早版本是 PostgreSQL 12", en="the oldest PostgreSQL that can be read is 12"),
+            Text(zh="读它的导出文件，或读一个较新版本的副本", en="read a dump of it, or a newer copy"),
         ),
         Requirement(
             "SELECT (pg_encoding_to_char(encoding) <> 'SQL_ASCII')::int::text FROM pg_database "
             "WHERE datname = current_database()", frozenset({"1"}),
-            "the database's texts have no encoding (SQL_ASCII), and ODBC has no way to pass them as they are",
-            "read it by a source of kind postgresql",
+            Text(
+                zh="该数据库的文字没有编码（SQL_ASCII），ODBC 无法原样传递",
+                en="the database's texts have no encoding (SQL_ASCII), and ODBC has no way to pass them as they are",
+            ),
+            Text(zh="用 kind: postgresql 的来源读取", en="read it by a source of kind postgresql"),
         ),
     ),
     locates=frozenset({Kind.INT, Kind.DECIMAL, Kind.TEXT, Kind.UUID, Kind.DATE}),
@@ -142,10 +149,10 @@ POSTGRESQL: Final = Dialect(
 KINGBASE: Final = replace(
     POSTGRESQL,
     name="kingbase",
-    title="人大金仓 KingbaseES",
+    title=Text(zh="人大金仓 KingbaseES", en="KingbaseES"),
     driver="Kingbase",
     seen=None,
-    needs="KingbaseES ODBC driver",
+    needs=Text(zh="人大金仓的 KingbaseES ODBC 驱动", en="KingbaseES ODBC driver"),
     # Of the settings, those that its documents name; of the requirements, none: versions are counted otherwise.
     session=(
         "SET bytea_output = hex", "SET TimeZone = 'UTC'", "SET DateStyle = 'ISO, YMD'", "SET IntervalStyle = postgres",

@@ -10,6 +10,7 @@ from typing import Final
 from agent.collectors.odbc.dialect import Cast, Dialect, Form, Long, Requirement
 from evidence.manifest.statement import Consistency
 from evidence.rows.values import Kind
+from terminal.language import Text
 
 _RAW: Final = Long("length(CAST({c} AS BLOB))", "hex(substr(CAST({c} AS BLOB), {start}, {count}))")
 _PREFIX: Final = "CASE typeof({c}) WHEN 'text' THEN 't:' ELSE 'b:' END"
@@ -56,10 +57,10 @@ _KEYS: Final = """
 
 SQLITE: Final = Dialect(
     name="sqlite",
-    title="SQLite",
+    title=Text(zh="SQLite", en="SQLite"),
     driver="SQLite3",
     seen="SQLite 3.40, libsqliteodbc 0.9998",
-    needs="libsqliteodbc (Debian: libsqliteodbc)",
+    needs=Text(zh="libsqliteodbc（Debian 的 libsqliteodbc 包）", en="libsqliteodbc (Debian: libsqliteodbc)"),
     casts=_CASTS,
     other=Cast(Kind.ANY, _ANY, Form.SQLITE, Long(f"CASE WHEN typeof({{c}}) IN ('text', 'blob') THEN {_RAW.length} END",
                                                  _PREFIX + " || " + _RAW.part)),
@@ -69,17 +70,24 @@ SQLITE: Final = Dialect(
     keys=_KEYS,
     options=(("StepAPI", "1"), ("NoTXN", "1"), ("Timeout", "{lock_ms}")),
     # Else the driver makes a file that is not there, and may write to one that is.
-    must=("mode=ro", "write it as `Driver=SQLite3;Database=file:/path/his.db?mode=ro`"),
+    must=(
+        "mode=ro",
+        Text(
+            zh="写作 `Driver=SQLite3;Database=file:/path/his.db?mode=ro`",
+            en="write it as `Driver=SQLite3;Database=file:/path/his.db?mode=ro`",
+        ),
+    ),
     session=("PRAGMA query_only = 1",),
     begins=("BEGIN", "SELECT count(*) AS n FROM sqlite_schema"),
     begins_itself=True,
     requirements=(
         Requirement(
-            "PRAGMA encoding", frozenset({"UTF-8"}), "the database keeps its texts in UTF-16",
-            "read it by a source of kind sqlite",
+            "PRAGMA encoding", frozenset({"UTF-8"}), Text(zh="该数据库以 UTF-16 存放文字", en="the database keeps its texts in UTF-16"),
+            Text(zh="用 kind: sqlite 的来源读取", en="read it by a source of kind sqlite"),
         ),
     ),
     notes=("SQLite prints no sign of a zero: a float -0 stands here as 0; a source of kind sqlite tells them apart",),
     ddl_whole="SELECT sql || ';' AS d FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid",
-    grants="-- SQLite knows no accounts: the agent's account needs the right to read the file and its folder.\n",
+    grants="zh|-- SQLite 没有账户：采集端的账户要能读取该文件及其目录。\n"
+    "en|-- SQLite knows no accounts: the agent's account needs the right to read the file and its folder.\n",
 )  # fmt: skip

@@ -346,7 +346,9 @@ def test_plan_that_foresees_a_failure_fails(agent: FakeAgent) -> None:
 
 def test_grants_prints_the_sql_and_nothing_else(agent: FakeAgent, capsys: pytest.CaptureFixture[str]) -> None:
     assert _run(agent, "grants", "his") == 0
-    assert capsys.readouterr().out == "GRANT SELECT ON his;\n"
+    assert capsys.readouterr().out == "-- Only to read:\nGRANT SELECT ON his;\n"
+    assert _run(agent, "--lang", "zh", "grants", "his") == 0
+    assert capsys.readouterr().out == "-- 只读： \nGRANT SELECT ON his;\n"
     assert _run(agent, "grants", "x") == 1
 
 

@@ -70,3 +70,11 @@ def test_json_tells_the_same(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("page", ["README.md", "docs/operate.md", "docs/format.md"])
 def test_documents_say_it_plainly(page: str) -> None:
     assert NOT_YET in (ROOT / page).read_text(encoding="utf-8")
+
+
+def test_what_a_source_needs_is_said_in_chinese(capsys: pytest.CaptureFixture[str]) -> None:
+    assert make_program(FakeAgent().open, lambda: NOW).main(["--lang", "zh", "sources"]) == 0
+    said = capsys.readouterr().out
+    for words in ("jinsuo[odbc]、达梦 DM8 ODBC 驱动（由厂商提供）", "转储命令", "11g 用 Instant Client"):
+        assert words in said
+    assert "from the vendor" not in said

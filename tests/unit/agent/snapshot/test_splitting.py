@@ -14,6 +14,7 @@ from agent.errors import BudgetError
 from agent.snapshot.splitting import SplitCollector
 from agent.snapshot.take import Taken
 from evidence.manifest.statement import Consistency
+from terminal.language import Text
 from tests.unit.agent.snapshot.test_take import Bench
 
 STEP = 0.3
@@ -109,7 +110,7 @@ class _Meddling:
     def check(self) -> Sequence[Finding]:
         return self._collector.check()
 
-    def grants(self) -> str:
+    def grants(self) -> Text:
         return self._collector.grants()
 
 

@@ -31,6 +31,7 @@ from evidence.rows.line import Token
 from evidence.rows.schema import Column, Schema
 from evidence.rows.values import Kind
 from evidence.tree.read import walk_lines
+from terminal.language import NOTHING, Text
 from tests.builders.trees import BY_LINE, ROW_SECRET, STORAGE_KEY, MemoryObjects, build
 
 VISIT = Schema("visit", (Column("id", Kind.INT, False, "int"), Column("note", Kind.TEXT, True, "text")), ("id",))
@@ -90,8 +91,8 @@ class Source:
     def check(self) -> list[object]:
         return []
 
-    def grants(self) -> str:
-        return ""
+    def grants(self) -> Text:
+        return NOTHING
 
 
 @dataclass

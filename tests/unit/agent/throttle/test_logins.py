@@ -12,6 +12,7 @@ from agent.collectors.base import Finding, Severity, View
 from agent.errors import LoginError, LoginsStoppedError, SourceDownError
 from agent.logins import LoginGuard
 from agent.snapshot.attended import GuardedCollector
+from terminal.language import Text
 
 LOGIN = ("postgresql", "db", "5432", "hospital", "jinsuo", "hunter2")
 
@@ -35,8 +36,8 @@ class Source:
             return [Finding(Severity.FAIL, "db", str(err), err.hint, code=err.code)]
         return [Finding(Severity.OK, "db", "fine")]
 
-    def grants(self) -> str:
-        return "GRANT\n"
+    def grants(self) -> Text:
+        return Text(zh="GRANT\n", en="GRANT\n")
 
     def _log_in(self) -> None:
         self.tried += 1
@@ -173,4 +174,4 @@ def test_source_without_a_login_is_passed_through(source: Source) -> None:
         with pytest.raises(LoginError, match="wrong password"):
             _open(collector)
     assert source.tried == 4
-    assert collector.grants() == "GRANT\n"
+    assert collector.grants().en == "GRANT\n"

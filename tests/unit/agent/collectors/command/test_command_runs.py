@@ -550,6 +550,6 @@ def test_rights_are_told_in_the_words_of_the_tool() -> None:
         "/usr/bin/pg_dump": "pg_read_all_data", "expdp": "DATAPUMP_EXP_FULL_DATABASE", "sqlcmd.exe": "db_backupoperator",
         "mongodump": "backup", "mariadb-dump": "SHOW VIEW", "other": "needs to read everything",
     }.items():  # fmt: skip
-        text = CommandCollector(CommandSettings((program,), "a"), {}).grants()
+        text = CommandCollector(CommandSettings((program,), "a"), {}).grants().en
         assert word in text
         assert text.endswith("\n")

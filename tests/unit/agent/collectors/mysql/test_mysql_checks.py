@@ -49,7 +49,7 @@ def test_grants_make_an_account_that_reads_all_and_writes_nothing(mariadb_server
         )
         settings = settings_for(mariadb_server, database, user=account, lock_guard=True)
         collector = MysqlCollector(settings)
-        sql = collector.grants().replace("'...'", "'secret'").replace("192.0.2.10", "127.0.0.1")
+        sql = collector.grants().en.replace("'...'", "'secret'").replace("192.0.2.10", "127.0.0.1")
         sql = sql.replace("-- GRANT SELECT ON mysql.proc", "GRANT SELECT ON mysql.proc")
         mariadb_server.execute(sql)
         findings = collector.check()

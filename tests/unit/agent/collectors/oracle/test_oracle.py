@@ -253,7 +253,7 @@ def test_only_settings_of_the_session_are_altered_and_quotes_are_doubled() -> No
 
 
 def test_grants_allow_reading_as_of_a_number_and_nothing_else() -> None:
-    words = write_grants(SETTINGS)
+    words = write_grants(SETTINGS).en
     assert 'GRANT FLASHBACK ANY TABLE TO "JINSUO";' in words
     assert "V_$DATABASE" in words
     assert not re.search(r"\b(DBA|INSERT|UPDATE|DELETE|ALTER|DROP)\b", words)

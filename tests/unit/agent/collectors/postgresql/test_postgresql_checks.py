@@ -49,7 +49,7 @@ def test_grants_make_an_account_that_reads_all_and_writes_nothing(
     )
     settings = settings_for(postgres_server, postgres_database, user=account)
     collector = PostgresqlCollector(settings)
-    sql = collector.grants().replace("'...'", "'secret'").replace("-- ALTER ROLE", "ALTER ROLE")
+    sql = collector.grants().en.replace("'...'", "'secret'").replace("-- ALTER ROLE", "ALTER ROLE")
     head, _, block = sql.partition("-- DO $$")
     block = "DO $$" + block.partition("-- In pg_hba")[0].replace("\n--", "\n")
     for statement in (head, block):
@@ -166,8 +166,8 @@ def test_more_sessions_take_more_cores_and_connections_which_check_and_grants_sa
     found = PostgresqlCollector(three).check()
     assert "3 cores of this live server are kept busy" in _said(found, Severity.WARN)
     assert "may have 8 sessions; a snapshot needs 9 -> ALTER ROLE … CONNECTION LIMIT 12" in _said(found, Severity.FAIL)
-    assert "CONNECTION LIMIT 8;" in PostgresqlCollector(one).grants()
-    assert "CONNECTION LIMIT 12;" in PostgresqlCollector(three).grants()
+    assert "CONNECTION LIMIT 8;" in PostgresqlCollector(one).grants().en
+    assert "CONNECTION LIMIT 12;" in PostgresqlCollector(three).grants().en
 
 
 def test_limits_that_a_role_sets_on_idle_sessions_do_not_end_a_reading(

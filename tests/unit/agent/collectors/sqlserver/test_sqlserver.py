@@ -134,7 +134,7 @@ def test_instance_has_no_port_and_odd_words_are_braced() -> None:
 
 
 def test_grants_allow_reading_and_snapshots_alone() -> None:
-    words = SqlserverCollector(SqlserverSettings("db", "his", "jin]suo", "p")).grants()
+    words = SqlserverCollector(SqlserverSettings("db", "his", "jin]suo", "p")).grants().en
     assert "CREATE LOGIN [jin]]suo]" in words
     assert "db_datareader" in words
     assert "ALLOW_SNAPSHOT_ISOLATION ON" in words

@@ -11,7 +11,7 @@ harmless: what is in no bag is made into a new one. Clock: times come in as argu
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -121,9 +121,15 @@ class BagLog:
             for row, packed, noted in zip(rows, packs, notes, strict=True)
         ]  # fmt: skip
 
-    def mark(self, source: str, what: str) -> bool:
-        """Note that something was done once about a source; tell whether this is the first time."""
+    def mark(self, source: str, what: str, live: Collection[str]) -> bool:
+        """Note that `what` was done once about a source; tell whether this is the first time.
+
+        Of the source only such marks are kept as are in `live`: what else was noted is about things that are over.
+        """
         with self._change() as db:
+            noted = db.execute("SELECT what FROM bag_mark WHERE source = ?", (source,)).fetchall()
+            over = [(source, each) for (each,) in noted if each not in live]
+            db.executemany("DELETE FROM bag_mark WHERE source = ? AND what = ?", over)
             return db.execute("INSERT INTO bag_mark VALUES (?, ?) ON CONFLICT DO NOTHING", (source, what)).rowcount == 1
 
     def decide(self, source: str, decided: Decided) -> None:

@@ -172,7 +172,7 @@ class SourcePost:
             return
         if self._is_under_way(packs, is_sent=True):
             return
-        if not self._bags.mark(self._name, f"refused {oldest.name}"):
+        if not self._bags.mark(self._name, _refused_mark(oldest.name), self._live_marks()):
             self._delivery.give_up_on_pack(refused(refusal))
         self._delivery.refill(again=False)
         self._decide(f"pack {oldest.name}")
@@ -192,7 +192,7 @@ class SourcePost:
             self._decide(about, is_sent=False)
             if self._is_under_way():
                 return
-        is_first = self._bags.mark(self._name, f"refilled {about}")
+        is_first = self._bags.mark(self._name, _refilled_mark(lacking[0]), self._live_marks())
         self._delivery.refill(again=not is_first)
         self._decide(about, 0 if is_first else self._journal.latest_snapshot(self._name))
 
@@ -200,6 +200,14 @@ class SourcePost:
         """Decide nothing more until what is unsent now is answered, and a snapshot after `sequence`."""
         unsent = frozenset(pack.name for pack in self._spool.unsent())
         self._bags.decide(self._name, Decided(about, is_sent, sequence, unsent))
+
+    def _live_marks(self) -> set[str]:
+        """Give the marks that may be asked for again: of packs that are in the spool, and of statements that wait.
+
+        A pack that has left it was taken, or given up; so was what no longer waits.
+        """
+        packs = {_refused_mark(pack.name) for pack in self._spool.packs()}
+        return packs | {_refilled_mark(entry) for entry in self._waiting()}
 
     def _is_under_way(self, but: Collection[str] = (), *, is_sent: bool = False) -> bool:
         """Tell whether something that was waited for when it was last decided, `but` these packs, is not answered.
@@ -357,3 +365,13 @@ def _split(packs: Sequence[SpooledPack], most: int) -> list[list[SpooledPack]]:
         volumes[-1].append(pack)
         size += pack.size
     return volumes
+
+
+def _refused_mark(pack: str) -> str:
+    """Name the mark that all was sent again because of this pack."""
+    return f"refused {pack}"
+
+
+def _refilled_mark(entry: JournalEntry) -> str:
+    """Name the mark that all was sent again because the content of this statement is lacking."""
+    return f"refilled {entry.digest.hex()}"

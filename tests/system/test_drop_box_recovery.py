@@ -2,7 +2,9 @@
 """What goes wrong between two who never talk: an old copy of the agent, content lost at the center, refused packs."""
 
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -79,6 +81,29 @@ def test_content_that_the_center_has_lost_is_put_again_out_of_what_was_kept(drop
         drop.exchange(inbox)
         assert drop.stages()[-1] is Stage.STORED
         assert read_back(again, "X013", "his", 2) > 600
+
+
+def marks(drop: Drop) -> list[str]:
+    """Give what the agent remembers to have done once."""
+    with closing(sqlite3.connect(drop.agent_folder / "journal.sqlite")) as db:
+        return [what for (what,) in db.execute("SELECT what FROM bag_mark ORDER BY what")]
+
+
+def test_what_was_put_again_is_remembered_until_it_is_stored_and_no_longer(drop: Drop, center: Opened) -> None:
+    drop.snapshot()
+    drop.exchange(center[1])
+    center[0].close()
+    for beds in range(3):
+        lose_packs(drop)
+        with drop.center() as (_, inbox):
+            run_sql(drop.folder / "his.db", "UPDATE ward SET beds = ?", beds)
+            drop.snapshot()
+            drop.exchange(inbox)
+            with drop.agent() as agent:
+                (waiting,) = agent.journal.unfinished()
+            assert marks(drop) == [f"refilled {waiting.digest.hex()}"]
+            drop.exchange(inbox)
+            assert drop.stages()[-1] is Stage.STORED
 
 
 def test_a_pack_that_is_refused_twice_is_given_up_and_the_next_snapshot_goes_on(drop: Drop, center: Opened) -> None:

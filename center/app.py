@@ -327,10 +327,17 @@ class Center:
             request = parse_request(raw)
         except EvidenceError as err:
             raise RefusedError(
-                f"this is no request for enrolment: {err}", hint="make it with `jinsuo-agent enroll --request FILE`"
+                Text(zh=f"这不是登记申请：{err}", en=f"this is no request for enrolment: {err}"),
+                hint=Text(
+                    zh="用 `jinsuo-agent enroll --request FILE` 生成",
+                    en="make it with `jinsuo-agent enroll --request FILE`",
+                ),
             ) from err
         if request.vkey_pin != pin_of_vkey(self.ledger.log_key.vkey):
-            raise RefusedError("the request is for another center", hint="bring it to the one that gave the code")
+            raise RefusedError(
+                Text(zh="该申请是给另一个中心的", en="the request is for another center"),
+                hint=Text(zh="带到出具登记码的那个中心", en="bring it to the one that gave the code"),
+            )
         code = self.units.find_code(request.fits)
         unit = self.units.enroll_by(code, request.statement_key, request.cosigner_key)
         answer = EnrolledFile(
@@ -401,8 +408,14 @@ class Center:
         statement = parse_statement(parse_note(row.note).text)
         if not isinstance(statement, SnapshotStatement):
             raise NotFoundError(
-                f"{source}#{row.sequence} of {unit} is a {statement.kind} statement, not a snapshot",
-                hint=f"`jinsuo-center snapshots {unit} {source}` lists the snapshots",
+                Text(
+                    zh=f"{unit} 的 {source}#{row.sequence} 是 {statement.kind} 声明，不是快照",
+                    en=f"{source}#{row.sequence} of {unit} is a {statement.kind} statement, not a snapshot",
+                ),
+                hint=Text(
+                    zh=f"`jinsuo-center snapshots {unit} {source}` 列出各快照",
+                    en=f"`jinsuo-center snapshots {unit} {source}` lists the snapshots",
+                ),
             )
         return Snapshot(statement, row, self.objects(unit, source), self.units.secrets(unit, source))
 

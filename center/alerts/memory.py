@@ -26,6 +26,7 @@ from center.alerts.course import Item, Record, What, read_record
 from center.errors import FullError, StoreError
 from evidence.encode import encode_json, encode_time, parse_json, parse_time
 from evidence.errors import EvidenceError
+from terminal.language import Text
 
 MEMORY_NAME: Final = "alerts.sqlite"
 _SCHEMA: Final = """
@@ -190,10 +191,19 @@ class Memory:
 
     def _refusal(self, err: sqlite3.Error) -> FullError | StoreError:
         if getattr(err, "sqlite_errorname", "").startswith("SQLITE_FULL"):
-            return FullError(f"there is no room to write {self._path}", hint="make room on the center's disk")
+            return FullError(
+                Text(zh=f"没有空间写 {self._path}", en=f"there is no room to write {self._path}"),
+                hint=Text(zh="在中心的磁盘上腾出空间", en="make room on the center's disk"),
+            )
         return StoreError(
-            f"the memory of alerts {self._path} cannot be read or written: {err}",
-            hint="look at the rights and the disk; the file may be moved aside: it is made anew, and is no evidence",
+            Text(
+                zh=f"告警的记忆 {self._path} 不能读写：{err}",
+                en=f"the memory of alerts {self._path} cannot be read or written: {err}",
+            ),
+            hint=Text(
+                zh="检查权限和磁盘；该文件可以移开，会重新生成，它不是证据",
+                en="look at the rights and the disk; the file may be moved aside: it is made anew, and is no evidence",
+            ),
         )
 
 

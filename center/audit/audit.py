@@ -36,6 +36,7 @@ from evidence.errors import EvidenceError
 from evidence.keys.key import VerificationKey
 from evidence.log.merkle import TileTree
 from evidence.wire.secrets import SourceSecrets
+from terminal.errors import words_of
 from terminal.language import Text
 from terminal.progress import SILENT, Progress
 
@@ -56,7 +57,7 @@ class AuditedCenter:
     log_key: VerificationKey | None
     operator_key: VerificationKey | None
     units: Units | None
-    troubles: tuple[tuple[Thing, str, str], ...] = ()
+    troubles: tuple[tuple[Thing, str, Text], ...] = ()
 
 
 def audit(
@@ -128,12 +129,14 @@ def _audit_receipts(log: LogAudit, content: LogContent, findings: Findings, read
         for index in {logged.index, logged.index if logged.stored_index is None else logged.stored_index}:
             try:
                 root = root_from_path(hashes[index], index, log.size, tree.inclusion(index, log.size))
-                reason = "" if root == log.root else "the tiles do not lead from it to the checkpoint"
+                reason = None
+                if root != log.root:
+                    reason = Text(zh="瓦片不能由它推到检查点", en="the tiles do not lead from it to the checkpoint")
             except (CenterError, EvidenceError) as err:
-                reason = str(err)
-            if reason:
-                where = f"log@{index}"
-                findings.add(Thing.RECEIPT, where, f"no receipt of it can be given: {reason}", snapshots=[name])
+                reason = words_of(err)
+            if reason is not None:
+                why = Text(zh=f"给不出它的回执：{reason.zh}", en=f"no receipt of it can be given: {reason.en}")
+                findings.add(Thing.RECEIPT, f"log@{index}", why, snapshots=[name])
             else:
                 reading.receipts += 1
 
@@ -183,5 +186,8 @@ def _name_lost(
         thing, where = Thing.KEY, MASTER_KEY
     elif findings.has(f"units/{unit}/unit.json"):
         thing, where = Thing.UNIT, f"units/{unit}/unit.json"
-    reason = f"without it the snapshots of {unit}/{source} cannot be judged"
+    reason = Text(
+        zh=f"缺了它，无法核查 {unit}/{source} 的快照",
+        en=f"without it the snapshots of {unit}/{source} cannot be judged",
+    )
     findings.add(thing, where, reason, snapshots=[logged.name for logged in statements])

@@ -22,6 +22,8 @@ from evidence.manifest.blobtable import ORDERING, parse_blob_line
 from evidence.objects.blobs import read_blob, walk_chunk_lists
 from evidence.rows.line import Token
 from evidence.tree.read import find_line, walk_lines
+from terminal.errors import words_of
+from terminal.language import Text
 
 _BATCH = 4_000
 
@@ -42,7 +44,7 @@ class BlobAudit:
     _is_partial: bool = False
     _damaged: dict[bytes, str] = field(default_factory=dict)
     """Digests of blobs that cannot be read, and the file in which the damage is."""
-    _reasons: dict[ObjectId, str] = field(default_factory=dict)
+    _reasons: dict[ObjectId, Text] = field(default_factory=dict)
 
     def begin(self, snapshot: SnapshotName) -> None:
         """Turn to a snapshot; its pages of `@blobs` come next, then `finish`, then tokens."""
@@ -59,13 +61,16 @@ class BlobAudit:
         is_sound = True
         for digest, size, chunks in entries:
             reason = self._judge_blob(digest, size, chunks, known.get(chunks))
-            if reason:
+            if reason is not None:
                 is_sound = False
                 self._damaged[digest] = self._locate(chunks)
                 self.findings.add(
                     Thing.BLOB,
                     self._damaged[digest],
-                    f"the content sha256:{digest.hex()} of {size} bytes cannot be read: {reason}",
+                    Text(
+                        zh=f"内容 sha256:{digest.hex()}（{size} 字节）读不了：{reason.zh}",
+                        en=f"the content sha256:{digest.hex()} of {size} bytes cannot be read: {reason.en}",
+                    ),
                     snapshots=[self._snapshot],
                 )
         return is_sound
@@ -96,13 +101,18 @@ class BlobAudit:
         listed = self._find([token.sha256 for token, _ in tokens])
         is_sound = True
         for token, key in tokens:
-            reason = ""
+            reason, named = None, f"sha256:{token.sha256.hex()}"
             if listed.get(token.sha256) != token.size:
-                because = "@blobs is damaged and" if self._is_partial else "the snapshot"
-                reason = f"{because} does not list its content sha256:{token.sha256.hex()} of {token.size} bytes"
+                where_not = Text(zh="快照", en="the snapshot")
+                if self._is_partial:
+                    where_not = Text(zh="@blobs 已损坏，", en="@blobs is damaged and")
+                reason = Text(
+                    zh=f"{where_not.zh}没有列出它的内容 {named}（{token.size} 字节）",
+                    en=f"{where_not.en} does not list its content {named} of {token.size} bytes",
+                )
             elif token.sha256 in self._damaged:
-                reason = f"its content sha256:{token.sha256.hex()} is damaged"
-            if reason:
+                reason = Text(zh=f"它的内容 {named} 已损坏", en=f"its content {named} is damaged")
+            if reason is not None:
                 is_sound = False
                 keys = KeyRange(key, key)
                 damaged = self._damaged.get(token.sha256, where)
@@ -113,7 +123,7 @@ class BlobAudit:
     def _spec(self) -> str:
         return f"@token+{self.generation}"
 
-    def _judge_blob(self, digest: Sha256, size: int, chunks: ObjectId, known: Fact | None) -> str:
+    def _judge_blob(self, digest: Sha256, size: int, chunks: ObjectId, known: Fact | None) -> Text | None:
         """Give what is wrong with a blob, or nothing."""
         if known is None:
             if chunks in self._reasons:
@@ -124,15 +134,18 @@ class BlobAudit:
                     state.update(chunk)
                     read += len(chunk)
             except (CenterError, EvidenceError) as err:
-                self._reasons[chunks] = str(err)
-                return str(err)
+                self._reasons[chunks] = words_of(err)
+                return self._reasons[chunks]
             self.reading.blobs += 1
             known = Fact(Sha256(state.digest()), 0, 0, 0, read, b"", b"", True)
             if self.facts is not None:
                 self.facts.add_facts(self.reader.unit, self.reader.source, [(chunks, BLOB_SPEC, known)])
         if (known.root, known.bytes_) != (digest, size):
-            return f"its bytes are {known.bytes_} with the hash {known.root.hex()}"
-        return ""
+            return Text(
+                zh=f"它有 {known.bytes_} 字节，哈希为 {known.root.hex()}",
+                en=f"its bytes are {known.bytes_} with the hash {known.root.hex()}",
+            )
+        return None
 
     def _find(self, digests: Sequence[bytes]) -> dict[bytes, int]:
         """Give the sizes of those digests that the snapshot (whole audit: the generation) lists."""

@@ -19,6 +19,7 @@ from center.store.base import Store
 from evidence.digest import ObjectId
 from evidence.errors import EvidenceError
 from evidence.objects.pack import FRAME_HEAD_BYTES, parse_frame
+from terminal.language import Text
 
 CATALOG: Final = "catalog.sqlite"
 _MOST_SHOWN: Final = 5
@@ -52,7 +53,10 @@ def compare_statements(catalog: Catalog, content: LogContent, findings: Findings
         findings.add(Thing.CATALOG, CATALOG, trouble)
     behind = [logged for name, logged in content.statements.items() if name not in rows and logged.index > newest]
     if behind:
-        reason = f"it has not yet taken in {len(behind)} statements of the log; the next start does that"
+        reason = Text(
+            zh=f"还有日志的 {len(behind)} 条声明没有收入；下次启动会收入",
+            en=f"it has not yet taken in {len(behind)} statements of the log; the next start does that",
+        )
         findings.add(Thing.CATALOG, CATALOG, reason, is_note=True)
 
 
@@ -67,7 +71,10 @@ def compare_places(
         try:
             admitted = set(catalog.packs(unit, source))
             for name in sorted(by_source.get((unit, source), set()) - admitted):
-                reason = "it was sent, but is not in the catalog; if it is still on its way in, all is well"
+                reason = Text(
+                    zh="已经送到，但不在目录库中；若还在接收，则一切正常",
+                    en="it was sent, but is not in the catalog; if it is still on its way in, all is well",
+                )
                 findings.add(Thing.PACK, f"store/{PackFile(unit, source, name).path}", reason, is_note=True)
             damaged = {n for n in admitted if findings.has(f"store/{PackFile(unit, source, n).path}")}
             troubles = _compare_source(catalog, scratch, store, (unit, source), admitted, damaged)
@@ -84,16 +91,22 @@ def _compare_source(
     source: tuple[str, str],
     admitted: Collection[str],
     damaged: Collection[str],
-) -> Iterator[str]:
+) -> Iterator[Text]:
     """Yield how the places of one source differ; both catalogs give them ascending by id."""
     where = "/".join(source)
     for name, theirs, ours in _merge(catalog.walk_places(*source), scratch.walk_places(*source)):
-        shown = f"object {name.hex()[:16]}… of {where}"
+        shown = Text(zh=f"{where} 的对象 {name.hex()[:16]}…", en=f"object {name.hex()[:16]}… of {where}")
         if theirs is None:
             if ours is not None and ours.pack in admitted:
-                yield f"it lacks {shown}, which stands in pack {ours.pack[:16]}…"
+                yield Text(
+                    zh=f"缺少 {shown.zh}，它在数据包 {ours.pack[:16]}… 中",
+                    en=f"it lacks {shown.en}, which stands in pack {ours.pack[:16]}…",
+                )
         elif theirs != ours and theirs.pack not in damaged and not _stands(store, source, name, theirs):
-            yield f"it says that {shown} stands at byte {theirs.offset} of pack {theirs.pack[:16]}…, where it does not"
+            yield Text(
+                zh=f"它说 {shown.zh} 在数据包 {theirs.pack[:16]}… 的第 {theirs.offset} 字节处，其实不在",
+                en=f"it says that {shown.en} stands at byte {theirs.offset} of pack {theirs.pack[:16]}…, where it does not",
+            )
 
 
 def _merge(

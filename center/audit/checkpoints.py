@@ -20,6 +20,8 @@ from evidence.keys.key import VerificationKey
 from evidence.log.checkpoint import Checkpoint, parse_checkpoint, verify_checkpoint
 from evidence.note.cosign import verify_cosignatures
 from evidence.note.signed import Note, parse_note
+from terminal.errors import words_of
+from terminal.language import Text
 
 CHECKPOINT: Final = "ledger/checkpoint"
 SQLITE: Final = "ledger/ledger.sqlite"
@@ -48,7 +50,14 @@ def judge_checkpoints(folder: Path, signers: Signers, findings: Findings) -> Che
     published, kept = _read_published(folder, findings), _read_sqlite(folder, findings)
     notes = [published, *kept[:1]] if published is not None else kept[:1]
     if signers.log is not None and len(notes) == 2 and not any(_has_signed(signers.log, note) for note in notes):
-        findings.add(Thing.KEY, LOG_KEY, f"it holds the key {signers.log.vkey}, which has not signed this log")
+        findings.add(
+            Thing.KEY,
+            LOG_KEY,
+            Text(
+                zh=f"其中的密钥 {signers.log.vkey} 没有签署过本日志",
+                en=f"it holds the key {signers.log.vkey}, which has not signed this log",
+            ),
+        )
         signers = Signers(None, signers.cosigners)
     newest = None if published is None else _judge(published, signers, Thing.CHECKPOINT, CHECKPOINT, findings)
     checkpoints = [_judge(raw, signers, Thing.LEDGER, SQLITE, findings) for raw in kept]
@@ -67,22 +76,34 @@ def _judge(raw: bytes, signers: Signers, thing: Thing, where: str, findings: Fin
         findings.add(thing, where, err)
         return None
     trouble = _judge_cosignatures(note, signers)
-    if trouble:
-        findings.add(thing, where, f"the checkpoint of {checkpoint.size} entries: {trouble}")
+    if trouble is not None:
+        findings.add(
+            thing,
+            where,
+            Text(
+                zh=f"{checkpoint.size} 条的检查点：{trouble.zh}",
+                en=f"the checkpoint of {checkpoint.size} entries: {trouble.en}",
+            ),
+        )
     return checkpoint
 
 
-def _judge_cosignatures(note: Note, signers: Signers) -> str:
+def _judge_cosignatures(note: Note, signers: Signers) -> Text | None:
     if signers.cosigners is None or signers.log is None:
-        return ""
+        return None
     try:
         verify_cosignatures(note, signers.cosigners)
     except EvidenceError as err:
-        return str(err)
+        return words_of(err)
     # A damaged name or key id makes a line one of a stranger, which would otherwise be passed over.
     known = {(key.name, key.key_id) for key in [signers.log, *signers.cosigners]}
     strangers = [line.name for line in note.signatures if (line.name, line.key_id) not in known]
-    return f"it carries a line by {strangers[0]!r:.80}, which is neither the log nor a unit" if strangers else ""
+    if not strangers:
+        return None
+    return Text(
+        zh=f"有一行署名 {strangers[0]!r:.80}，既不是本日志，也不是哪个单位",
+        en=f"it carries a line by {strangers[0]!r:.80}, which is neither the log nor a unit",
+    )
 
 
 def _has_signed(key: VerificationKey, raw: bytes) -> bool:

@@ -20,6 +20,7 @@ from evidence.keys.key import VerificationKey
 from evidence.manifest.entry import KIND_STATEMENT, KIND_STORED, Entry, Level, parse_entry, parse_stored
 from evidence.manifest.statement import SnapshotStatement, Statement, key_name, parse_statement, statement_digest
 from evidence.note.signed import Note, parse_note, verify_note
+from terminal.language import Text
 
 
 @dataclass(slots=True)
@@ -76,7 +77,12 @@ def audit_entries(
             entry = parse_entry(data)
             if entry.received < latest:
                 findings.add(
-                    Thing.ENTRY, f"log@{index}", f"it was received before the entry before it: {entry.received}"
+                    Thing.ENTRY,
+                    f"log@{index}",
+                    Text(
+                        zh=f"收到的时间早于前一条：{entry.received}",
+                        en=f"it was received before the entry before it: {entry.received}",
+                    ),
                 )
             latest = entry.received
             note = parse_note(entry.note)
@@ -95,28 +101,36 @@ def audit_entries(
     return content
 
 
-def compare_rows(content: LogContent, rows: Mapping[SnapshotName, StatementRow], newest: int) -> Iterator[str]:
+def compare_rows(content: LogContent, rows: Mapping[SnapshotName, StatementRow], newest: int) -> Iterator[Text]:
     """Yield how the catalog's statements differ from the log's; entries after `newest` it may not have yet."""
     for name, logged in content.statements.items():
         row = rows.get(name)
         if row is None:
             if logged.index <= newest:
-                yield f"it lacks statement {name} (log@{logged.index})"
+                yield Text(
+                    zh=f"缺少声明 {name}（log@{logged.index}）", en=f"it lacks statement {name} (log@{logged.index})"
+                )
             continue
         for what, found, expected in _figures(row, logged, newest):
             if found != expected:
-                yield f"its row of statement {name} says {what} {found}, the log {expected}"
+                yield Text(
+                    zh=f"声明 {name} 的 {what}：它写的是 {found}，日志是 {expected}",
+                    en=f"its row of statement {name} says {what} {found}, the log {expected}",
+                )
     if not content.has_damage:
         for name in rows.keys() - content.statements.keys():
-            yield f"it has a statement {name} that the log does not have"
+            yield Text(zh=f"其中的声明 {name} 在日志中没有", en=f"it has a statement {name} that the log does not have")
 
 
 def _name_strangers(strangers: Mapping[int, str], content: LogContent, findings: Findings) -> None:
     """Name entries whose signer nobody knows. If the operator has signed none of them, it is his key that is wrong."""
     acts = {index for index, _, _ in content.acts}
     if len(acts) > 1 and acts <= strangers.keys():
-        reason = f"it is not the key that has signed the {len(acts)} acts of the log"
-        findings.add(Thing.KEY, "keys/operator.pem", reason)
+        why = Text(
+            zh=f"日志中的 {len(acts)} 条操作不是用这把密钥签署的",
+            en=f"it is not the key that has signed the {len(acts)} acts of the log",
+        )
+        findings.add(Thing.KEY, "keys/operator.pem", why)
         strangers = {index: reason for index, reason in strangers.items() if index not in acts}
     for index, reason in strangers.items():
         findings.add(Thing.ENTRY, f"log@{index}", reason)
@@ -174,14 +188,20 @@ def _check_chains(content: LogContent, findings: Findings) -> None:
                 findings.add(
                     Thing.STATEMENT,
                     f"log@{logged.index}",
-                    f"statement {name} follows none: {name.source}#{name.sequence - 1} is not in the log",
+                    Text(
+                        zh=f"声明 {name} 没有前一条：日志中没有 {name.source}#{name.sequence - 1}",
+                        en=f"statement {name} follows none: {name.source}#{name.sequence - 1} is not in the log",
+                    ),
                     snapshots=[name],
                 )
         elif logged.statement.previous != before.digest or logged.index < before.index:
             findings.add(
                 Thing.STATEMENT,
                 f"log@{logged.index}",
-                f"statement {name} does not name the statement before it, log@{before.index}",
+                Text(
+                    zh=f"声明 {name} 所指的前一条不是 log@{before.index}",
+                    en=f"statement {name} does not name the statement before it, log@{before.index}",
+                ),
                 snapshots=[name],
             )
 

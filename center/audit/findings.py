@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from terminal.errors import words_of
 from terminal.language import Text
 
 
@@ -88,7 +89,7 @@ class Finding:
 
     thing: Thing
     where: str
-    reason: str
+    reason: Text
     table: str | None = None
     keys: KeyRange | None = None
     snapshots: tuple[SnapshotName, ...] = ()
@@ -137,7 +138,7 @@ class AuditReport:
 class Findings:
     """Collect findings; the same damage, met from several snapshots, becomes one."""
 
-    _found: dict[tuple[Thing, str, str, str | None, KeyRange | None, bool], set[SnapshotName]] = field(
+    _found: dict[tuple[Thing, str, Text, str | None, KeyRange | None, bool], set[SnapshotName]] = field(
         default_factory=dict
     )
 
@@ -145,15 +146,15 @@ class Findings:
         self,
         thing: Thing,
         where: str,
-        reason: object,
+        reason: Text | Exception | str,
         *,
         table: str | None = None,
         keys: KeyRange | None = None,
         snapshots: Iterable[SnapshotName] = (),
         is_note: bool = False,
     ) -> None:
-        """Take a finding."""
-        self._found.setdefault((thing, where, str(reason), table, keys, is_note), set()).update(snapshots)
+        """Take a finding. `reason` is a str only if a library or `evidence` said it."""
+        self._found.setdefault((thing, where, words_of(reason), table, keys, is_note), set()).update(snapshots)
 
     def has(self, where: str) -> bool:
         """Tell whether the file `where` is known to be damaged."""

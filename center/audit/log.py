@@ -30,6 +30,7 @@ from evidence.log.tiles import (
     split_hashes,
     tile_width,
 )
+from terminal.language import Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,10 @@ class _Judge:
             self._findings.add(
                 Thing.CHECKPOINT,
                 CHECKPOINT,
-                f"neither entries nor tiles lead to its root over {size} entries: several files are damaged",
+                Text(
+                    zh=f"条目和瓦片都推不出它 {size} 条的根：有几个文件损坏",
+                    en=f"neither entries nor tiles lead to its root over {size} entries: several files are damaged",
+                ),
             )
             # Where both agree they can hardly be wrong in the same way.
             chosen = [a if a == b else None for a, b in zip(by_entries, by_tiles, strict=True)]
@@ -114,7 +118,10 @@ class _Judge:
             nodes = [_fold(self._roots[start : start + span]) for start in starts]
         known = [node for node in nodes[: tile.width] if node is not None]
         if len(known) != tile.width:
-            raise StoreError(f"what {tile.path} must hold is not known", hint="mend the other damage first")
+            raise StoreError(
+                Text(zh=f"不知道 {tile.path} 应有什么内容", en=f"what {tile.path} must hold is not known"),
+                hint=Text(zh="先修复其他损坏", en="mend the other damage first"),
+            )
         return b"".join(known)
 
     def leaves(self, number: int) -> list[bytes]:
@@ -185,7 +192,12 @@ class _Judge:
         ]
         listed = ", ".join(f"log@{index}" for index in indexes[:10])
         self._findings.add(
-            _thing_of(tile), _where(tile), f"what it says of {listed or 'its entries'} does not lead to the signed root"
+            _thing_of(tile),
+            _where(tile),
+            Text(
+                zh=f"由它所说的 {listed or '各条目'} 推不出已签署的根",
+                en=f"what it says of {listed or 'its entries'} does not lead to the signed root",
+            ),
         )
 
     def _judge_upper(self) -> None:
@@ -214,7 +226,11 @@ class _Judge:
             return  # what it must hold is not known: the damage that hides it has been named
         else:
             if not is_right:
-                self._findings.add(_thing_of(tile), _where(tile), "it does not hold what the tree has there")
+                self._findings.add(
+                    _thing_of(tile),
+                    _where(tile),
+                    Text(zh="它的内容与树中该处不符", en="it does not hold what the tree has there"),
+                )
 
     def _read(self, tile: Tile) -> bytes | None:
         try:
@@ -235,7 +251,10 @@ def _judge_kept(kept: Sequence[Checkpoint], published: Checkpoint, judge: _Judge
             findings.add(
                 Thing.LEDGER,
                 SQLITE,
-                f"its checkpoint of {checkpoint.size} entries is not published yet; the next start does that",
+                Text(
+                    zh=f"其中 {checkpoint.size} 条的检查点还没有发布；下次启动会发布",
+                    en=f"its checkpoint of {checkpoint.size} entries is not published yet; the next start does that",
+                ),
                 is_note=True,
             )
             continue
@@ -243,7 +262,10 @@ def _judge_kept(kept: Sequence[Checkpoint], published: Checkpoint, judge: _Judge
             findings.add(
                 Thing.LEDGER,
                 SQLITE,
-                f"its newest checkpoint has {checkpoint.size} entries, {published.size} are published: an older copy",
+                Text(
+                    zh=f"其中最新的检查点是 {checkpoint.size} 条，已发布的是 {published.size} 条：这是一份旧副本",
+                    en=f"its newest checkpoint has {checkpoint.size} entries, {published.size} are published: an older copy",
+                ),
             )
         try:
             root = tree.root(checkpoint.size)
@@ -253,7 +275,10 @@ def _judge_kept(kept: Sequence[Checkpoint], published: Checkpoint, judge: _Judge
             findings.add(
                 Thing.LEDGER,
                 SQLITE,
-                f"its checkpoint of {checkpoint.size} entries has another root than the tiles give, {root.hex()}",
+                Text(
+                    zh=f"其中 {checkpoint.size} 条的检查点的根，与瓦片得出的 {root.hex()} 不同",
+                    en=f"its checkpoint of {checkpoint.size} entries has another root than the tiles give, {root.hex()}",
+                ),
             )
 
 
@@ -267,7 +292,12 @@ def _judge_strays(folder: Path, files: LedgerFiles, size: int, judge: _Judge, fi
         try:
             tile = parse_tile_path(path)
         except FormatError:
-            findings.add(Thing.TILE, f"ledger/{path}", "this is not a tile of a log", is_note=True)
+            findings.add(
+                Thing.TILE,
+                f"ledger/{path}",
+                Text(zh="这不是日志的瓦片", en="this is not a tile of a log"),
+                is_note=True,
+            )
             continue
         if tile.width <= tile_width(size, tile.level or 0, tile.index):
             try:
@@ -278,7 +308,10 @@ def _judge_strays(folder: Path, files: LedgerFiles, size: int, judge: _Judge, fi
                 judge.compare(tile, found)
         else:
             findings.add(
-                Thing.TILE, f"ledger/{path}", "it is of a larger log than the published checkpoint", is_note=True
+                Thing.TILE,
+                f"ledger/{path}",
+                Text(zh="它属于比已发布的检查点更长的日志", en="it is of a larger log than the published checkpoint"),
+                is_note=True,
             )
 
 

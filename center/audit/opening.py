@@ -19,6 +19,8 @@ from center.store.folder import FolderStore
 from evidence.errors import EvidenceError
 from evidence.keys.key import KeyType, VerificationKey
 from evidence.keys.signer import open_signer
+from terminal.errors import words_of
+from terminal.language import Text
 
 LOG_KEY = "keys/log.pem"
 OPERATOR_KEY = "keys/operator.pem"
@@ -31,9 +33,12 @@ def open_audited(folder: Path, passphrase: bytes | None = None) -> AuditedCenter
     log's name and where the store is: mend them first.
     """
     if not (folder / CONFIG_NAME).exists() and not (folder / "ledger").exists():
-        raise NotFoundError(f"there is no center in {folder}", hint="name its folder with -C DIR or JINSUO_CENTER_DIR")
+        raise NotFoundError(
+            Text(zh=f"{folder} 中没有中心", en=f"there is no center in {folder}"),
+            hint=Text(zh="用 -C 目录或 JINSUO_CENTER_DIR 指明", en="name its folder with -C DIR or JINSUO_CENTER_DIR"),
+        )
     config = load_config(folder / CONFIG_NAME)
-    troubles: list[tuple[Thing, str, str]] = []
+    troubles: list[tuple[Thing, str, Text]] = []
     return AuditedCenter(
         folder=folder,
         store=FolderStore(config.find_store(folder)),
@@ -44,27 +49,32 @@ def open_audited(folder: Path, passphrase: bytes | None = None) -> AuditedCenter
     )
 
 
-def _read_key(folder: Path, path: str, name: str, troubles: list[tuple[Thing, str, str]]) -> VerificationKey | None:
+def _read_key(folder: Path, path: str, name: str, troubles: list[tuple[Thing, str, Text]]) -> VerificationKey | None:
     try:
         return open_signer(f"file:{folder / path}", name, KeyType.ED25519).key
     except EvidenceError as err:
-        troubles.append((Thing.KEY, path, str(err)))
+        troubles.append((Thing.KEY, path, words_of(err)))
         return None
 
 
-def _open_units(folder: Path, passphrase: bytes | None, troubles: list[tuple[Thing, str, str]]) -> Units | None:
+def _open_units(folder: Path, passphrase: bytes | None, troubles: list[tuple[Thing, str, Text]]) -> Units | None:
     try:
         master = open_master_key(folder / MASTER_KEY, passphrase)
     except CenterError as err:
-        troubles.append((Thing.KEY, MASTER_KEY, str(err)))
+        troubles.append((Thing.KEY, MASTER_KEY, words_of(err)))
         return None
     try:
         open_sealing_key(folder / SEALING_KEY, master)
     except (CenterError, EvidenceError) as err:
-        troubles.append((Thing.KEY, SEALING_KEY, str(err)))
+        troubles.append((Thing.KEY, SEALING_KEY, words_of(err)))
     # Nothing is added by an audit, so there is nobody to log and no code to give.
     return Units(folder / "units", master, lambda: datetime.now(UTC), _refuse, spki_sha256=bytes(32), vkey="")
 
 
 def _refuse(*_: object) -> NoReturn:
-    raise StoreError("an audit changes nothing", hint="this is a fault of the program; report it with this message")
+    raise StoreError(
+        Text(zh="核查不改动任何内容", en="an audit changes nothing"),
+        hint=Text(
+            zh="这是程序的错误；请连同本信息报告", en="this is a fault of the program; report it with this message"
+        ),
+    )

@@ -52,7 +52,7 @@ class PackAudit:
             for file in files:
                 if self.scratch is not None or is_chosen():
                     reading = self._read(file)
-                    is_known = bool(reading.damage) and self.scratch is not None
+                    is_known = reading.damage is not None and self.scratch is not None
                     self._judge(reading, [f for f in reading.frames if not is_known or f.base is not None])
                 else:
                     self._look_at(file)
@@ -62,7 +62,7 @@ class PackAudit:
     def _learn(self, file: PackFile) -> None:
         assert self.scratch is not None
         reading = read_pack(self.store, file)
-        if reading.damage:
+        if reading.damage is not None:
             self._judge(reading, [frame for frame in reading.frames if frame.base is None])
         else:
             self.scratch.add_pack(file.unit, file.source, file.name, reading.places)
@@ -70,7 +70,9 @@ class PackAudit:
     def _list(self) -> Iterator[PackFile | str]:
         for file in list_packs(self.store):
             if isinstance(file, str):
-                self.findings.add(Thing.PACK, f"store/{file}", "this is not a pack", is_note=True)
+                self.findings.add(
+                    Thing.PACK, f"store/{file}", Text(zh="这不是数据包", en="this is not a pack"), is_note=True
+                )
             yield file
 
     def _look_at(self, file: PackFile) -> None:
@@ -80,13 +82,20 @@ class PackAudit:
         needed = max((p.offset + FRAME_HEAD_BYTES + p.stored for _, p in places), default=0)
         size = self.store.size(file.path) or 0
         if size < needed:
-            self.findings.add(Thing.PACK, f"store/{file.path}", f"it has {size} bytes, its objects need {needed}")
+            self.findings.add(
+                Thing.PACK,
+                f"store/{file.path}",
+                Text(
+                    zh=f"它有 {size} 字节，其中的对象需要 {needed} 字节",
+                    en=f"it has {size} bytes, its objects need {needed}",
+                ),
+            )
 
     def _read(self, file: PackFile) -> PackReading:
         reading = read_pack(self.store, file)
         self.reading.packs += 1
         self.reading.bytes_ += reading.size
-        if reading.damage:
+        if reading.damage is not None:
             self.findings.add(Thing.PACK, f"store/{file.path}", reading.damage)
         return reading
 
@@ -104,8 +113,11 @@ class PackAudit:
             frame = judged.frame
             if judged.body is None:
                 lost.append(frame.object_id)
-                if not reading.damage and not self._is_base_damaged(file, frame):
-                    reason = f"its {frame.kind.name} object at byte {frame.offset} cannot be read: {judged.reason}"
+                if reading.damage is None and not self._is_base_damaged(file, frame):
+                    reason = Text(
+                        zh=f"第 {frame.offset} 字节处的 {frame.kind.name} 对象读不了：{judged.reason.zh}",
+                        en=f"its {frame.kind.name} object at byte {frame.offset} cannot be read: {judged.reason.en}",
+                    )
                     self.findings.add(Thing.OBJECT, f"store/{file.path}", reason)
                 continue
             self.reading.objects += 1
@@ -115,7 +127,7 @@ class PackAudit:
                 fact = Fact(sha256(body), 0, 0, 0, len(body), b"", b"", True)
                 facts.append((frame.object_id, MANIFEST_SPEC, fact))
         if self.scratch is not None:
-            if reading.damage:
+            if reading.damage is not None:
                 places = [(frame.object_id, place_of(file.name, frame)) for frame in whole]
                 self.scratch.add_pack(file.unit, file.source, file.name, places)
             else:
@@ -136,4 +148,6 @@ def find_missing(catalog: Catalog, present: Collection[PackFile], store: Store, 
         for name in catalog.packs(unit, source):
             file = PackFile(unit, source, name)
             if file not in present and store.size(file.path) is None:
-                findings.add(Thing.PACK, f"store/{file.path}", "it is not in the store any more")
+                findings.add(
+                    Thing.PACK, f"store/{file.path}", Text(zh="它已不在存储中", en="it is not in the store any more")
+                )

@@ -12,6 +12,8 @@ from center.registry.packs import PackFile
 from evidence.digest import ObjectId, Sha256
 from evidence.errors import EvidenceError
 from evidence.objects.object import ObjectKind
+from terminal.errors import words_of
+from terminal.language import Text
 
 
 @dataclass(slots=True)
@@ -40,7 +42,10 @@ class Reader:
             return self.objects.read(wanted, kind)
         except (CenterError, EvidenceError) as err:
             thing = Thing.PAGE if kind in (ObjectKind.PAGE, ObjectKind.NODE) else Thing.OBJECT
-            reason = f"{kind.name} object {wanted.hex()[:16]}… cannot be read: {err}"
+            reason = Text(
+                zh=f"{kind.name} 对象 {wanted.hex()[:16]}… 读不了：{words_of(err).zh}",
+                en=f"{kind.name} object {wanted.hex()[:16]}… cannot be read: {err}",
+            )
             self.findings.add(thing, self.locate(wanted), reason, table=table, keys=keys, snapshots=[snapshot])
             return None
 
@@ -59,7 +64,10 @@ class Reader:
         try:
             return self.objects.height_of(top)
         except (CenterError, EvidenceError) as err:
-            reason = f"object {top.hex()[:16]}… cannot be read: {err}"
+            reason = Text(
+                zh=f"对象 {top.hex()[:16]}… 读不了：{words_of(err).zh}",
+                en=f"object {top.hex()[:16]}… cannot be read: {err}",
+            )
             self.findings.add(Thing.PAGE, self.locate(top), reason, table=table, snapshots=[snapshot])
             return None
 

@@ -17,6 +17,8 @@ from center.registry.units import Unit, Units
 from evidence.errors import EvidenceError
 from evidence.manifest.entry import parse_act
 from evidence.wire.secrets import SourceSecrets
+from terminal.errors import words_of
+from terminal.language import Text
 
 MASTER_KEY: Final = "keys/master.key"
 SEALING_KEY: Final = "keys/sealing.key"
@@ -43,16 +45,19 @@ def read_secrets(
     If none opens, nor the sealing key (`sealing_opens`), it is the master key that is wrong.
     """
     secrets: dict[tuple[str, str], SourceSecrets] = {}
-    failures: dict[str, str] = {}
+    failures: dict[str, Text] = {}
     for unit in known.values():
         for source in unit.sources:
             try:
                 secrets[unit.unit, source] = units.secrets(unit.unit, source)
             except (CenterError, EvidenceError) as err:
-                failures[f"units/{unit.unit}/sources/{source}.json"] = str(err)
+                failures[f"units/{unit.unit}/sources/{source}.json"] = words_of(err)
     if failures and not secrets and not sealing_opens:
-        reason = f"it opens neither the sealing key nor the secrets of any of {len(failures)} sources"
-        findings.add(Thing.KEY, MASTER_KEY, reason)
+        why = Text(
+            zh=f"它打不开封装密钥，也打不开 {len(failures)} 个来源中任何一个的秘密",
+            en=f"it opens neither the sealing key nor the secrets of any of {len(failures)} sources",
+        )
+        findings.add(Thing.KEY, MASTER_KEY, why)
         return {}
     for where, reason in failures.items():
         findings.add(Thing.SOURCE, where, reason)
@@ -85,22 +90,39 @@ def compare_registry(content: LogContent, known: Mapping[str, Unit], findings: F
         where = f"units/{unit}/sources/{source}.json" if source else f"units/{unit}/unit.json"
         if not findings.has(where) and not findings.has(f"units/{unit}/unit.json"):
             findings.add(
-                Thing.SOURCE if source else Thing.UNIT, where, f"the log registered {name}, but it is not there"
+                Thing.SOURCE if source else Thing.UNIT,
+                where,
+                Text(zh=f"日志登记过 {name}，这里却没有", en=f"the log registered {name}, but it is not there"),
             )
     if content.has_damage:
         return
     for name in sorted(present - registered.keys()):
         unit, _, source = name.partition("/")
         where = f"units/{unit}/sources/{source}.json" if source else f"units/{unit}/unit.json"
-        findings.add(Thing.SOURCE if source else Thing.UNIT, where, f"{name} is there, but the log never registered it")
+        findings.add(
+            Thing.SOURCE if source else Thing.UNIT,
+            where,
+            Text(zh=f"这里有 {name}，日志却没有登记过", en=f"{name} is there, but the log never registered it"),
+        )
     for unit_record in known.values():
         where = f"units/{unit_record.unit}/unit.json"
         if registered.get(unit_record.unit, unit_record.name) != unit_record.name:
-            reason = f"it says the name {unit_record.name!r}, the log {registered[unit_record.unit]!r}"
+            reason = Text(
+                zh=f"它写的名称是 {unit_record.name!r}，日志是 {registered[unit_record.unit]!r}",
+                en=f"it says the name {unit_record.name!r}, the log {registered[unit_record.unit]!r}",
+            )
             findings.add(Thing.UNIT, where, reason)
         if disabled.get(unit_record.unit, False) != unit_record.disabled:
-            word = "disabled" if unit_record.disabled else "not disabled"
-            findings.add(Thing.UNIT, where, f"it says that the unit is {word}, the log says otherwise")
+            zh, en = ("已停用", "disabled") if unit_record.disabled else ("没有停用", "not disabled")
+            why = Text(zh=f"它说该单位{zh}，日志说的相反", en=f"it says that the unit is {en}, the log says otherwise")
+            findings.add(Thing.UNIT, where, why)
         for pair in unit_record.keys:
             if pair.statement.vkey not in texts:
-                findings.add(Thing.UNIT, where, f"its key {pair.statement.vkey} was never enrolled by the log")
+                findings.add(
+                    Thing.UNIT,
+                    where,
+                    Text(
+                        zh=f"日志从未登记过它的密钥 {pair.statement.vkey}",
+                        en=f"its key {pair.statement.vkey} was never enrolled by the log",
+                    ),
+                )

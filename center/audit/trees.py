@@ -31,6 +31,7 @@ from evidence.rows.line import KeySpec, Token, parse_line
 from evidence.rows.schema import Schema, parse_schema
 from evidence.tree.nodes import Entry, Tree, parse_node
 from evidence.wire.secrets import SourceSecrets
+from terminal.language import Text
 
 _GROUP = 128
 _TOKEN = b"\\@sha256:"
@@ -93,7 +94,12 @@ class TreeAudit:
         top = self.reader.find_manifest(statement.manifest_sha256)
         if top is None:
             self._blame(
-                Thing.SNAPSHOT, name, f"its manifest {statement.manifest_sha256.hex()[:16]}… is not in the store"
+                Thing.SNAPSHOT,
+                name,
+                Text(
+                    zh=f"它的清单 {statement.manifest_sha256.hex()[:16]}… 不在存储中",
+                    en=f"its manifest {statement.manifest_sha256.hex()[:16]}… is not in the store",
+                ),
             )
             return None
         body = self.reader.read(top, ObjectKind.MANIFEST, name)
@@ -140,7 +146,14 @@ class TreeAudit:
         for document in manifest.documents:
             body = self.reader.read(document.object, ObjectKind.DOCUMENT, name, document.name)
             if body is not None and sha256(body) != document.sha256:
-                self._blame(Thing.SNAPSHOT, name, f"its document {document.name!r} is not the one that it names")
+                self._blame(
+                    Thing.SNAPSHOT,
+                    name,
+                    Text(
+                        zh=f"它的文档 {document.name!r} 不是所指的那一份",
+                        en=f"its document {document.name!r} is not the one that it names",
+                    ),
+                )
 
     def _judge_blobs(self, manifest: Manifest, name: SnapshotName) -> None:
         self._blobs.begin(name)
@@ -237,7 +250,13 @@ class TreeAudit:
                 self._blame_object(table, page, keys, verdict.reason)
             elif entry is not None and (verdict.fact.root, verdict.fact.rows) != (entry.root, entry.rows):
                 self._blame_object(
-                    table, page, keys, f"its rows give the root {verdict.fact.root.hex()}, not the one named"
+                    table,
+                    page,
+                    keys,
+                    Text(
+                        zh=f"其中各行得出的根是 {verdict.fact.root.hex()}，不是所指的",
+                        en=f"its rows give the root {verdict.fact.root.hex()}, not the one named",
+                    ),
                 )
             else:
                 self.reading.rows += verdict.fact.rows
@@ -312,7 +331,10 @@ class TreeAudit:
             return
         for name, _, fact in facts:
             if remembered.get(name, fact) != fact or (name in tokened and name not in marked):
-                reason = f"what it remembers of object {name.hex()[:16]}… of {unit}/{source} is false"
+                reason = Text(
+                    zh=f"它关于 {unit}/{source} 的对象 {name.hex()[:16]}… 所记的不符",
+                    en=f"what it remembers of object {name.hex()[:16]}… of {unit}/{source} is false",
+                )
                 self.findings.add(Thing.CATALOG, "catalog.sqlite", reason)
 
     def _check_catalog(self, table: _Table, ids: Sequence[ObjectId]) -> None:
@@ -325,13 +347,18 @@ class TreeAudit:
             self.findings.add(Thing.CATALOG, "catalog.sqlite", err)
             return
         if absent:
-            reason = f"it lacks objects of table {table.name!r} of {self.reader.unit}/{self.reader.source}"
+            reason = Text(
+                zh=f"缺少 {self.reader.unit}/{self.reader.source} 的表 {table.name!r} 的对象",
+                en=f"it lacks objects of table {table.name!r} of {self.reader.unit}/{self.reader.source}",
+            )
             self.findings.add(Thing.CATALOG, "catalog.sqlite", reason, snapshots=[table.snapshot])
 
-    def _blame(self, thing: Thing, name: SnapshotName, reason: object, table: str | None = None) -> None:
+    def _blame(
+        self, thing: Thing, name: SnapshotName, reason: Text | Exception | str, table: str | None = None
+    ) -> None:
         self.findings.add(thing, f"{name}", reason, table=table, snapshots=[name])
 
-    def _blame_object(self, table: _Table, wanted: ObjectId, keys: KeyRange, reason: object) -> None:
+    def _blame_object(self, table: _Table, wanted: ObjectId, keys: KeyRange, reason: Text | Exception | str) -> None:
         self.findings.add(
             Thing.PAGE, self.reader.locate(wanted), reason, table=table.name, keys=keys, snapshots=[table.snapshot]
         )

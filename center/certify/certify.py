@@ -31,6 +31,7 @@ from evidence.tree.proof import prove_row
 from evidence.verify.bundle import Bundle, BundleClaim, BundleRow, BundleTimestamp, parse_bundle
 from evidence.verify.contents import read_row, verify_claims, verify_row, verify_schema
 from evidence.verify.policy import NO_QUORUM, Group, Policy, Witness
+from terminal.language import Text
 
 NULL_WORD = "\\N"
 """A value typed as `\\N` is NULL."""
@@ -62,8 +63,13 @@ def parse_key(schema: Schema, values: Sequence[str]) -> bytes:
     names = schema.key or tuple(column.name for column in schema.columns)
     if len(values) != len(names):
         raise NotFoundError(
-            f"a row of {schema.name} is named by {len(names)} values, found {len(values)}",
-            hint=f"give the values of {', '.join(names)}, in this order",
+            Text(
+                zh=f"{schema.name} 的一行由 {len(names)} 个值指明，得到 {len(values)} 个",
+                en=f"a row of {schema.name} is named by {len(names)} values, found {len(values)}",
+            ),
+            hint=Text(
+                zh=f"依次给出 {', '.join(names)} 的值", en=f"give the values of {', '.join(names)}, in this order"
+            ),
         )
     cells = [_parse_cell(schema, name, value) for name, value in zip(names, values, strict=True)]
     if not schema.key:
@@ -123,7 +129,10 @@ def write_bundle(path: Path, raw: bytes, snapshot: Snapshot) -> int:
         with path.open("xb") as file:
             file.write(raw)
     except FileExistsError as err:
-        raise RefusedError(f"{path} exists already", hint="name another file: evidence is not written over") from err
+        raise RefusedError(
+            Text(zh=f"{path} 已存在", en=f"{path} exists already"),
+            hint=Text(zh="换一个文件名：证据不会被覆盖", en="name another file: evidence is not written over"),
+        ) from err
     return len(tokens)
 
 
@@ -206,8 +215,14 @@ def _parse_cell(schema: Schema, name: str, text: str) -> Cell:
         check_value(column.kind, column.scale, value, raw_text=schema.is_raw_text(name))
     except FormatError as err:
         raise NotFoundError(
-            f"{text!r:.80} is not a value of column {name} of {schema.name}",
-            hint=f"write it as the snapshot does; the column is of kind {column.kind}",
+            Text(
+                zh=f"{text!r:.80} 不是 {schema.name} 的列 {name} 的值",
+                en=f"{text!r:.80} is not a value of column {name} of {schema.name}",
+            ),
+            hint=Text(
+                zh=f"按快照中的写法；该列的类别是 {column.kind}",
+                en=f"write it as the snapshot does; the column is of kind {column.kind}",
+            ),
         ) from err
     return value
 
@@ -231,8 +246,14 @@ def _no_row(snapshot: Snapshot, table: SnapshotTable, key: bytes) -> NotFoundErr
     row = snapshot.row
     columns = ", ".join(table.schema.key) or "all columns"
     return NotFoundError(
-        f"table {table.name} of {row.source}#{row.sequence} has no row with {columns} = {key[:120]!r}",
-        hint=f"`jinsuo-center find {row.unit} {row.source} {row.sequence} {table.name} --where …` looks by any column",
+        Text(
+            zh=f"{row.source}#{row.sequence} 的表 {table.name} 中没有 {columns} = {key[:120]!r} 的行",
+            en=f"table {table.name} of {row.source}#{row.sequence} has no row with {columns} = {key[:120]!r}",
+        ),
+        hint=Text(
+            zh=f"`jinsuo-center find {row.unit} {row.source} {row.sequence} {table.name} --where …` 可按任意列查找",
+            en=f"`jinsuo-center find {row.unit} {row.source} {row.sequence} {table.name} --where …` looks by any column",
+        ),
     )
 
 
@@ -280,6 +301,11 @@ def _check_bundle(bundle: Bundle, snapshot: Snapshot, ledger: Log) -> None:
             raise FormatError(f"log entry {bundle.receipt.proof.index} does not hold the statement")
     except EvidenceError as err:
         raise StoreError(
-            f"{snapshot.row.source}#{snapshot.row.sequence} of {snapshot.row.unit} cannot be certified: {err}",
-            hint="run `jinsuo-center audit` to find what is damaged",
+            Text(
+                zh=f"{snapshot.row.unit} 的 {snapshot.row.source}#{snapshot.row.sequence} 不能出证：{err}",
+                en=f"{snapshot.row.source}#{snapshot.row.sequence} of {snapshot.row.unit} cannot be certified: {err}",
+            ),
+            hint=Text(
+                zh="运行 `jinsuo-center audit`，找出损坏之处", en="run `jinsuo-center audit` to find what is damaged"
+            ),
         ) from err

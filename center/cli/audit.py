@@ -14,7 +14,7 @@ from center.errors import CenterError
 from evidence.errors import EvidenceError
 from evidence.manifest.entry import Act
 from terminal.command import Examples, Parser
-from terminal.errors import EXIT_FAILED, EXIT_OK, UsageError
+from terminal.errors import EXIT_FAILED, EXIT_OK, UsageError, words_of
 from terminal.language import Text
 from terminal.printer import Printer, format_size
 
@@ -127,7 +127,7 @@ def _show_finding(finding: Finding, out: Printer) -> None:
         parts.append(finding.table)
     if finding.keys is not None:
         parts.append(str(finding.keys))
-    line = f"{' '.join(parts)}: {finding.reason}"
+    line = f"{' '.join(parts)}: {out.words(finding.reason)}"
     if finding.is_note:
         out.warn(line)
         return
@@ -152,7 +152,7 @@ def _record(args: argparse.Namespace, report: AuditReport, out: Printer) -> None
             sealed = center.record("check", Act("fixity check", center.config.origin, outcome, account(), reason))
         out.say(Text(zh=f"已记入 log@{sealed.index}", en=f"logged as log@{sealed.index}"))
     except (CenterError, EvidenceError) as err:
-        out.warn(Text(zh=f"结果没有记入日志：{err}", en=f"the outcome is not in the log: {err}"))
+        out.warn(Text(zh=f"结果没有记入日志：{words_of(err).zh}", en=f"the outcome is not in the log: {err}"))
 
 
 def _describe(report: AuditReport) -> dict[str, object]:
@@ -164,7 +164,7 @@ def _describe(report: AuditReport) -> dict[str, object]:
             {
                 "thing": finding.thing,
                 "where": finding.where,
-                "reason": finding.reason,
+                "reason": finding.reason.en,
                 "table": finding.table,
                 "keys": None
                 if finding.keys is None

@@ -9,7 +9,7 @@ from center.compare.causes import Cause
 from center.compare.migration import TableMatch, Unmatched, compare_systems, parse_pair
 from terminal.command import Examples, Parser
 from terminal.errors import EXIT_FAILED, EXIT_OK
-from terminal.language import Text
+from terminal.language import NOTHING, Text
 from terminal.printer import Printer
 
 _CAUSES = {
@@ -144,14 +144,14 @@ def _show_unmatched(event: Unmatched, out: Printer) -> None:
     side = Text(zh="仅旧系统有", en="in the old system only")
     if not event.is_before:
         side = Text(zh="仅新系统有", en="in the new system only")
-    reason = f" ({event.reason})" if event.reason else ""
-    out.say(Text(zh=f"{event.name}：{side.zh}{reason}", en=f"{event.name}: {side.en}{reason}"))
+    why = event.reason if event.reason == NOTHING else Text(zh=f"（{event.reason.zh}）", en=f" ({event.reason.en})")
+    out.say(Text(zh=f"{event.name}：{side.zh}{why.zh}", en=f"{event.name}: {side.en}{why.en}"))
     out.record(
         {
             "event": "unmatched",
             "table": event.name,
             "side": "before" if event.is_before else "after",
-            "reason": event.reason,
+            "reason": event.reason.en,
         }
     )
 

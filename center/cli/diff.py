@@ -12,6 +12,7 @@ from center.compare.diff import (
     Presence,
     RowChange,
     SchemaChange,
+    SchemaChangeKind,
     TableDiff,
     TableTotals,
     diff_snapshots,
@@ -20,7 +21,7 @@ from center.compare.rows import Row, cell_text
 from center.registry.catalog_tables import StatementRow
 from terminal.command import Examples, Parser
 from terminal.errors import EXIT_OK
-from terminal.language import Text
+from terminal.language import NOTHING, Text
 from terminal.printer import Printer
 
 _LIMIT = 1000
@@ -112,8 +113,8 @@ def _show_table(event: TableDiff, snapshots: tuple[StatementRow, StatementRow], 
         counts = " → ".join("-" if rows is None else f"{rows:,}" for rows in event.rows)
         word = out.words(_PRESENCE[event.presence])
         out.say(Text(zh=f"{event.name}：{word}（{counts} 行）", en=f"{event.name}: {word} ({counts} rows)"))
-        if event.reason:
-            out.say(f"  {event.reason}")
+        if event.reason != NOTHING:
+            out.say(f"  {out.words(event.reason)}")
     for row, read_in in zip(snapshots, event.carried, strict=True):
         if read_in is not None:
             # Also of an equal table: nobody looked, so it is not known to be unchanged.
@@ -125,7 +126,7 @@ def _show_table(event: TableDiff, snapshots: tuple[StatementRow, StatementRow], 
                 )
             )
     for change in event.schema_changes:
-        out.say(f"  ! {_schema_text(change)}")
+        out.say(_schema_text(change))
     out.record(
         {
             "event": "table",
@@ -133,7 +134,7 @@ def _show_table(event: TableDiff, snapshots: tuple[StatementRow, StatementRow], 
             "presence": event.presence,
             "rows": list(event.rows),
             "method": event.method,
-            "reason": event.reason,
+            "reason": event.reason.en,
             "carried_from": list(event.carried),
             "schema": [
                 {"change": c.kind, "column": c.column, "before": c.before, "after": c.after}
@@ -143,9 +144,21 @@ def _show_table(event: TableDiff, snapshots: tuple[StatementRow, StatementRow], 
     )
 
 
-def _schema_text(change: SchemaChange) -> str:
+_CHANGES = {
+    SchemaChangeKind.COLUMN_ADDED: "新增列",
+    SchemaChangeKind.COLUMN_REMOVED: "删除列",
+    SchemaChangeKind.COLUMN_RETYPED: "列的类型改变",
+    SchemaChangeKind.COLUMN_COMMENTED: "列的注释改变",
+    SchemaChangeKind.COLUMNS_REORDERED: "列的次序改变",
+    SchemaChangeKind.KEY_CHANGED: "主键改变",
+    SchemaChangeKind.NOTES_CHANGED: "备注改变",
+}
+
+
+def _schema_text(change: SchemaChange) -> Text:
     column = "" if change.column is None else f" {change.column}"
-    return f"{change.kind}{column}: {change.before or '-'} → {change.after or '-'}"
+    what = f"{change.before or '-'} → {change.after or '-'}"
+    return Text(zh=f"  ! {_CHANGES[change.kind]}{column}：{what}", en=f"  ! {change.kind}{column}: {what}")
 
 
 def _show_row(change: RowChange, out: Printer) -> None:

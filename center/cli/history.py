@@ -62,7 +62,7 @@ class History:
                         "kind": event.kind,
                         "first": event.first,
                         "last": event.last,
-                        "reason": event.reason,
+                        "reason": event.reason.en,
                     }
                 )
             else:
@@ -74,7 +74,8 @@ class History:
 
 def _show_gap(gap: Gap, source: str, out: Printer) -> None:
     span = f"{source}#{gap.first}" if gap.first == gap.last else f"{source}#{gap.first}–{source}#{gap.last}"
-    out.say(f"  ? {span} {out.words(_GAPS[gap.kind])}: {gap.reason}")
+    kind = _GAPS[gap.kind]
+    out.say(Text(zh=f"  ? {span} {kind.zh}：{gap.reason.zh}", en=f"  ? {span} {kind.en}: {gap.reason.en}"))
 
 
 def _show_version(version: Version, before: Version | None, source: str, out: Printer) -> None:

@@ -68,7 +68,7 @@ def tell_bag(outcome: BagOutcome, out: Printer) -> None:
     """Say what became of a bag."""
     fate = _FATES[outcome.fate]
     # Whoever can write there names bags as he likes.
-    name, reason = make_one_line(outcome.path.name), make_one_line(outcome.reason)
+    name = make_one_line(outcome.path.name)
     if outcome.fate is Fate.TAKEN:
         where = f"{outcome.unit}/{outcome.source}"
         out.say(
@@ -80,14 +80,17 @@ def tell_bag(outcome: BagOutcome, out: Printer) -> None:
         for damage in outcome.damages:
             out.warn(Text(zh=f"损坏：{damage.path}：{damage.reason}", en=f"damaged: {damage.path}: {damage.reason}"))
         return
-    out.warn(Text(zh=f"{fate.zh} {name}：{reason}", en=f"{fate.en} {name}: {reason}"))
+    reason = outcome.reason
+    out.warn(
+        Text(zh=f"{fate.zh} {name}：{make_one_line(reason.zh)}", en=f"{fate.en} {name}: {make_one_line(reason.en)}")
+    )
 
 
 def _as_json(outcome: BagOutcome) -> dict[str, object]:
     return {
         "bag": outcome.path.name,
         "fate": outcome.fate.value,
-        "reason": outcome.reason or None,
+        "reason": outcome.reason.en or None,
         "unit": outcome.unit or None,
         "source": outcome.source or None,
         "packs": outcome.packs,

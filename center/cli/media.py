@@ -13,7 +13,7 @@ from center.media.sets import SetReport
 from evidence.errors import EvidenceError
 from evidence.manifest.entry import Act
 from terminal.command import Examples, Parser
-from terminal.errors import EXIT_FAILED, EXIT_OK, EXIT_RETRY
+from terminal.errors import EXIT_FAILED, EXIT_OK, EXIT_RETRY, words_of
 from terminal.language import Text
 from terminal.printer import Printer, format_size, make_one_line
 
@@ -115,25 +115,25 @@ def _record(center: Center, reading: Reading, out: Printer) -> None:
             reason = f"{medium.size} bytes, {medium.packs} packs, {len(medium.damaged)} files damaged"
             center.record("check", Act("medium read", name, outcome, account(), reason))
     except (CenterError, EvidenceError) as err:
-        out.warn(Text(zh=f"读取结果没有记入日志：{err}", en=f"what was read is not in the log: {err}"))
+        out.warn(Text(zh=f"读取结果没有记入日志：{words_of(err).zh}", en=f"what was read is not in the log: {err}"))
 
 
 def _tell_medium(medium: MediumReport, out: Printer) -> None:
     fate = _FATES[medium.fate]
     # Whoever has made a stick or an image has named what is on it.
     name = make_one_line(str(medium.path if medium.number is None else medium.number))
-    reason = f"；{make_one_line(medium.reason)}" if medium.reason else ""
+    zh, en = (make_one_line(words) for words in medium.reason)
     line = Text(
         zh=f"{name} {fate.zh}：数据包 {medium.packs}，{format_size(medium.size)}，修复文件 {len(medium.mended)}，"
-        f"缺 {medium.lacking}{reason}",
+        f"缺 {medium.lacking}{f'；{zh}' if zh else ''}",
         en=f"{name} {fate.en}: {medium.packs} packs, {format_size(medium.size)}, {len(medium.mended)} files mended, "
-        f"{medium.lacking} lacking{reason.replace('；', '; ')}",
+        f"{medium.lacking} lacking{f'; {en}' if en else ''}",
     )
     (out.say if medium.fate in (Fate.TAKEN, Fate.KNOWN, Fate.WAITS) else out.warn)(line)
     for refusal in medium.refusals:
         out.warn(Text(zh=f"声明被拒绝：{refusal}", en=f"a statement is refused: {refusal}"))
     for damage in medium.damaged[:_MOST_FILES]:
-        out.warn(Text(zh=f"损坏：{damage.path}：{damage.reason}", en=f"damaged: {damage.path}: {damage.reason}"))
+        out.warn(Text(zh=f"损坏：{damage.path}：{damage.reason.zh}", en=f"damaged: {damage.path}: {damage.reason.en}"))
     if len(medium.damaged) > _MOST_FILES:
         more = len(medium.damaged) - _MOST_FILES
         out.warn(Text(zh=f"……另有 {more} 个文件", en=f"… and {more} more files"))
@@ -170,13 +170,13 @@ def _describe(reading: Reading) -> dict[str, object]:
                 "path": medium.path,
                 "number": None if medium.number is None else str(medium.number),
                 "fate": medium.fate,
-                "reason": medium.reason or None,
+                "reason": medium.reason.en or None,
                 "bytes": medium.size,
                 "packs": medium.packs,
                 "lacking": medium.lacking,
                 "mended": medium.mended,
                 "refusals": medium.refusals,
-                "damaged": [{"file": damage.path, "reason": damage.reason} for damage in medium.damaged],
+                "damaged": [{"file": damage.path, "reason": damage.reason.en} for damage in medium.damaged],
             }
             for medium in reading.media
         ],

@@ -9,7 +9,7 @@ from center.cli.opening import find_passphrase
 from center.errors import CenterError, StoreError
 from evidence.errors import EvidenceError
 from terminal.command import Examples, Parser
-from terminal.errors import EXIT_FAILED, EXIT_OK
+from terminal.errors import EXIT_FAILED, EXIT_OK, words_of
 from terminal.language import Text
 from terminal.printer import Printer, format_size
 
@@ -50,7 +50,12 @@ class Rebuild:
         parts = open_audited(args.folder, find_passphrase(args, out))
         if parts.units is None:
             _, where, reason = parts.troubles[0]
-            raise StoreError(f"{where}: {reason}", hint="restore the keys folder from its backup, then rebuild")
+            raise StoreError(
+                Text(zh=f"{where}：{reason.zh}", en=f"{where}: {reason.en}"),
+                hint=Text(
+                    zh="从备份恢复 keys 目录，再重建", en="restore the keys folder from its backup, then rebuild"
+                ),
+            )
         units, troubles = parts.units, []
         origin = load_config(args.folder / CONFIG_NAME).origin
         signer = open_signer(f"file:{args.folder / 'keys' / 'log.pem'}", origin, KeyType.ED25519)
@@ -82,13 +87,13 @@ class Rebuild:
                 "bytes": report.bytes_,
                 "objects": report.objects,
                 "statements": report.statements,
-                "damaged": damaged,
+                "damaged": [line.en for line in damaged],
             }
         )
         return EXIT_FAILED if damaged else EXIT_OK
 
 
-def _judge(parts: "AuditedCenter", catalog: "Catalog", out: Printer) -> list[str]:
+def _judge(parts: "AuditedCenter", catalog: "Catalog", out: Printer) -> list[Text]:
     """Judge every stored snapshot as at admission, so that the catalog knows its facts; give what does not hold."""
     from center.receive.closure import Closure
     from center.registry.carried import check_carried, manifests_of
@@ -98,7 +103,7 @@ def _judge(parts: "AuditedCenter", catalog: "Catalog", out: Printer) -> list[str
     from evidence.rows.commit import row_key
 
     assert parts.units is not None
-    troubles: list[str] = []
+    troubles: list[Text] = []
     closed: dict[tuple[str, str], Manifest] = {}
     rows = [row for row in catalog.statements() if row.kind == "snapshot" and row.stored_index is not None]
     with out.progress(_JUDGING, total=len(rows)) as bar:
@@ -108,18 +113,32 @@ def _judge(parts: "AuditedCenter", catalog: "Catalog", out: Printer) -> list[str
                 secrets = parts.units.secrets(row.unit, row.source)
                 objects = SourceObjects(parts.store, catalog, row.unit, row.source, secrets.storage_key)
                 if row.manifest_object is None:
-                    raise StoreError("its manifest is not in the store", hint="run `jinsuo-center audit`")
+                    raise StoreError(
+                        Text(zh="它的清单不在存储中", en="its manifest is not in the store"),
+                        hint=Text(zh="运行 `jinsuo-center audit`", en="run `jinsuo-center audit`"),
+                    )
                 closure = Closure(catalog, objects, row.unit, row.source, row_key(secrets.row_secret))
                 manifest = parse_manifest(objects.read(row.manifest_object, ObjectKind.MANIFEST))
                 before = closed.get((row.unit, row.source))
                 closure.check(manifest, before)
                 if not check_carried(manifest, before, manifests_of(catalog, objects, row.unit, row.source)):
-                    troubles.append(f"{name}: a snapshot from which it carries tables over is not in the store")
+                    troubles.append(
+                        Text(
+                            zh=f"{name}：它沿用了表的那个快照不在存储中",
+                            en=f"{name}: a snapshot from which it carries tables over is not in the store",
+                        )
+                    )
                 if closure.missing:
-                    troubles.append(f"{name}: {len(closure.missing)} objects are not in the store")
+                    lacking = len(closure.missing)
+                    troubles.append(
+                        Text(
+                            zh=f"{name}：{lacking} 个对象不在存储中",
+                            en=f"{name}: {lacking} objects are not in the store",
+                        )
+                    )
                 else:
                     closed[row.unit, row.source] = manifest
             except (CenterError, EvidenceError) as err:
-                troubles.append(f"{name}: {err}")
+                troubles.append(Text(zh=f"{name}：{words_of(err).zh}", en=f"{name}: {err}"))
             bar.advance()
     return troubles

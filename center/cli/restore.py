@@ -12,8 +12,8 @@ from center.restore.places import open_target
 from center.restore.restore import Ddl, RestoreReport, TableReport, restore
 from evidence.manifest.entry import Act
 from terminal.command import Examples, Parser
-from terminal.errors import EXIT_FAILED, EXIT_OK, UsageError
-from terminal.language import Text
+from terminal.errors import EXIT_FAILED, EXIT_OK, UsageError, words_of
+from terminal.language import NOTHING, Text
 from terminal.printer import Printer
 from terminal.progress import Bar
 
@@ -120,7 +120,7 @@ def _record(center: "Center", report: RestoreReport, out: Printer) -> None:
     try:
         center.record("restore", Act("recovery", name, outcome, account(), f"to {report.target}"[:500]))
     except CenterError as err:
-        out.warn(Text(zh=f"本次恢复没有记入日志：{err}", en=f"this restore is not in the log: {err}"))
+        out.warn(Text(zh=f"本次恢复没有记入日志：{words_of(err).zh}", en=f"this restore is not in the log: {err}"))
 
 
 def _show(report: RestoreReport, out: Printer) -> None:
@@ -129,7 +129,7 @@ def _show(report: RestoreReport, out: Printer) -> None:
             Text(zh="表", en="TABLE"), Text(zh="位置", en="WHERE"), Text(zh="行", en="ROWS"), Text(zh="根", en="ROOT"),
             Text(zh="说明", en="NOTES"),
         ],
-        [[t.name, t.where or None, t.rows, _verdict(t), "; ".join(_notes(t)) or None] for t in report.tables],
+        [[t.name, t.where if t.where != NOTHING else None, t.rows, _verdict(t), _notes(t)] for t in report.tables],
     )  # fmt: skip
     for table in report.tables:
         for before, after in table.differences.first if table.differences is not None else ():
@@ -142,7 +142,7 @@ def _show(report: RestoreReport, out: Printer) -> None:
         out.say(note)
     out.say(Text(zh="不在根之内（请另行核对）：", en="outside the roots (look at these yourself):"))
     for text in report.outside_roots:
-        out.say(f"  {text}")
+        out.say(f"  {out.words(text)}")
     name = f"{report.source}#{report.sequence}"
     if report.is_equal:
         out.say(
@@ -158,11 +158,12 @@ def _show(report: RestoreReport, out: Printer) -> None:
 def _verdict(table: TableReport) -> Text:
     if table.is_equal:
         return Text(zh="一致", en="equal")
-    return Text(zh="失败", en="failed") if table.error else Text(zh="不同", en="different")
+    return Text(zh="失败", en="failed") if table.error is not None else Text(zh="不同", en="different")
 
 
-def _notes(table: TableReport) -> list[str]:
-    return [note for note in (table.error, *table.notes) if note]
+def _notes(table: TableReport) -> Text | None:
+    notes = [*([] if table.error is None else [table.error]), *table.notes]
+    return Text(zh="；".join(n.zh for n in notes), en="; ".join(n.en for n in notes)) if notes else None
 
 
 def _describe(report: RestoreReport) -> dict[str, object]:
@@ -175,21 +176,21 @@ def _describe(report: RestoreReport) -> dict[str, object]:
         "tables": [
             {
                 "name": t.name,
-                "where": t.where,
+                "where": t.where.en,
                 "rows": t.rows,
                 "root": t.root,
                 "found_root": t.found_root,
                 "found_rows": t.found_rows,
                 "equal": t.is_equal,
-                "notes": list(t.notes),
-                "error": t.error or None,
+                "notes": [note.en for note in t.notes],
+                "error": None if t.error is None else t.error.en,
                 "differences": None if t.differences is None else t.differences.count,
             }
             for t in report.tables
         ],
         "documents": list(report.documents),
-        "notes": list(report.notes),
-        "outside_roots": list(report.outside_roots),
+        "notes": [note.en for note in report.notes],
+        "outside_roots": [text.en for text in report.outside_roots],
         "omitted": [{"name": name, "reason": reason} for name, reason in report.omitted],
         "left_out": list(report.left_out),
     }

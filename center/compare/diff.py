@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from center.compare.rows import Row
 from center.errors import NotFoundError
@@ -19,6 +19,7 @@ from center.sorting import sort_lines
 from evidence.rows.line import Cell, KeySpec
 from evidence.rows.schema import Column, Schema
 from evidence.tree.diff import Change, diff_trees
+from terminal.language import NOTHING, Text
 
 if TYPE_CHECKING:
     from center.registry.snapshots import Snapshot, SnapshotTable
@@ -78,7 +79,7 @@ class TableDiff:
     rows: tuple[int | None, int | None]
     schema_changes: tuple[SchemaChange, ...] = ()
     method: Method = Method.NONE
-    reason: str = ""
+    reason: Text = NOTHING
     carried: tuple[int | None, int | None] = (None, None)
 
 
@@ -142,16 +143,27 @@ def diff_snapshots(before: "Snapshot", after: "Snapshot", tables: Collection[str
     """
     old = {t.claim.name: t for t in before.tables()}
     new = {t.claim.name: t for t in after.tables()}
-    unread = {o.name: ("before", o.reason) for o in before.manifest.omitted}
-    unread |= {o.name: ("after", o.reason) for o in after.manifest.omitted}
+    unread = {o.name: (_BEFORE, o.reason) for o in before.manifest.omitted}
+    unread |= {o.name: (_AFTER, o.reason) for o in after.manifest.omitted}
     known = old.keys() | new.keys() | unread.keys()
     for name in tables or ():
         if name not in known:
             raise NotFoundError(
-                f"neither snapshot has a table {name!r}", hint=f"they have: {', '.join(sorted(known)[:20])}"
+                Text(zh=f"两个快照都没有表 {name!r}", en=f"neither snapshot has a table {name!r}"),
+                hint=Text(
+                    zh=f"它们有：{', '.join(sorted(known)[:20])}", en=f"they have: {', '.join(sorted(known)[:20])}"
+                ),
             )
     for name in sorted(known if tables is None else known & set(tables), key=lambda n: n.encode()):
         yield from _diff_table(name, before, after, old.get(name), new.get(name), unread.get(name))
+
+
+_BEFORE: Final = Text(zh="前一个快照", en="before")
+_AFTER: Final = Text(zh="后一个快照", en="after")
+_NO_KEY: Final = Text(
+    zh="该表没有主键：改动的一行算作删除一行、新增一行",
+    en="the table has no key: a changed row is one deleted and one inserted",
+)
 
 
 def _diff_table(
@@ -160,13 +172,15 @@ def _diff_table(
     after: "Snapshot",
     old: "SnapshotTable | None",
     new: "SnapshotTable | None",
-    unread: tuple[str, str] | None,
+    unread: tuple[Text, str] | None,
 ) -> Iterator[DiffEvent]:
     rows = (old.claim.rows if old else None, new.claim.rows if new else None)
     carried = (old.carried_from if old else None, new.carried_from if new else None)
     if old is None or new is None:
         if unread is not None:
-            yield TableDiff(name, Presence.NOT_READ, rows, reason=f"not read {unread[0]}: {unread[1]}")
+            which, why = unread
+            reason = Text(zh=f"{which.zh}未读：{why}", en=f"not read {which.en}: {why}")
+            yield TableDiff(name, Presence.NOT_READ, rows, reason=reason)
         else:
             yield TableDiff(name, Presence.ADDED if old is None else Presence.REMOVED, rows, carried=carried)
         return
@@ -176,7 +190,7 @@ def _diff_table(
         return
     method, reason = choose_method(old.schema, new.schema)
     if old.claim.root == new.claim.root:
-        method, reason = Method.NONE, ""
+        method, reason = Method.NONE, NOTHING
     yield TableDiff(name, Presence.CHANGED, rows, changes, method, reason, carried)
     lines = iter(()) if method is Method.NONE else _changed_lines(before, after, old, new, method)
     yield from _diff_rows(name, old.schema, new.schema, lines)
@@ -204,15 +218,18 @@ def diff_schemas(before: Schema, after: Schema) -> Iterator[SchemaChange]:
         yield SchemaChange(SchemaChangeKind.NOTES_CHANGED, None, "; ".join(before.notes), "; ".join(after.notes))
 
 
-def choose_method(before: Schema, after: Schema) -> tuple[Method, str]:
+def choose_method(before: Schema, after: Schema) -> tuple[Method, Text]:
     """Tell how rows of the two shapes can be matched, and why not by key."""
     old, new = KeySpec.of(before), KeySpec.of(after)
     if not old.columns and not new.columns:
-        return Method.BY_LINE, "the table has no key: a changed row is one deleted and one inserted"
+        return Method.BY_LINE, _NO_KEY
     if old == new or (before.key == after.key and old.kinds == new.kinds):
-        return Method.BY_KEY, ""
+        return Method.BY_KEY, NOTHING
     was, now = (", ".join(f"{k} {s.column(k).kind}" for k in s.key) or "none" for s in (before, after))
-    return Method.BY_LINE, f"not comparable by key: the key was ({was}) and is ({now})"
+    return Method.BY_LINE, Text(
+        zh=f"不能按主键比较：主键原为（{was}），现为（{now}）",
+        en=f"not comparable by key: the key was ({was}) and is ({now})",
+    )
 
 
 def _changed_lines(

@@ -15,6 +15,7 @@ from evidence.errors import FormatError
 from evidence.rows.line import encode_field
 from evidence.rows.schema import Schema
 from terminal.errors import UsageError
+from terminal.language import Text
 
 if TYPE_CHECKING:
     from center.registry.snapshots import Snapshot
@@ -75,13 +76,22 @@ def parse_key(schema: Schema, key: Sequence[str]) -> bytes:
     columns = ", ".join(schema.key)
     if not schema.key:
         raise UsageError(
-            f"table {schema.name!r} has no key by which one row could be named",
-            hint="use `jinsuo-center find … --where COLUMN=VALUE`",
+            Text(
+                zh=f"表 {schema.name!r} 没有主键，无法指明一行",
+                en=f"table {schema.name!r} has no key by which one row could be named",
+            ),
+            hint=Text(
+                zh="用 `jinsuo-center find … --where COLUMN=VALUE`",
+                en="use `jinsuo-center find … --where COLUMN=VALUE`",
+            ),
         )
     if len(key) != len(schema.key):
         raise UsageError(
-            f"the key of table {schema.name!r} has {len(schema.key)} columns ({columns}), given were {len(key)}",
-            hint=f"give one value for each, in this order: {columns}",
+            Text(
+                zh=f"表 {schema.name!r} 的主键有 {len(schema.key)} 列（{columns}），给出了 {len(key)} 个值",
+                en=f"the key of table {schema.name!r} has {len(schema.key)} columns ({columns}), given were {len(key)}",
+            ),
+            hint=Text(zh=f"每列给一个值，依次为：{columns}", en=f"give one value for each, in this order: {columns}"),
         )
     wanted = {
         name: _parse_condition(schema, f"{name}={text}").wanted for name, text in zip(schema.key, key, strict=True)
@@ -89,8 +99,14 @@ def parse_key(schema: Schema, key: Sequence[str]) -> bytes:
     encoded = encode_key(schema, wanted)
     if encoded is None:
         raise UsageError(
-            f"{' '.join(key)!r} does not name one key of table {schema.name!r}",
-            hint=f"a key has no NULL; give one value for each of: {columns}",
+            Text(
+                zh=f"{' '.join(key)!r} 不是表 {schema.name!r} 的一个主键",
+                en=f"{' '.join(key)!r} does not name one key of table {schema.name!r}",
+            ),
+            hint=Text(
+                zh=f"主键没有空值；每列给一个值：{columns}",
+                en=f"a key has no NULL; give one value for each of: {columns}",
+            ),
         )
     return encoded
 
@@ -100,15 +116,27 @@ def _parse_condition(schema: Schema, text: str) -> Condition:
     if not names:
         name, sign, _ = text.partition("=")
         if not sign:
-            raise UsageError(f"the condition {text!r} has no `=`", hint="write COLUMN=VALUE, or COLUMN=\\N for NULL")
+            raise UsageError(
+                Text(zh=f"条件 {text!r} 中没有 `=`", en=f"the condition {text!r} has no `=`"),
+                hint=Text(zh="写作 COLUMN=VALUE，空值写作 COLUMN=\\N", en="write COLUMN=VALUE, or COLUMN=\\N for NULL"),
+            )
         near = difflib.get_close_matches(name, [c.name for c in schema.columns])
         known = ", ".join(near or [c.name for c in schema.columns][:20])
-        raise NotFoundError(f"table {schema.name!r} has no column {name!r}", hint=f"did you mean: {known}")
+        raise NotFoundError(
+            Text(zh=f"表 {schema.name!r} 没有列 {name!r}", en=f"table {schema.name!r} has no column {name!r}"),
+            hint=Text(zh=f"是否指：{known}", en=f"did you mean: {known}"),
+        )
     name = max(names, key=len)
     try:
         return Condition(name, parse_wanted(schema.column(name), text[len(name) + 1 :]))
     except FormatError as err:
-        raise UsageError(str(err), hint=f"the source calls its type {schema.column(name).type!r}") from err
+        raise UsageError(
+            Text(zh=f"{text!r} 中的值不合该列的写法：{err}", en=str(err)),
+            hint=Text(
+                zh=f"来源称该类型为 {schema.column(name).type!r}",
+                en=f"the source calls its type {schema.column(name).type!r}",
+            ),
+        ) from err
 
 
 def _matching_bytes(lines: Iterator[bytes], conditions: Sequence[Condition]) -> Iterator[bytes]:

@@ -21,7 +21,8 @@ from evidence.errors import EvidenceError
 from evidence.manifest.statement import GapStatement, SnapshotStatement, parse_statement
 from evidence.note.signed import parse_note
 from evidence.rows.line import Cell
-from terminal.errors import UsageError
+from terminal.errors import UsageError, words_of
+from terminal.language import Text
 
 if TYPE_CHECKING:
     from center.registry.catalog_tables import StatementRow
@@ -71,7 +72,7 @@ class Gap:
     kind: GapKind
     first: int
     last: int
-    reason: str
+    reason: Text
 
 
 HistoryEvent = Version | Gap
@@ -98,8 +99,14 @@ def read_history(
         if reader.refusal is not None and not reader.has_read:
             raise reader.refusal
         raise NotFoundError(
-            f"no snapshot that is held has the row {' '.join(key)!r} in table {table!r}",
-            hint="`jinsuo-center snapshots` lists what is held; `find` searches one snapshot by any column",
+            Text(
+                zh=f"所存的快照中，表 {table!r} 都没有 {' '.join(key)!r} 这一行",
+                en=f"no snapshot that is held has the row {' '.join(key)!r} in table {table!r}",
+            ),
+            hint=Text(
+                zh="`jinsuo-center snapshots` 列出已有的；`find` 可在一个快照中按任意列查找",
+                en="`jinsuo-center snapshots` lists what is held; `find` searches one snapshot by any column",
+            ),
         )
     return events
 
@@ -115,17 +122,27 @@ def _observe(
     for statement in statements:
         sequence = statement.sequence
         if sequence > expected:
-            yield Gap(GapKind.MISSING, expected, sequence - 1, "no statement with such a sequence is held")
+            yield Gap(
+                GapKind.MISSING,
+                expected,
+                sequence - 1,
+                Text(zh="没有这样序号的声明", en="no statement with such a sequence is held"),
+            )
         expected = sequence + 1
         if statement.kind == GapStatement.kind:
             yield Gap(GapKind.STATED, sequence, sequence, _gap_reason(statement))
         elif statement.kind == SnapshotStatement.kind and statement.manifest_object is None:
-            yield Gap(GapKind.REGISTERED, sequence, sequence, "registered, but its content has not come")
+            yield Gap(
+                GapKind.REGISTERED,
+                sequence,
+                sequence,
+                Text(zh="已登记，但内容还没有到", en="registered, but its content has not come"),
+            )
         elif statement.kind == SnapshotStatement.kind:
             try:
                 yield reader.read(sequence, open_snapshot(sequence))
             except (StoreError, EvidenceError) as err:
-                yield Gap(GapKind.DAMAGED, sequence, sequence, str(err))
+                yield Gap(GapKind.DAMAGED, sequence, sequence, words_of(err))
 
 
 class _Reader:
@@ -142,14 +159,19 @@ class _Reader:
         if not snapshot.has_table(self._table):
             for omitted in snapshot.manifest.omitted:
                 if omitted.name == self._table:
-                    return Gap(GapKind.NOT_READ, sequence, sequence, omitted.reason)
-            return Gap(GapKind.NO_TABLE, sequence, sequence, f"the snapshot has no table {self._table!r}")
+                    return Gap(GapKind.NOT_READ, sequence, sequence, words_of(omitted.reason))
+            return Gap(
+                GapKind.NO_TABLE,
+                sequence,
+                sequence,
+                Text(zh=f"该快照没有表 {self._table!r}", en=f"the snapshot has no table {self._table!r}"),
+            )
         found = snapshot.table(self._table)
         try:
             row = self._find(snapshot, found)
         except UsageError as err:
             self.refusal = err
-            return Gap(GapKind.NOT_COMPARABLE, sequence, sequence, str(err))
+            return Gap(GapKind.NOT_COMPARABLE, sequence, sequence, words_of(err))
         self.has_read = True
         return Reading(found.carried_from or sequence, found.read_at), sequence, row
 
@@ -202,10 +224,14 @@ def _add_gap(events: list[HistoryEvent], gap: Gap) -> None:
         events.append(gap)
 
 
-def _gap_reason(statement: "StatementRow") -> str:
+def _gap_reason(statement: "StatementRow") -> Text:
     stated = parse_statement(parse_note(statement.note).text)
     assert isinstance(stated, GapStatement)
-    return f"{stated.cause}: {stated.lost} ({stated.from_:%Y-%m-%d %H:%M} to {stated.to:%Y-%m-%d %H:%M} UTC)"
+    began, ended = (f"{when:%Y-%m-%d %H:%M}" for when in (stated.from_, stated.to))
+    return Text(
+        zh=f"{stated.cause}：{stated.lost}（{began} 至 {ended} UTC）",
+        en=f"{stated.cause}: {stated.lost} ({began} to {ended} UTC)",
+    )
 
 
 def gaps_between(events: Sequence[HistoryEvent], version: Version) -> list[Gap]:

@@ -21,6 +21,7 @@ from evidence.rows.line import Cell, encode_field, parse_field, parse_line
 from evidence.rows.names import parse_name
 from evidence.rows.schema import Schema
 from evidence.rows.values import Kind
+from terminal.language import NOTHING, Text
 
 if TYPE_CHECKING:
     from center.registry.snapshots import Snapshot, SnapshotTable
@@ -92,7 +93,7 @@ class Unmatched:
 
     name: str
     is_before: bool
-    reason: str = ""
+    reason: Text = NOTHING
 
 
 def compare_systems(
@@ -112,12 +113,16 @@ def compare_systems(
             yield _compare_tables(before, after, olds[name][0], news[name][0])
             continue
         for tables, is_before in ((olds.get(name, []), True), (news.get(name, []), False)):
-            several = "several tables have this name: say --table OLD=NEW" if name in olds and name in news else ""
+            several = _SEVERAL if name in olds and name in news else NOTHING
             yield from (Unmatched(table.name, is_before, several) for table in tables)
     for snapshot, is_before in ((before, True), (after, False)):
-        yield from (Unmatched(o.name, is_before, f"not read: {o.reason}") for o in snapshot.manifest.omitted)
+        yield from (
+            Unmatched(o.name, is_before, Text(zh=f"未读：{o.reason}", en=f"not read: {o.reason}"))
+            for o in snapshot.manifest.omitted
+        )
 
 
+_SEVERAL = Text(zh="有几张表同名：用 --table OLD=NEW 指明", en="several tables have this name: say --table OLD=NEW")
 _Tables = dict[str, list["SnapshotTable"]]
 
 
@@ -287,5 +292,8 @@ def parse_pair(text: str) -> tuple[str, str]:
     """Read `OLD=NEW`, or a name that both have. Raises: NotFoundError if a side is empty."""
     old, sign, new = text.partition("=")
     if not old or (sign and not new):
-        raise NotFoundError(f"{text!r} names no pair of tables", hint="write --table OLD=NEW")
+        raise NotFoundError(
+            Text(zh=f"{text!r} 没有指明一对表", en=f"{text!r} names no pair of tables"),
+            hint=Text(zh="写作 --table OLD=NEW", en="write --table OLD=NEW"),
+        )
     return old, new if sign else old

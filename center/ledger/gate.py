@@ -128,11 +128,11 @@ class Gate:
             raise HeldError(sentence, hint=hint)
         self._confirm()
 
-    def find_reason(self) -> str | Text | None:
+    def find_reason(self) -> Text | None:
         """Give the sentence that says why nothing is signed, if so. Under the `WriterLock`."""
         hold = self._lock.hold()
         if hold is not None:
-            return hold.reason
+            return _explain(hold)
         awaited = self._find_awaited()
         return None if awaited is None else awaited.explain(self._lock.standing().size)[0]
 
@@ -187,4 +187,11 @@ def contradiction_hold(note: bytes, size: int) -> Hold:
 
 def held_error(hold: Hold) -> HeldError:
     """Give the error for a hold, with what to do."""
-    return HeldError(hold.reason, hint=_HINTS[hold.kind])
+    return HeldError(_explain(hold), hint=_HINTS[hold.kind])
+
+
+def _explain(hold: Hold) -> Text:
+    """Say why it holds; its reason is kept in English, as it was when the ledger stopped."""
+    if hold.kind is HoldKind.AHEAD:
+        return Text(zh=f"出示过本日志自己签署的 {hold.size} 条的检查点，而日志当时没有这么多条", en=hold.reason)
+    return Text(zh=f"本日志的密钥签署过 {hold.size} 条的检查点，其根与我们所存的不同", en=hold.reason)

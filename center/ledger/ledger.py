@@ -152,7 +152,7 @@ class Ledger:
         return reason.en if isinstance(reason, Text) else reason
 
     @property
-    def hold_reason(self) -> str | Text | None:
+    def hold_reason(self) -> Text | None:
         """`held`, in all languages in which it is known."""
         with self._writer_lock:
             return self._gate.find_reason()
@@ -232,7 +232,8 @@ class Ledger:
             edge = self._sequencer.catch_up()
             if hold is None or hold.kind is not HoldKind.AHEAD or hold.size <= edge.size:
                 raise RefusedError(
-                    "the ledger lacks no entries that it knows of", hint="import only when `held` says that it does"
+                    Text(zh="日志并不缺少它所知道的条目", en="the ledger lacks no entries that it knows of"),
+                    hint=Text(zh="只在 `held` 说缺少时才导入", en="import only when `held` says that it does"),
                 )
             tail = list(entries)
             wanted = verify_checkpoint(parse_note(hold.note), self._signer.key)
@@ -241,9 +242,15 @@ class Ledger:
                 grown = grown.grow(tail[i : i + MAX_BATCH]).edge
             if (grown.size, grown.root) != (wanted.size, wanted.root):
                 raise RefusedError(
-                    f"{len(tail)} entries after the first {edge.size} do not lead to the checkpoint of {wanted.size}"
-                    " entries that was shown",
-                    hint=f"import exactly the entries {edge.size} to {wanted.size - 1}, in order, as the log had them",
+                    Text(
+                        zh=f"前 {edge.size} 条之后的 {len(tail)} 条，推不出出示过的 {wanted.size} 条的检查点",
+                        en=f"{len(tail)} entries after the first {edge.size} do not lead to the checkpoint of {wanted.size}"
+                        " entries that was shown",
+                    ),
+                    hint=Text(
+                        zh=f"依次导入日志原有的第 {edge.size} 至 {wanted.size - 1} 条，一条不多一条不少",
+                        en=f"import exactly the entries {edge.size} to {wanted.size - 1}, in order, as the log had them",
+                    ),
                 )
             self._sequencer.adopt(hold.note, tail)
             return len(tail)
@@ -268,10 +275,18 @@ class Ledger:
         if hold is not None and hold.kind is HoldKind.CONTRADICTION:
             raise held_error(hold)
         if copy is None or copy.size < max(size, shown) or copy.size == size < known:
-            has = "no checkpoint of this log" if copy is None else f"{copy.size} entries"
+            has = Text(zh="没有本日志的检查点", en="no checkpoint of this log")
+            if copy is not None:
+                has = Text(zh=f"只有 {copy.size} 条", en=f"{copy.size} entries")
             raise RefusedError(
-                f"{folder} has {has}, not the {max(size, shown, known)} entries up to the checkpoint that was shown",
-                hint="name the folder of a copy that holds `checkpoint` and `tile/`: a mirror, or a newer backup",
+                Text(
+                    zh=f"{folder} 中{has.zh}；需要出示过的检查点以内的 {max(size, shown, known)} 条",
+                    en=f"{folder} has {has.en}, not the {max(size, shown, known)} entries up to the checkpoint that was shown",
+                ),
+                hint=Text(
+                    zh="给出含有 `checkpoint` 和 `tile/` 的副本的目录：镜像，或较新的备份",
+                    en="name the folder of a copy that holds `checkpoint` and `tile/`: a mirror, or a newer backup",
+                ),
             )
         return self.import_tail(read_entries(files, copy.size, size, max(size, shown)))
 
@@ -371,6 +386,12 @@ def _check_key(note: bytes, key: VerificationKey, folder: Path) -> None:
         verify_checkpoint(parse_note(note), key)
     except EvidenceError as err:
         raise StoreError(
-            f"the newest checkpoint of the ledger in {folder} is not signed by {key.vkey}: {err}",
-            hint="open the ledger with the log key that it was made with; the key's file is named in center.yaml",
+            Text(
+                zh=f"{folder} 中日志的最新检查点不是由 {key.vkey} 签署的：{err}",
+                en=f"the newest checkpoint of the ledger in {folder} is not signed by {key.vkey}: {err}",
+            ),
+            hint=Text(
+                zh="用建立该日志时的日志密钥打开；密钥文件写在 center.yaml 中",
+                en="open the ledger with the log key that it was made with; the key's file is named in center.yaml",
+            ),
         ) from err

@@ -21,6 +21,7 @@ from typing import BinaryIO, Final
 
 from center.errors import CenterError, FullError, StoreError
 from evidence.encode import encode_time
+from terminal.language import Text
 
 KEPT_CHECKPOINTS: Final = 1000
 """So many checkpoints without a cosignature are kept, for cosigners that answer late; cosigned ones are all kept."""
@@ -99,8 +100,11 @@ class LedgerLock:
         """Open the file. Raises: StoreError if it is missing, damaged or of another version."""
         if not path.is_file():
             raise StoreError(
-                f"there is no ledger at {path}",
-                hint="run `jinsuo-center init` for a new center, or restore the folder from its backup",
+                Text(zh=f"{path} 没有日志库", en=f"there is no ledger at {path}"),
+                hint=Text(
+                    zh="新建中心请运行 `jinsuo-center init`，否则从备份恢复该目录",
+                    en="run `jinsuo-center init` for a new center, or restore the folder from its backup",
+                ),
             )
         self._path = path
         self._mutex = threading.RLock()
@@ -110,8 +114,14 @@ class LedgerLock:
             known = version == _VERSION and cursor.execute("SELECT count(*) FROM newest").fetchone() == (1,)
         if not known:
             raise StoreError(
-                f"{path} is of version {version}, or is not whole; this program reads version {_VERSION}",
-                hint="update the center, or run `jinsuo-center init` again if that was interrupted",
+                Text(
+                    zh=f"{path} 的版本是 {version}，或不完整；本程序读版本 {_VERSION}",
+                    en=f"{path} is of version {version}, or is not whole; this program reads version {_VERSION}",
+                ),
+                hint=Text(
+                    zh="更新中心；若 `jinsuo-center init` 曾中断，再运行一次",
+                    en="update the center, or run `jinsuo-center init` again if that was interrupted",
+                ),
             )
 
     @staticmethod
@@ -123,8 +133,11 @@ class LedgerLock:
                 connection.executescript("BEGIN IMMEDIATE;")
                 if connection.execute("PRAGMA user_version").fetchone() != (0,):
                     raise StoreError(
-                        f"there is a ledger at {path} already",
-                        hint="a ledger is never made anew over an old one; choose another folder",
+                        Text(zh=f"{path} 已有日志库", en=f"there is a ledger at {path} already"),
+                        hint=Text(
+                            zh="绝不会在旧日志上新建；请另选一个目录",
+                            en="a ledger is never made anew over an old one; choose another folder",
+                        ),
                     )
                 for statement in _SCHEMA.split(";"):
                     connection.execute(statement)
@@ -154,7 +167,12 @@ class LedgerLock:
             standing = _standing(cursor)
             (taken,) = cursor.execute("SELECT count(*) FROM staged WHERE position >= ?", (first,)).fetchone()
             if standing.size != first or taken:
-                raise _lost(f"entries were to be staged at {first}, but the newest checkpoint has {standing.size}")
+                raise _lost(
+                    Text(
+                        zh=f"本应在第 {first} 条处暂存条目，但最新的检查点有 {standing.size} 条",
+                        en=f"entries were to be staged at {first}, but the newest checkpoint has {standing.size}",
+                    )
+                )
             cursor.execute("DELETE FROM staged WHERE position < ?", (published_size,))
             cursor.execute("UPDATE newest SET published_size = ?", (published_size,))
             cursor.executemany("INSERT INTO staged VALUES (?, ?)", enumerate(entries, first))
@@ -170,8 +188,14 @@ class LedgerLock:
         expected = range(start, start + len(rows) if stop is None else stop)
         if [position for position, _ in rows] != list(expected):
             raise StoreError(
-                f"{self._path} lacks staged entries between {start} and {expected.stop}",
-                hint="run `jinsuo-center audit`; restore the ledger folder from its backup",
+                Text(
+                    zh=f"{self._path} 缺少第 {start} 至 {expected.stop} 条之间的暂存条目",
+                    en=f"{self._path} lacks staged entries between {start} and {expected.stop}",
+                ),
+                hint=Text(
+                    zh="运行 `jinsuo-center audit`；从备份恢复 ledger 目录",
+                    en="run `jinsuo-center audit`; restore the ledger folder from its backup",
+                ),
             )
         return [entry for _, entry in rows]
 
@@ -218,7 +242,11 @@ class LedgerLock:
                 "UPDATE checkpoints SET note = ?, is_cosigned = 1 WHERE size = ? AND note = ?", (note, size, expected)
             )
             if cursor.rowcount != 1:
-                raise _lost(f"the checkpoint of {size} entries was changed meanwhile")
+                raise _lost(
+                    Text(
+                        zh=f"{size} 条的检查点此间被改动", en=f"the checkpoint of {size} entries was changed meanwhile"
+                    )
+                )
             cursor.execute("UPDATE newest SET note = ? WHERE size = ? AND note = ?", (note, size, expected))
 
     def hold(self) -> Hold | None:
@@ -291,7 +319,12 @@ def _standing(cursor: sqlite3.Cursor) -> Standing:
 def _swap(cursor: sqlite3.Cursor, expected: bytes, note: bytes, size: int) -> None:
     cursor.execute("UPDATE newest SET note = ?, size = ? WHERE note = ? AND size < ?", (note, size, expected, size))
     if cursor.rowcount != 1:
-        raise _lost(f"a checkpoint of {size} entries was signed, but another one was stored meanwhile")
+        raise _lost(
+            Text(
+                zh=f"已签署 {size} 条的检查点，但此间存入了另一个",
+                en=f"a checkpoint of {size} entries was signed, but another one was stored meanwhile",
+            )
+        )
     cursor.execute("INSERT OR REPLACE INTO checkpoints VALUES (?, ?, 0)", (size, note))
     cursor.execute(
         "DELETE FROM checkpoints WHERE is_cosigned = 0 AND size <= (SELECT size FROM checkpoints"
@@ -300,10 +333,13 @@ def _swap(cursor: sqlite3.Cursor, expected: bytes, note: bytes, size: int) -> No
     )
 
 
-def _lost(message: str) -> LostSwapError:
+def _lost(message: Text) -> LostSwapError:
     return LostSwapError(
-        f"{message}: another writer works on this ledger",
-        hint="only centers on one machine may share a ledger folder; stop the other one, nothing was published by this",
+        Text(zh=f"{message.zh}：有另一个写入者在用这份日志", en=f"{message.en}: another writer works on this ledger"),
+        hint=Text(
+            zh="只有同一台机器上的中心可以共用一个 ledger 目录；停下另一个，本程序没有发布任何内容",
+            en="only centers on one machine may share a ledger folder; stop the other one, nothing was published by this",
+        ),
     )
 
 
@@ -318,10 +354,16 @@ def _explained(path: Path) -> Iterator[None]:
 def _explain(err: sqlite3.Error, path: Path) -> CenterError:
     if getattr(err, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
         return FullError(
-            f"there is no space left to write {path}",
-            hint="make room or enlarge the disk, then try again; nothing was admitted and nothing is lost",
+            Text(zh=f"没有空间写 {path}", en=f"there is no space left to write {path}"),
+            hint=Text(
+                zh="腾出空间或扩大磁盘后重试；没有受理任何内容，也没有丢失任何内容",
+                en="make room or enlarge the disk, then try again; nothing was admitted and nothing is lost",
+            ),
         )
     return StoreError(
-        f"{path} cannot be read or written: {err}",
-        hint="check the disk; if the file is damaged, restore the ledger folder from its backup and start again",
+        Text(zh=f"{path} 不能读写：{err}", en=f"{path} cannot be read or written: {err}"),
+        hint=Text(
+            zh="检查磁盘；若文件损坏，从备份恢复 ledger 目录后重新启动",
+            en="check the disk; if the file is damaged, restore the ledger folder from its backup and start again",
+        ),
     )

@@ -21,8 +21,12 @@ from evidence.keys.key import VerificationKey
 from evidence.log.checkpoint import Checkpoint, verify_checkpoint
 from evidence.log.tiles import HASH_BYTES, TILE_WIDTH, Tile, count_nodes, encode_bundle, parse_bundle
 from evidence.note.signed import parse_note
+from terminal.language import Text
 
-_DAMAGED = "run `jinsuo-center audit` to see all damage, and restore this file from a mirror or a backup"
+_DAMAGED = Text(
+    zh="运行 `jinsuo-center audit` 查看所有损坏，从镜像或备份恢复该文件",
+    en="run `jinsuo-center audit` to see all damage, and restore this file from a mirror or a backup",
+)
 
 
 class LedgerFiles:
@@ -75,7 +79,9 @@ class LedgerFiles:
         try:
             return parse_bundle(self.read_tile(tile), tile.width)
         except FormatError as err:
-            raise StoreError(f"{tile.path} is damaged: {err}", hint=_DAMAGED) from err
+            raise StoreError(
+                Text(zh=f"{tile.path} 已损坏：{err}", en=f"{tile.path} is damaged: {err}"), hint=_DAMAGED
+            ) from err
 
     def write_tile(self, tile: Tile, data: bytes) -> None:
         """Write a tile durably; one that is there already must have the same bytes.
@@ -94,8 +100,14 @@ class LedgerFiles:
             self._sync_name(self._folder / tile.path)
         if not is_new and self._store.read(tile.path) != data:
             raise StoreError(
-                f"{tile.path} in {self._folder} has other bytes than the ledger would write",
-                hint="run `jinsuo-center audit`: the file is damaged, or newer than ledger.sqlite; restore both alike",
+                Text(
+                    zh=f"{self._folder} 中的 {tile.path} 与日志应写的字节不同",
+                    en=f"{tile.path} in {self._folder} has other bytes than the ledger would write",
+                ),
+                hint=Text(
+                    zh="运行 `jinsuo-center audit`：该文件损坏，或比 ledger.sqlite 新；两者要恢复到同一时刻",
+                    en="run `jinsuo-center audit`: the file is damaged, or newer than ledger.sqlite; restore both alike",
+                ),
             )
 
     def write_checkpoint(self, note: bytes) -> None:
@@ -126,7 +138,11 @@ class LedgerFiles:
         data = self._store.read(tile.path)
         if tile.level is not None and len(data) != HASH_BYTES * tile.width:
             raise StoreError(
-                f"{tile.path} has {len(data)} bytes, expected {HASH_BYTES * tile.width}: it is damaged", hint=_DAMAGED
+                Text(
+                    zh=f"{tile.path} 有 {len(data)} 字节，应为 {HASH_BYTES * tile.width}：已损坏",
+                    en=f"{tile.path} has {len(data)} bytes, expected {HASH_BYTES * tile.width}: it is damaged",
+                ),
+                hint=_DAMAGED,
             )
         return data
 

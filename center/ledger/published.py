@@ -17,6 +17,7 @@ from evidence.log.tiles import TILE_WIDTH, Tile, parse_tile_path, tile_width
 from evidence.log.tlog_proof import TlogProof
 from evidence.manifest.receipt import Receipt
 from evidence.note.signed import parse_note
+from terminal.language import Text
 
 
 class PublishedLog:
@@ -39,7 +40,8 @@ class PublishedLog:
         tile = parse_tile_path(path)
         if tile.width > tile_width(self.size, tile.level or 0, tile.index):
             raise NotFoundError(
-                f"the log of {self.size} entries has no {path}", hint="ask for tiles of a size that a checkpoint names"
+                Text(zh=f"{self.size} 条的日志没有 {path}", en=f"the log of {self.size} entries has no {path}"),
+                hint=Text(zh="只能取检查点所说大小的瓦片", en="ask for tiles of a size that a checkpoint names"),
             )
         return self._files.read_tile(tile)
 
@@ -70,8 +72,14 @@ class PublishedLog:
         path = self._tree().inclusion(index, claim.size)
         if root_from_path(leaf_hash(entry), index, claim.size, path) != claim.root:
             raise StoreError(
-                f"the ledger's files do not prove entry {index} under its checkpoint of {claim.size} entries",
-                hint="run `jinsuo-center audit` to find the damaged file, and restore it from a mirror or a backup",
+                Text(
+                    zh=f"日志的文件证明不了第 {index} 条在 {claim.size} 条的检查点之内",
+                    en=f"the ledger's files do not prove entry {index} under its checkpoint of {claim.size} entries",
+                ),
+                hint=Text(
+                    zh="运行 `jinsuo-center audit` 找出损坏的文件，从镜像或备份恢复",
+                    en="run `jinsuo-center audit` to find the damaged file, and restore it from a mirror or a backup",
+                ),
             )
         return Receipt(entry, TlogProof(index, tuple(path), raw))
 
@@ -84,8 +92,14 @@ class PublishedLog:
             return parse_checkpoint(parse_note(self.checkpoint()).text)
         except EvidenceError as err:
             raise StoreError(
-                f"{self._files.checkpoint_path} is damaged: {err}",
-                hint="start the center again: it is written anew from ledger.sqlite",
+                Text(
+                    zh=f"{self._files.checkpoint_path} 已损坏：{err}",
+                    en=f"{self._files.checkpoint_path} is damaged: {err}",
+                ),
+                hint=Text(
+                    zh="重新启动中心：会由 ledger.sqlite 重新写出",
+                    en="start the center again: it is written anew from ledger.sqlite",
+                ),
             ) from err
 
     def _tree(self) -> TileTree:
@@ -113,5 +127,9 @@ def _bundle_of(index: int, size: int) -> Tile:
 
 def _no_entry(index: int, size: int) -> NotFoundError:
     return NotFoundError(
-        f"the log has no entry {index} under its checkpoint of {size} entries", hint="check the number"
+        Text(
+            zh=f"{size} 条的检查点之内，日志没有第 {index} 条",
+            en=f"the log has no entry {index} under its checkpoint of {size} entries",
+        ),
+        hint=Text(zh="检查该序号", en="check the number"),
     )

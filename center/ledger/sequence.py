@@ -38,6 +38,7 @@ from evidence.log.checkpoint import Checkpoint, sign_checkpoint, verify_checkpoi
 from evidence.log.tiles import TILE_WIDTH, Tile
 from evidence.manifest.entry import Entry, Level, parse_entry
 from evidence.note.signed import parse_note
+from terminal.language import Text
 
 MAX_BATCH: Final = 1024
 """So many entries at most in one round; with entries of 64 KiB that is 64 MiB in memory."""
@@ -186,7 +187,13 @@ class Sequencer:
         except OSError as err:
             self._fail(batch, explain_os_error(err, self._files.checkpoint_path))
         except EvidenceError as err:
-            self._fail(batch, StoreError(f"the ledger is damaged: {err}", hint="run `jinsuo-center audit`"))
+            self._fail(
+                batch,
+                StoreError(
+                    Text(zh=f"日志已损坏：{err}", en=f"the ledger is damaged: {err}"),
+                    hint=Text(zh="运行 `jinsuo-center audit`", en="run `jinsuo-center audit`"),
+                ),
+            )
         except BaseException:
             self._fail(batch, _ended())
             raise
@@ -257,9 +264,16 @@ class Sequencer:
         newest = verify_checkpoint(parse_note(standing.note), self._signer.key)
         if (edge.size, edge.root) != (newest.size, newest.root):
             raise StoreError(
-                f"the tiles and staged entries of the ledger give the root {edge.root.hex()} for {edge.size} entries,"
-                f" its newest checkpoint says {newest.root.hex()} for {newest.size}",
-                hint="run `jinsuo-center audit` to find what is damaged; restore the ledger folder from its backup",
+                Text(
+                    zh=f"日志的瓦片和暂存条目（{edge.size} 条）得出的根是 {edge.root.hex()}，"
+                    f"最新检查点（{newest.size} 条）的根是 {newest.root.hex()}",
+                    en=f"the tiles and staged entries of the ledger give the root {edge.root.hex()} for {edge.size} entries,"
+                    f" its newest checkpoint says {newest.root.hex()} for {newest.size}",
+                ),
+                hint=Text(
+                    zh="运行 `jinsuo-center audit` 找出损坏之处；从备份恢复 ledger 目录",
+                    en="run `jinsuo-center audit` to find what is damaged; restore the ledger folder from its backup",
+                ),
             )
         edge = first
         for piece in pieces:
@@ -311,6 +325,12 @@ def _content(entry: Entry) -> _Content:
 
 def _ended() -> StoreError:
     return StoreError(
-        "the writer of the ledger has ended; the entry is not acknowledged",
-        hint="look for the first error in the center's log, mend its cause, and start the center again",
+        Text(
+            zh="日志的写入线程已经结束；该条目没有得到确认",
+            en="the writer of the ledger has ended; the entry is not acknowledged",
+        ),
+        hint=Text(
+            zh="在中心的日志中找到第一个错误，排除原因后重新启动中心",
+            en="look for the first error in the center's log, mend its cause, and start the center again",
+        ),
     )

@@ -20,6 +20,8 @@ from evidence.errors import EvidenceError
 from evidence.medium.files import MediumFiles, hash_file
 from evidence.medium.layout import LISTING, LISTING_AGAIN, RECORDS, RECOVERY, check_path
 from evidence.medium.listing import MAX_LISTING_BYTES, ListedFile, Listing, parse_listing
+from terminal.errors import words_of
+from terminal.language import Text
 
 _PART_BYTES: Final = 1 << 20
 _SECTOR_BYTES: Final = 2048
@@ -33,7 +35,7 @@ class FileDamage:
     """A file of a medium that is not as its list says, and why."""
 
     path: str
-    reason: str
+    reason: Text
 
 
 def read_listing(medium: MediumFiles) -> Listing | None:
@@ -117,6 +119,9 @@ def check_copy(root: Path, file: ListedFile) -> bool:
         return False
 
 
+_OTHER_BYTES: Final = Text(zh="字节与清单所说的不同", en="other bytes than its list says")
+
+
 class TargetError(Exception):
     """The disk that the copy goes to refuses. Attribute: `error`."""
 
@@ -133,9 +138,9 @@ def _copy_listed(
             with medium.open(file.path) as opened:
                 found = hash_file(opened)
         except OSError as err:
-            return FileDamage(file.path, err.strerror or str(err))
+            return FileDamage(file.path, words_of(err.strerror or err))
         done(file.size)
-        return None if found == (file.sha256, file.size) else FileDamage(file.path, "other bytes than its list says")
+        return None if found == (file.sha256, file.size) else FileDamage(file.path, _OTHER_BYTES)
     if check_copy(root, file):
         done(file.size)
         return None
@@ -145,7 +150,7 @@ def _copy_listed(
 
 def _copy(
     medium: MediumFiles, path: str, target: Path, file: ListedFile | None, end: int, done: Callable[[int], None]
-) -> str | None:
+) -> Text | None:
     """Copy the first `end` bytes of a file as far as they can be read; give what is wrong with it, if that is known."""
     bad = 0
     state = hashlib.sha256()
@@ -162,11 +167,11 @@ def _copy(
                 _write(copy, part)
                 done(len(part))
     except OSError as err:
-        return err.strerror or str(err)
+        return words_of(err.strerror or err)
     if bad:
-        return f"{bad} sectors cannot be read"
+        return Text(zh=f"{bad} 个扇区读不了", en=f"{bad} sectors cannot be read")
     if file is not None and (Sha256(state.digest()), size) != (file.sha256, file.size):
-        return "other bytes than its list says"
+        return _OTHER_BYTES
     return None
 
 

@@ -35,6 +35,7 @@ from center.media.repairing import RAW_NAME, repair, salvage
 from center.media.sets import SetMemory, SetName, SetReport
 from center.receive.answers import Answers
 from center.receive.bags import BagIntake, TakenBag
+from center.receive.inbox import refusal_of
 from evidence.bag.envelope import MAX_ENVELOPE_BYTES
 from evidence.bag.layout import ENVELOPE_PATH
 from evidence.bag.read import DamagedError
@@ -45,7 +46,8 @@ from evidence.medium.files import MediumFiles, find_media, open_medium
 from evidence.medium.layout import RECORDS
 from evidence.medium.listing import Listing
 from evidence.medium.number import MediumNumber, parse_number
-from terminal.language import Text
+from terminal.errors import words_of
+from terminal.language import NOTHING, Text
 from terminal.printer import format_size
 from terminal.progress import SILENT, Measure, Progress
 
@@ -80,7 +82,7 @@ class MediumReport:
     path: Path
     number: MediumNumber | None
     fate: Fate
-    reason: str = ""
+    reason: Text = NOTHING
     size: int = 0
     packs: int = 0
     lacking: int = 0
@@ -142,7 +144,7 @@ class MediaReader:
                     reports.append(self._read_medium(path, session, progress))
                 except (FullError, MediumError) as err:
                     # The next one may be smaller, and must not wait for a disc that only claims to be large.
-                    reports.append(MediumReport(path, None, Fate.POSTPONED, f"{err} ({err.code}); {err.hint}"))
+                    reports.append(MediumReport(path, None, Fate.POSTPONED, refusal_of(err)))
                 bar.advance()
         return self._finish(session, reports, out, no_more=no_more)
 
@@ -161,13 +163,14 @@ class MediaReader:
         except OSError as err:
             # Its folders cannot be read; its bytes may be.
             if path.is_dir():
-                return MediumReport(path, None, Fate.UNREADABLE, err.strerror or str(err))
+                return MediumReport(path, None, Fate.UNREADABLE, words_of(err.strerror or err))
             return self._salvage(path, session, progress)
         mended, damaged, reason = _mend(root, listing, damaged)
         report = self._take_bags(path, root, listing, session)
         size = sum(file.size for file in listing.files) if listing else 0
         shutil.rmtree(root)
-        why = report.reason or (reason if report.fate is Fate.LACKING else "")
+        is_open = report.reason == NOTHING and report.fate is Fate.LACKING
+        why = reason if is_open else report.reason
         return replace(report, reason=why, size=size, damaged=tuple(damaged), mended=tuple(mended))
 
     def _salvage(self, path: Path, session: _Session, progress: Progress) -> MediumReport:
@@ -180,7 +183,7 @@ class MediaReader:
             with progress.progress(path.name, size, Measure.BYTES) as bar:
                 copy_raw(path, root / RAW_NAME, bar.advance)
         except OSError as err:
-            return MediumReport(path, None, Fate.UNREADABLE, err.strerror or str(err))
+            return MediumReport(path, None, Fate.UNREADABLE, words_of(err.strerror or err))
         except TargetError as err:
             raise _cannot_copy(path, root, size, err) from err
         reason = salvage(root)
@@ -216,7 +219,9 @@ class MediaReader:
         """Take in every bag of a copied medium: one, as our agents write them. Gives what is worst."""
         reports = [self._take_bag(path, folder, listing, session) for folder in _find_bags(root)]
         if not reports:
-            return self._lose(path, listing, listing.number if listing else None, "there is no bag on it")
+            return self._lose(
+                path, listing, listing.number if listing else None, Text(zh="其中没有包裹", en="there is no bag on it")
+            )
         return max(reports, key=lambda report: list(Fate).index(report.fate))
 
     def _take_bag(self, path: Path, folder: Path, listing: Listing | None, session: _Session) -> MediumReport:
@@ -224,36 +229,44 @@ class MediaReader:
         try:
             bag = self._intake.open(folder)
         except DamagedError as err:
-            return self._lose(path, listing, number, str(err))
+            return self._lose(path, listing, number, words_of(err))
         except (RefusedError, CenterError) as err:
-            return MediumReport(path, number, Fate.REFUSED, f"{err} ({err.code}); {err.hint}")
+            return MediumReport(path, number, Fate.REFUSED, refusal_of(err))
         envelope = bag.envelope
         if number is None or (number.volume, number.volumes) != (envelope.volume, envelope.volumes):
-            reason = f"its bag says that it is volume {envelope.volume} of {envelope.volumes}: keep it, call the unit"
+            reason = Text(
+                zh=f"其中的包裹说它是 {envelope.volumes} 卷中的第 {envelope.volume} 卷：保留它，问该单位",
+                en=f"its bag says that it is volume {envelope.volume} of {envelope.volumes}: keep it, call the unit",
+            )
             return MediumReport(path, number, Fate.REFUSED, reason)
         if not SetName.of(envelope).has(number):
-            reason = f"its bag is of {envelope.unit}, and so none of medium {number}: keep it, call the unit"
+            reason = Text(
+                zh=f"其中的包裹属于 {envelope.unit}，不属于载体 {number}：保留它，问该单位",
+                en=f"its bag is of {envelope.unit}, and so none of medium {number}: keep it, call the unit",
+            )
             return MediumReport(path, number, Fate.REFUSED, reason)
         session.sets[SetName.of(envelope)] = None
         taken = self._intake.take(bag)
         if taken.refusal is not None:
-            return MediumReport(path, number, Fate.REFUSED, f"{taken.refusal.message} ({taken.refusal.code})")
+            return MediumReport(path, number, Fate.REFUSED, words_of(f"{taken.refusal.message} ({taken.refusal.code})"))
         self._memory.keep(number, envelope, (folder / ENVELOPE_PATH).read_bytes()[: MAX_ENVELOPE_BYTES + 1])
         session.taken[(envelope.unit, envelope.source)] = taken
         packs = len(envelope.packs) - len(taken.missing) - len(taken.refused)
         fate = Fate.LACKING if taken.missing else Fate.TAKEN
-        reason = ""
+        reason = NOTHING
         if taken.refused or taken.is_early:
             self._keep_waiting(folder, envelope.set_, number)
             fate = max(fate, Fate.WAITS, key=list(Fate).index)
-            reason = taken.refused[0][1].message if taken.refused else "its statements continue others"
+            reason = Text(zh="它的声明接在别的声明之后", en="its statements continue others")
+            if taken.refused:
+                reason = words_of(taken.refused[0][1].message)
         self._try_waiting(session)
         refusals = [f"{r.message} ({r.code})" for s in taken.statements.values() if (r := s.refusal) is not None]
         return MediumReport(
             path, number, fate, reason, packs=packs, lacking=len(taken.missing), refusals=tuple(refusals)
         )
 
-    def _lose(self, path: Path, listing: Listing | None, number: MediumNumber | None, reason: str) -> MediumReport:
+    def _lose(self, path: Path, listing: Listing | None, number: MediumNumber | None, reason: Text) -> MediumReport:
         if listing is not None:
             self._memory.keep_lost(_set_of(listing), listing.number.as_copy("A"))
         return MediumReport(path, number, Fate.UNREADABLE, reason)
@@ -344,11 +357,13 @@ def _find(path: Path) -> list[Path]:
         found = find_media(path)
         if found and all(each.exists() for each in found):
             return found
-        why = "there is none in it" if path.exists() else "there is no such file or folder"
+        why = Text(zh="没有这个文件或目录", en="there is no such file or folder")
+        if path.exists():
+            why = Text(zh="其中没有载体", en="there is none in it")
     except OSError as err:
-        why = err.strerror or str(err)
+        why = words_of(err.strerror or err)
     raise MediumError(
-        Text(zh=f"{path} 不是载体：{why}", en=f"{path} is no medium of ours: {why}"),
+        Text(zh=f"{path} 不是载体：{why.zh}", en=f"{path} is no medium of ours: {why.en}"),
         hint=Text(
             zh="给出光盘的挂载点、载体的目录、ISO 映像，或放着它们的目录",
             en="name the mount point of a disc, a medium's folder, an ISO image, or a folder with such in it",
@@ -356,12 +371,12 @@ def _find(path: Path) -> list[Path]:
     )
 
 
-def _mend(root: Path, listing: Listing | None, damaged: list[FileDamage]) -> tuple[list[str], list[FileDamage], str]:
+def _mend(root: Path, listing: Listing | None, damaged: list[FileDamage]) -> tuple[list[str], list[FileDamage], Text]:
     """Mend a copy where its bags are damaged; give the files that were mended, those still damaged, and why."""
     concerned = [found for found in damaged if found.path.startswith(f"{RECORDS}/")]
     if listing is not None and not concerned:
-        return [], damaged, ""
-    reason = repair(root) or ""
+        return [], damaged, NOTHING
+    reason = repair(root) or NOTHING
     if listing is None:
         return [], damaged, reason
     listed = {file.path: file for file in listing.files}
@@ -397,8 +412,11 @@ def _cannot_copy(path: Path, root: Path, size: int, err: TargetError) -> CenterE
     if err.error.errno in (errno.ENOSPC, errno.EDQUOT):
         return _full(root, size)
     return MediumError(
-        f"the copy of {path} in {root} cannot be written: {err}",
-        hint="look at the disk of the center's folder, then read the medium again",
+        Text(zh=f"{path} 在 {root} 中的副本写不了：{err}", en=f"the copy of {path} in {root} cannot be written: {err}"),
+        hint=Text(
+            zh="检查中心目录所在的磁盘，再读一次该载体",
+            en="look at the disk of the center's folder, then read the medium again",
+        ),
     )
 
 

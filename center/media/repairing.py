@@ -18,24 +18,25 @@ from typing import Final
 from evidence.errors import EvidenceError
 from evidence.medium.layout import RECORDS, RECOVERY, RECOVERY_NAME, check_path
 from evidence.medium.recovery import REPAIRED, find_names, find_program, repair_command
+from terminal.language import Text
 
 RAW_NAME: Final = "raw.iso"
 
 
-def repair(root: Path) -> str | None:
+def repair(root: Path) -> Text | None:
     """Mend the files below `root`; give why it could not be done, None if all of them are whole now."""
     target = root / RECOVERY / RECOVERY_NAME
     # All of them: the program finds others by itself, and takes `.PAR2` for one, too.
     parts = sorted(path for path in (root / RECOVERY).glob("*") if path.is_file())
     if not parts:
-        return "there is no recovery data"
+        return Text(zh="没有修复数据", en="there is no recovery data")
     if not target.is_file():
         # Its index file is gone; the others hold the same packets.
         target = parts[0]
     return _run(root, target, parts)
 
 
-def salvage(root: Path) -> str | None:
+def salvage(root: Path) -> Text | None:
     """Bring forth the bags of a medium from the copy of its raw bytes in `root`, which is removed; as `repair`."""
     raw = root / RAW_NAME
     target = root / RECOVERY_NAME
@@ -48,17 +49,23 @@ def salvage(root: Path) -> str | None:
         target.unlink(missing_ok=True)
 
 
-def _run(root: Path, target: Path, parts: Sequence[Path], more: Sequence[Path] = ()) -> str | None:
+def _run(root: Path, target: Path, parts: Sequence[Path], more: Sequence[Path] = ()) -> Text | None:
     program = find_program()
     if program is None:
-        return "the PAR2 program is not installed (jinsuo[center,media])"
+        return Text(
+            zh="没有安装 PAR2 程序（jinsuo[center,media]）",
+            en="the PAR2 program is not installed (jinsuo[center,media])",
+        )
     if not all(_is_safe(part) for part in parts):
-        return "the recovery data speak of files that are none of a bag's"
+        return Text(zh="修复数据涉及不属于包裹的文件", en="the recovery data speak of files that are none of a bag's")
     # All that it is told are our own paths; it has no shell.
     command = repair_command(program, root.absolute(), target.absolute(), [path.absolute() for path in more])
     done = subprocess.run(command, capture_output=True, check=False, stdin=subprocess.DEVNULL)  # noqa: S603
-    return (
-        None if done.returncode == REPAIRED else f"more is damaged than the recovery data can mend ({done.returncode})"
+    if done.returncode == REPAIRED:
+        return None
+    return Text(
+        zh=f"损坏超出修复数据的能力（{done.returncode}）",
+        en=f"more is damaged than the recovery data can mend ({done.returncode})",
     )
 
 

@@ -37,6 +37,7 @@ from evidence.manifest.receipt import Receipt
 from evidence.manifest.statement import KeyStatement, SnapshotStatement, Statement, statement_digest
 from evidence.note.signed import Note, parse_note, sign_note
 from evidence.objects.pack import MAX_PACK_BYTES, read_frames
+from terminal.language import Text
 
 MAX_STATEMENT_BYTES = 32 << 10
 
@@ -120,8 +121,14 @@ class Admission:
                     raise FormatError(f"its bytes give the name {namer.name()}")
             except EvidenceError as err:
                 raise PackError(
-                    f"pack {name} of {unit}/{source} is refused: {err}",
-                    hint="send it again from the spool; if it is refused again, take the snapshot anew",
+                    Text(
+                        zh=f"{unit}/{source} 的数据包 {name} 被拒绝：{err}",
+                        en=f"pack {name} of {unit}/{source} is refused: {err}",
+                    ),
+                    hint=Text(
+                        zh="从发件箱重新发送；若再被拒绝，重新取快照",
+                        en="send it again from the spool; if it is refused again, take the snapshot anew",
+                    ),
                 ) from err
             if not blob.commit():
                 self._has_whole(path, name)
@@ -187,7 +194,11 @@ class Admission:
         row = self._catalog.by_digest(digest)
         if row is None or row.unit != unit:
             raise NotFoundError(
-                f"no statement of {unit} has the digest {digest.hex()}", hint="submit the statement again"
+                Text(
+                    zh=f"{unit} 没有摘要为 {digest.hex()} 的声明",
+                    en=f"no statement of {unit} has the digest {digest.hex()}",
+                ),
+                hint=Text(zh="重新提交该声明", en="submit the statement again"),
             )
         return self._ledger.receipt(_latest_index(row))
 
@@ -198,8 +209,14 @@ class Admission:
             return False
         if size > MAX_PACK_BYTES or pack_name([self._store.read(path)]) != name:
             raise StoreError(
-                f"the pack {path} in the store is damaged, and stands in the way of the same one that was sent again",
-                hint="move the damaged file out of the store, run `jinsuo-center rebuild`, and let the agent send again",
+                Text(
+                    zh=f"存储中的数据包 {path} 已损坏，挡住了重新送来的同一个包",
+                    en=f"the pack {path} in the store is damaged, and stands in the way of the same one that was sent again",
+                ),
+                hint=Text(
+                    zh="把损坏的文件移出存储，运行 `jinsuo-center rebuild`，再让采集端发送",
+                    en="move the damaged file out of the store, run `jinsuo-center rebuild`, and let the agent send again",
+                ),
             )
         return True
 
@@ -209,8 +226,14 @@ class Admission:
             return note, self._signers.verify(unit, source, note)
         except EvidenceError as err:
             raise StatementError(
-                f"the statement sent for {unit}/{source} is refused: {err}",
-                hint="this is not what our agent writes; keep the spool and call the archives",
+                Text(
+                    zh=f"{unit}/{source} 送来的声明被拒绝：{err}",
+                    en=f"the statement sent for {unit}/{source} is refused: {err}",
+                ),
+                hint=Text(
+                    zh="这不是我们的采集端写的；保留发件箱，请打电话给档案馆",
+                    en="this is not what our agent writes; keep the spool and call the archives",
+                ),
             ) from err
 
     def _check_place(self, statement: Statement, digest: Sha256) -> None:
@@ -225,16 +248,28 @@ class Admission:
                 f"another text, {digest.hex()}, was sent for the statement {first.digest.hex()}",
             )  # fmt: skip
             raise ConflictError(
-                f"{where} was admitted before with another text, {first.digest.hex()[:16]}…; {noted}",
-                hint="ask the center for the latest statement, and go on from there",
+                Text(
+                    zh=f"{where} 先前已按另一份文字受理（{first.digest.hex()[:16]}…）；{noted}",
+                    en=f"{where} was admitted before with another text, {first.digest.hex()[:16]}…; {noted}",
+                ),
+                hint=Text(
+                    zh="向中心查询最新的声明，从那里接着做",
+                    en="ask the center for the latest statement, and go on from there",
+                ),
             )
         previous = None if latest is None else latest.digest
         if statement.sequence > next_sequence or statement.previous != previous:
+            ours, theirs = _name(previous), _name(statement.previous)
             raise StatementError(
-                f"{where} does not continue the chain: the center expects sequence {next_sequence} after "
-                f"{'nothing' if previous is None else previous.hex()[:16] + '…'}, it names "
-                f"{'nothing' if statement.previous is None else statement.previous.hex()[:16] + '…'}",
-                hint="ask the center for the latest statement, and go on from there",
+                Text(
+                    zh=f"{where} 没有接上声明链：中心等的是接在{ours.zh}之后的序号 {next_sequence}，它写的是{theirs.zh}",
+                    en=f"{where} does not continue the chain: the center expects sequence {next_sequence} after {ours.en}, "
+                    f"it names {theirs.en}",
+                ),
+                hint=Text(
+                    zh="向中心查询最新的声明，从那里接着做",
+                    en="ask the center for the latest statement, and go on from there",
+                ),
             )
 
     def _admit_plain(self, raw: bytes, known: StatementRow | None) -> StatementAnswer:
@@ -273,3 +308,10 @@ def _tee(parts: Iterable[bytes], write: Callable[[bytes], object]) -> Iterator[b
     for part in parts:
         write(part)
         yield part
+
+
+def _name(digest: Sha256 | None) -> Text:
+    """Name the statement that another one follows."""
+    if digest is None:
+        return Text(zh="“无”", en="nothing")
+    return Text(zh=f" {digest.hex()[:16]}… ", en=f"{digest.hex()[:16]}…")

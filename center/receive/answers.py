@@ -37,6 +37,7 @@ from evidence.keys.signer import Signer
 from evidence.log.checkpoint import parse_checkpoint
 from evidence.manifest.receipt import Receipt
 from evidence.note.signed import parse_note
+from terminal.language import Text
 
 FORMAT: Final = "jinsuo/bags@v1"
 _MOST_BAGS: Final = 64
@@ -94,8 +95,14 @@ class Answers:
                 file.commit_over(path)
         except OSError as err:
             raise InboxError(
-                f"the receipts {path} cannot be written: {err.strerror or err}",
-                hint="look at the rights and the room of the folder `receipts` in center.yaml",
+                Text(
+                    zh=f"回执 {path} 写不了：{err.strerror or err}",
+                    en=f"the receipts {path} cannot be written: {err.strerror or err}",
+                ),
+                hint=Text(
+                    zh="检查 center.yaml 中 `receipts` 目录的权限和空间",
+                    en="look at the rights and the room of the folder `receipts` in center.yaml",
+                ),
             ) from err
         return path
 
@@ -132,7 +139,11 @@ class Answers:
             return []
         except EvidenceError as err:
             raise StoreError(
-                f"{path} is damaged: {err}", hint="move it away; what cannot be proven waits for a bag more"
+                Text(zh=f"{path} 已损坏：{err}", en=f"{path} is damaged: {err}"),
+                hint=Text(
+                    zh="把它移开；无法证明的，等下一个包裹",
+                    en="move it away; what cannot be proven waits for a bag more",
+                ),
             ) from err
 
     def _read(self, taken: TakenBag) -> list[BagAnswer]:
@@ -146,8 +157,11 @@ class Answers:
             return []
         except EvidenceError as err:
             raise StoreError(
-                f"{path} is damaged: {err}",
-                hint="move it away: agents are answered about new bags, and send others again",
+                Text(zh=f"{path} 已损坏：{err}", en=f"{path} is damaged: {err}"),
+                hint=Text(
+                    zh="把它移开：只答复新的包裹，其余的采集端会再送",
+                    en="move it away: agents are answered about new bags, and send others again",
+                ),
             ) from err
 
     def _keep(self, taken: TakenBag, answered: Sequence[BagAnswer]) -> None:

@@ -41,11 +41,15 @@ from evidence.manifest.entry import Level
 from evidence.manifest.statement import key_name
 from evidence.note.signed import Note
 from evidence.wire.secrets import Direction, SealedFor
+from terminal.language import Language, Text
 
 log = logging.getLogger(__name__)
 _MOST_REFUSALS: Final = 256
 """Packs whose refusal is told in words; others are asked for again without."""
-_FORGED = "ask the unit whether it sent it; if not, somebody else can write to the drop box"
+_FORGED = Text(
+    zh="问该单位是否送过它；若没有，就是别人也能写收发目录",
+    en="ask the unit whether it sent it; if not, somebody else can write to the drop box",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,24 +122,51 @@ class BagIntake:
         except DamagedError:
             raise
         except EvidenceError as err:
-            raise BagError(f"the bag {folder.name} is refused: {err}", hint=_FORGED) from err
+            raise BagError(
+                Text(zh=f"包裹 {folder.name} 被拒绝：{err}", en=f"the bag {folder.name} is refused: {err}"),
+                hint=_FORGED,
+            ) from err
         envelope = reader.envelope
-        where = f"the bag {envelope.bag} of {envelope.unit}/{envelope.source}"
+        where = Text(
+            zh=f"{envelope.unit}/{envelope.source} 的包裹 {envelope.bag} ",
+            en=f"the bag {envelope.bag} of {envelope.unit}/{envelope.source}",
+        )
         if envelope.origin != self._origin:
-            raise BagError(f"{where} is for {envelope.origin}, not for {self._origin}", hint="bring it to that center")
+            raise BagError(
+                Text(
+                    zh=f"{where.zh}是给 {envelope.origin} 的，不是给 {self._origin} 的",
+                    en=f"{where.en} is for {envelope.origin}, not for {self._origin}",
+                ),
+                hint=Text(zh="送到那个中心", en="bring it to that center"),
+            )
         try:
             unit = self._units.get(envelope.unit)
             if unit.statement_key is None:
-                raise BagError(f"{where} is refused: the unit is not enrolled", hint="enrol it, then put the bag back")
+                raise BagError(
+                    Text(zh=f"{where.zh}被拒绝：该单位没有登记", en=f"{where.en} is refused: the unit is not enrolled"),
+                    hint=Text(zh="先登记该单位，再把包裹放回", en="enrol it, then put the bag back"),
+                )
             is_former = _verify(reader.note, envelope, unit.statement_key, unit.former_keys)
         except NotFoundError as err:
-            raise BagError(f"{where} is refused: {err}", hint=_FORGED) from err
+            raise BagError(
+                Text(zh=f"{where.zh}被拒绝：{err.sentence(Language.ZH)}", en=f"{where.en} is refused: {err}"),
+                hint=_FORGED,
+            ) from err
         except EvidenceError as err:
-            raise BagError(f"{where} is not signed by the unit's key: {err}", hint=_FORGED) from err
+            raise BagError(
+                Text(
+                    zh=f"{where.zh}不是由该单位的密钥签署的：{err}",
+                    en=f"{where.en} is not signed by the unit's key: {err}",
+                ),
+                hint=_FORGED,
+            ) from err
         if unit.disabled:
             raise ForbiddenError(
-                f"{where} is refused: the unit is disabled",
-                hint=f"jinsuo-center unit enable {unit.unit}, then put the bag back into the drop box",
+                Text(zh=f"{where.zh}被拒绝：该单位已停用", en=f"{where.en} is refused: the unit is disabled"),
+                hint=Text(
+                    zh=f"jinsuo-center unit enable {unit.unit}，再把包裹放回收发目录",
+                    en=f"jinsuo-center unit enable {unit.unit}, then put the bag back into the drop box",
+                ),
             )
         return OpenedBag(reader, unit, is_former)
 
@@ -152,8 +183,14 @@ class BagIntake:
             size = self._ledger.observe(checkpoint, is_fresh=bag.envelope.created > self._since)
         except EvidenceError as err:
             raise BagError(
-                f"the checkpoint in bag {bag.envelope.bag} is none of this log: {err}",
-                hint="the agent's folder may be of another center: enrol it anew in a new folder",
+                Text(
+                    zh=f"包裹 {bag.envelope.bag} 中的检查点不是本日志的：{err}",
+                    en=f"the checkpoint in bag {bag.envelope.bag} is none of this log: {err}",
+                ),
+                hint=Text(
+                    zh="采集端目录可能属于另一个中心：用新目录重新登记",
+                    en="the agent's folder may be of another center: enrol it anew in a new folder",
+                ),
             ) from err
         return size or 0
 
@@ -194,10 +231,18 @@ class BagIntake:
             return self._sealing.open_bag_key(envelope.key, envelope.place)
         except EvidenceError as err:
             other = envelope.sealing != self._sealing.public
-            why = "it is sealed to another key than this center's" if other else str(err)
+            why = Text(zh=str(err), en=str(err))
+            if other:
+                why = Text(zh="它不是用本中心的封装密钥封的", en="it is sealed to another key than this center's")
             raise BagError(
-                f"the bag {envelope.bag} of {envelope.unit}/{envelope.source} does not open: {why}",
-                hint="enrol the agent anew: it may know an old sealing key",
+                Text(
+                    zh=f"{envelope.unit}/{envelope.source} 的包裹 {envelope.bag} 打不开：{why.zh}",
+                    en=f"the bag {envelope.bag} of {envelope.unit}/{envelope.source} does not open: {why.en}",
+                ),
+                hint=Text(
+                    zh="让采集端重新登记：它可能还在用旧的封装密钥",
+                    en="enrol the agent anew: it may know an old sealing key",
+                ),
             ) from err
 
     def _register(self, bag: OpenedBag) -> None:
@@ -208,7 +253,11 @@ class BagIntake:
             secrets = self._sealing.open(envelope.secrets, place)
         except EvidenceError as err:
             raise BagError(
-                f"the secrets in bag {envelope.bag} do not open: {err}", hint="enrol the agent anew"
+                Text(
+                    zh=f"包裹 {envelope.bag} 中的秘密打不开：{err}",
+                    en=f"the secrets in bag {envelope.bag} do not open: {err}",
+                ),
+                hint=Text(zh="让采集端重新登记", en="enrol the agent anew"),
             ) from err
         self._units.register_source(envelope.unit, envelope.source, secrets)
 

@@ -24,6 +24,7 @@ from evidence.manifest.statement import SnapshotStatement
 from evidence.objects.object import ObjectKind
 from evidence.rows.commit import row_key
 from evidence.wire.secrets import SourceSecrets
+from terminal.language import Text
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +65,14 @@ class ContentCheck:
             return []
         except EvidenceError as err:
             raise StatementError(
-                f"{source}#{statement.sequence} of {unit} does not hold: {err}",
-                hint="nothing was logged; run `jinsuo-agent check`, take the snapshot anew, and call the archives if it happens again",
+                Text(
+                    zh=f"{unit} 的 {source}#{statement.sequence} 核验不通过：{err}",
+                    en=f"{source}#{statement.sequence} of {unit} does not hold: {err}",
+                ),
+                hint=Text(
+                    zh="没有记入日志；运行 `jinsuo-agent check`，重新取快照；若再出现，请打电话给档案馆",
+                    en="nothing was logged; run `jinsuo-agent check`, take the snapshot anew, and call the archives if it happens again",
+                ),
             ) from err
         return list(closure.missing) or None
 

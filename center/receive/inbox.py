@@ -31,6 +31,8 @@ from center.receive.bags import BagIntake, OpenedBag, TakenBag
 from center.settings.inbox import InboxSettings
 from evidence.bag.read import Damage, DamagedError
 from evidence.disk import sync_folder
+from terminal.errors import words_of
+from terminal.language import NOTHING, Text
 
 DONE: Final = "done"
 REFUSED: Final = "refused"
@@ -52,7 +54,7 @@ class BagOutcome:
 
     path: Path
     fate: Fate
-    reason: str = ""
+    reason: Text = NOTHING
     unit: str = ""
     source: str = ""
     packs: int = 0
@@ -97,7 +99,7 @@ class _Look:
 
     fingerprint: _Fingerprint
     since: datetime
-    told: str = ""
+    told: Text = NOTHING
     tried: int | None = None
 
 
@@ -166,12 +168,18 @@ class Inbox:
         try:
             return self._judged(path, act, box)
         except CenterError as err:
-            return self._wait(path, f"{err} ({err.code})", level=logging.WARNING)
+            words = words_of(err)
+            told = Text(zh=f"{words.zh}（{err.code}）", en=f"{words.en} ({err.code})")
+            return self._wait(path, told, level=logging.WARNING)
         except OSError as err:
-            return self._wait(path, f"{path} cannot be read, written or moved: {err}", level=logging.WARNING)
+            told = Text(zh=f"{path} 不能读写或移动：{err}", en=f"{path} cannot be read, written or moved: {err}")
+            return self._wait(path, told, level=logging.WARNING)
         except Exception as err:
             log.exception("a bag failed", extra={"bag": path.name})
-            return BagOutcome(path, Fate.WAITS, f"an error of the program itself: {type(err).__name__}")
+            kind = type(err).__name__
+            return BagOutcome(
+                path, Fate.WAITS, Text(zh=f"程序自身出错：{kind}", en=f"an error of the program itself: {kind}")
+            )
 
     def _judged(self, path: Path, act: Callable[[], BagOutcome], box: Box | None) -> BagOutcome:
         """Do something with a bag; move it away if it is refused. Raises: CenterError, OSError: it can be tried again."""
@@ -179,10 +187,16 @@ class Inbox:
             return act()
         except DamagedError as err:
             if box is not None and self._is_settled(box, path):
-                return self._refuse(path, f"the bag {path.name} has no envelope that can be read: {err}")
-            return self._wait(path, str(err))
+                return self._refuse(
+                    path,
+                    Text(
+                        zh=f"包裹 {path.name} 没有可读的封套：{err}",
+                        en=f"the bag {path.name} has no envelope that can be read: {err}",
+                    ),
+                )
+            return self._wait(path, words_of(err))
         except (RefusedError, ForbiddenError) as err:
-            return self._refuse(path, f"{err} ({err.code}); {err.hint}")
+            return self._refuse(path, refusal_of(err))
 
     def _take(self, waiting: _Waiting, is_settled: bool) -> BagOutcome:
         box, path = waiting.box, waiting.path
@@ -190,16 +204,22 @@ class Inbox:
         absent = bag.reader.find_absent()
         is_settled = self._is_settled(box, path) or is_settled
         if absent and not is_settled:
-            return self._wait(path, f"not whole yet: {absent[0]} and {len(absent) - 1} more")
+            more = len(absent) - 1
+            told = Text(
+                zh=f"尚不完整：缺 {absent[0]} 等 {more + 1} 个", en=f"not whole yet: {absent[0]} and {more} more"
+            )
+            return self._wait(path, told)
         look, newest = self._look(path), self._intake.newest(bag)
         if look.tried == newest and not is_settled:
             return self._wait(path, look.told)
         taken = self._intake.take(bag)
         look.tried = newest
         if taken.is_early:
-            return self._wait(path, "its statements continue others, which have not come yet")
+            return self._wait(path, _EARLY)
         if (taken.missing or taken.refused) and not is_settled:
-            return self._wait(path, f"not whole yet, or damaged: {taken.damages[-1].reason}")
+            damage = taken.damages[-1].reason
+            told = Text(zh=f"尚不完整，或已损坏：{damage}", en=f"not whole yet, or damaged: {damage}")
+            return self._wait(path, told)
         self._answers.write(taken, self._intake.logged(bag), box.receipts)
         return self._settle(path, bag, taken)
 
@@ -208,25 +228,33 @@ class Inbox:
         envelope = bag.envelope
         facts = {"unit": envelope.unit, "source": envelope.source, "bag": envelope.bag}
         if taken.refusal is not None:
-            return self._refuse(path, f"{taken.refusal.message} ({taken.refusal.code}); {taken.refusal.hint}")
+            refusal = taken.refusal
+            return self._refuse(path, words_of(f"{refusal.message} ({refusal.code}); {refusal.hint}"))
         for damage in taken.damages:
             log.warning("a file of a bag is damaged", extra={**facts, "file": damage.path, "reason": damage.reason})
         packs = len(envelope.packs) - len(taken.missing) - len(taken.refused)
         log.info("a bag is taken in", extra={**facts, "packs": packs, "statements": len(envelope.statements)})
         self._move(path, DONE)
         return BagOutcome(
-            path, Fate.TAKEN, "", envelope.unit, envelope.source, packs, len(envelope.statements), tuple(taken.damages)
+            path,
+            Fate.TAKEN,
+            NOTHING,
+            envelope.unit,
+            envelope.source,
+            packs,
+            len(envelope.statements),
+            tuple(taken.damages),
         )
 
-    def _refuse(self, path: Path, reason: str) -> BagOutcome:
+    def _refuse(self, path: Path, reason: Text) -> BagOutcome:
         self._move(path, REFUSED, reason)
-        log.warning("a bag is refused", extra={"bag": path.name, "reason": reason})
+        log.warning("a bag is refused", extra={"bag": path.name, "reason": reason.en})
         return BagOutcome(path, Fate.REFUSED, reason)
 
-    def _wait(self, path: Path, reason: str, level: int = logging.INFO) -> BagOutcome:
+    def _wait(self, path: Path, reason: Text, level: int = logging.INFO) -> BagOutcome:
         look = self._look(path)
         if look.told != reason:
-            log.log(level, "a bag waits", extra={"bag": path.name, "reason": reason})
+            log.log(level, "a bag waits", extra={"bag": path.name, "reason": reason.en})
             look.told = reason
         return BagOutcome(path, Fate.WAITS, reason)
 
@@ -241,7 +269,7 @@ class Inbox:
             look = self._looks[path] = _Look(fingerprint, self._clock())
         return look
 
-    def _move(self, path: Path, to: str, reason: str = "") -> None:
+    def _move(self, path: Path, to: str, reason: Text = NOTHING) -> None:
         """Move a bag below `done` or `refused`; a `reason` is written beside it. Raises: OSError.
 
         Its own times are the sender's, and may not be ours to set: the day is a folder's name.
@@ -249,8 +277,9 @@ class Inbox:
         parts = [to, self._clock().date().isoformat()] if to == DONE else [to]
         with open_shelf(path.parent, parts, make=True) as (shelf, box):
             name = shelf.take_in(path, box)
-            if reason:
-                shelf.write(f"{name}.reason.txt", f"{reason}\n".encode(errors="backslashreplace"))
+            if reason != NOTHING:
+                text = f"{reason.en}\n" if reason.zh == reason.en else f"{reason.zh}\n{reason.en}\n"
+                shelf.write(f"{name}.reason.txt", text.encode(errors="backslashreplace"))
         sync_folder(path.parent)
         self._looks.pop(path, None)
 
@@ -324,6 +353,21 @@ def _fingerprint(folder: Path) -> Iterator[tuple[str, int, int]]:
 
 def _no_box(box: Box, err: OSError) -> InboxError:
     return InboxError(
-        f"the drop box {box.folder} cannot be read: {err.strerror or err}",
-        hint="look at its rights, or at `inboxes` in center.yaml",
+        Text(
+            zh=f"收发目录 {box.folder} 读不了：{err.strerror or err}",
+            en=f"the drop box {box.folder} cannot be read: {err.strerror or err}",
+        ),
+        hint=Text(
+            zh="检查其权限，或 center.yaml 中的 `inboxes`", en="look at its rights, or at `inboxes` in center.yaml"
+        ),
     )
+
+
+def refusal_of(err: CenterError) -> Text:
+    """Give why something is refused, its code, and what to do, as one line."""
+    words, remedy = words_of(err), err.remedy
+    todo = words_of(remedy)
+    return Text(zh=f"{words.zh}（{err.code}）；{todo.zh}", en=f"{words.en} ({err.code}); {todo.en}")
+
+
+_EARLY = Text(zh="它的声明接在别的声明之后，那些还没有到", en="its statements continue others, which have not come yet")

@@ -54,7 +54,10 @@ from terminal.language import Text
 ANNOUNCED_NAME: Final = "announced.json"
 LIFETIME: Final = timedelta(days=3653)
 _BACKDATED: Final = timedelta(days=2)
-_RESTORE = "restore the folder `tls` from the backup; another key would cut off every agent"
+_RESTORE = Text(
+    zh="从备份恢复 `tls` 目录；换成别的密钥会使所有采集端断开",
+    en="restore the folder `tls` from the backup; another key would cut off every agent",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +117,14 @@ def announce_key(
         )
     if len(notes) == MAX_ANNOUNCEMENTS:
         raise ConflictError(
-            f"{len(notes)} TLS keys have been announced, and no more can be",
-            hint="renew the certificate without --new-key: agents look at the key alone",
+            Text(
+                zh=f"已公告 {len(notes)} 个 TLS 密钥，不能再多",
+                en=f"{len(notes)} TLS keys have been announced, and no more can be",
+            ),
+            hint=Text(
+                zh="更新证书时不用 --new-key：采集端只认公钥",
+                en="renew the certificate without --new-key: agents look at the key alone",
+            ),
         )
     shutil.rmtree(folder / "next", ignore_errors=True)
     create_tls(folder / "next", host, now)
@@ -132,7 +141,10 @@ def find_next(folder: Path, log_key: VerificationKey) -> TlsAnnouncement | None:
         current = read_spki_sha256(TlsFiles.within(folder).certificate)
         followed = follow_announcements(read_announcements(folder), log_key, current)
     except EvidenceError as err:
-        raise StoreError(f"{folder / ANNOUNCED_NAME} is damaged: {err}", hint=_RESTORE) from err
+        raise StoreError(
+            Text(zh=f"{folder / ANNOUNCED_NAME} 已损坏：{err}", en=f"{folder / ANNOUNCED_NAME} is damaged: {err}"),
+            hint=_RESTORE,
+        ) from err
     return followed[0] if followed else None
 
 
@@ -148,7 +160,13 @@ def take_next(folder: Path, log_key: VerificationKey, now: datetime) -> TlsAnnou
         return None
     check_tls(following)
     if read_spki_sha256(following.certificate) != announcement.spki:
-        raise StoreError(f"{following.certificate} is not for the key that was announced", hint=_RESTORE)
+        raise StoreError(
+            Text(
+                zh=f"{following.certificate} 不是已公告密钥的证书",
+                en=f"{following.certificate} is not for the key that was announced",
+            ),
+            hint=_RESTORE,
+        )
     old = TlsFiles.within(folder / "old" / announcement.replaces.hex()[:16])
     for source, kept in ((files.key, old.key), (files.certificate, old.certificate)):
         write_new(kept, source.read_bytes(), mode=0o600)
@@ -165,7 +183,7 @@ def read_announcements(folder: Path) -> tuple[bytes, ...]:
     except FileNotFoundError:
         return ()
     except EvidenceError as err:
-        raise StoreError(f"{path} is damaged: {err}", hint=_RESTORE) from err
+        raise StoreError(Text(zh=f"{path} 已损坏：{err}", en=f"{path} is damaged: {err}"), hint=_RESTORE) from err
 
 
 class Announcements:
@@ -201,9 +219,18 @@ def read_spki_sha256(certificate: Path) -> Sha256:
     try:
         public = x509.load_pem_x509_certificate(certificate.read_bytes()).public_key()
     except OSError as err:
-        raise StoreError(f"the certificate {certificate} cannot be read: {err.strerror}", hint=_RESTORE) from err
+        raise StoreError(
+            Text(
+                zh=f"证书 {certificate} 读不了：{err.strerror}",
+                en=f"the certificate {certificate} cannot be read: {err.strerror}",
+            ),
+            hint=_RESTORE,
+        ) from err
     except ValueError as err:
-        raise StoreError(f"the certificate {certificate} is damaged: {err}", hint=_RESTORE) from err
+        raise StoreError(
+            Text(zh=f"证书 {certificate} 已损坏：{err}", en=f"the certificate {certificate} is damaged: {err}"),
+            hint=_RESTORE,
+        ) from err
     return sha256(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
@@ -211,18 +238,31 @@ def check_tls(files: TlsFiles) -> None:
     """Raises: StoreError unless certificate and key can be read, and are for one key."""
     own = _load_key(files.key).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     if read_spki_sha256(files.certificate) != sha256(own):
-        raise StoreError(f"the certificate {files.certificate} is for another key than {files.key}", hint=_RESTORE)
+        raise StoreError(
+            Text(
+                zh=f"证书 {files.certificate} 与密钥 {files.key} 不是一对",
+                en=f"the certificate {files.certificate} is for another key than {files.key}",
+            ),
+            hint=_RESTORE,
+        )
 
 
 def _load_key(path: Path) -> ec.EllipticCurvePrivateKey:
     try:
         key = load_pem_private_key(path.read_bytes(), password=None)
     except OSError as err:
-        raise StoreError(f"the TLS key {path} cannot be read: {err.strerror}", hint=_RESTORE) from err
+        raise StoreError(
+            Text(zh=f"TLS 密钥 {path} 读不了：{err.strerror}", en=f"the TLS key {path} cannot be read: {err.strerror}"),
+            hint=_RESTORE,
+        ) from err
     except (ValueError, TypeError) as err:
-        raise StoreError(f"the TLS key {path} is damaged: {err}", hint=_RESTORE) from err
+        raise StoreError(
+            Text(zh=f"TLS 密钥 {path} 已损坏：{err}", en=f"the TLS key {path} is damaged: {err}"), hint=_RESTORE
+        ) from err
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise StoreError(f"the TLS key {path} is not an EC key", hint=_RESTORE)
+        raise StoreError(
+            Text(zh=f"TLS 密钥 {path} 不是 EC 密钥", en=f"the TLS key {path} is not an EC key"), hint=_RESTORE
+        )
     return key
 
 

@@ -44,6 +44,7 @@ from center.registry.catalog_tables import (
 from evidence.digest import ObjectId, Sha256
 from evidence.encode import encode_time
 from evidence.manifest.entry import Level
+from terminal.language import Text
 
 _MOST_IDS: Final = 4_000
 
@@ -222,9 +223,15 @@ class Catalog:
                 connection.execute(STATEMENTS.insert(), statement_values(source_id, row))
             elif there != row.digest:
                 raise ConflictError(
-                    f"{row.source}#{row.sequence} of {row.unit} is statement {there.hex()[:16]}…, not"
-                    f" {row.digest.hex()[:16]}…",
-                    hint="the first statement admitted under a sequence wins; the agent must go on from it",
+                    Text(
+                        zh=f"{row.unit} 的 {row.source}#{row.sequence} 是声明 {there.hex()[:16]}…，不是 {row.digest.hex()[:16]}…",
+                        en=f"{row.source}#{row.sequence} of {row.unit} is statement {there.hex()[:16]}…, not"
+                        f" {row.digest.hex()[:16]}…",
+                    ),
+                    hint=Text(
+                        zh="同一序号以先受理的声明为准；采集端要从它接着做",
+                        en="the first statement admitted under a sequence wins; the agent must go on from it",
+                    ),
                 )
 
     def set_stored(
@@ -338,8 +345,14 @@ class Catalog:
         found = self._find(unit, source, _is_stored_snapshot(), shown <= encode_time(when), newest=True)
         if found is None:
             raise NotFoundError(
-                f"no stored snapshot of {unit}/{source} is as old as {encode_time(when)}",
-                hint="`jinsuo-center snapshots` lists what there is, with times",
+                Text(
+                    zh=f"{unit}/{source} 没有早至 {encode_time(when)} 的已入库快照",
+                    en=f"no stored snapshot of {unit}/{source} is as old as {encode_time(when)}",
+                ),
+                hint=Text(
+                    zh="`jinsuo-center snapshots` 列出已有的及其时间",
+                    en="`jinsuo-center snapshots` lists what there is, with times",
+                ),
             )
         return found
 
@@ -419,7 +432,9 @@ def _source_query(unit: str, source: str) -> sa.Select[Any]:  # Any: typed other
 
 
 def _no_statement(unit: str, source: str, sequence: int | None) -> NotFoundError:
-    what = "stored snapshot of {0}/{1}" if sequence is None else "statement {1}#{2} of {0}"
+    what = Text(zh=f"{unit} 没有声明 {source}#{sequence}", en=f"there is no statement {source}#{sequence} of {unit}")
+    if sequence is None:
+        what = Text(zh=f"{unit}/{source} 没有已入库的快照", en=f"there is no stored snapshot of {unit}/{source}")
     return NotFoundError(
-        "there is no " + what.format(unit, source, sequence), hint="`jinsuo-center snapshots` lists what there is"
+        what, hint=Text(zh="`jinsuo-center snapshots` 列出已有的", en="`jinsuo-center snapshots` lists what there is")
     )

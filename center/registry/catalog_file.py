@@ -29,8 +29,12 @@ from center.registry.catalog_tables import (
     STATEMENTS,
     VERSION,
 )
+from terminal.language import Text
 
-REBUILD: Final = "run `jinsuo-center rebuild`: it makes the catalog again from store and ledger; nothing is lost"
+REBUILD: Final = Text(
+    zh="运行 `jinsuo-center rebuild`：从存储和日志重建目录库，不会丢失任何内容",
+    en="run `jinsuo-center rebuild`: it makes the catalog again from store and ledger; nothing is lost",
+)
 _BUSY_S: Final = 60
 
 
@@ -45,10 +49,13 @@ class CatalogLock:
         except BlockingIOError as err:
             self._file.close()
             raise StoreError(
-                f"the catalog {path} is in use by another process",
-                hint="stop the center (`jinsuo-center serve`) and other commands, then try again"
+                Text(zh=f"目录库 {path} 正被另一个进程使用", en=f"the catalog {path} is in use by another process"),
+                hint=Text(
+                    zh="停止中心（`jinsuo-center serve`）和其他命令，再重试",
+                    en="stop the center (`jinsuo-center serve`) and other commands, then try again",
+                )
                 if exclusive
-                else "a rebuild is under way; try again when it has ended",
+                else Text(zh="正在重建；等它结束后重试", en="a rebuild is under way; try again when it has ended"),
             ) from err
 
     def close(self) -> None:
@@ -73,7 +80,7 @@ class CatalogFile:
         Raises: StoreError if it is not there, is damaged, or is of another version: `rebuild` mends all three.
         """
         if not path.is_file():
-            raise StoreError(f"there is no catalog {path}", hint=REBUILD)
+            raise StoreError(Text(zh=f"没有目录库 {path}", en=f"there is no catalog {path}"), hint=REBUILD)
         self.path = path
         self._in_use = CatalogLock(path)
         self._engine = _open_engine(path)
@@ -88,14 +95,21 @@ class CatalogFile:
         if (application, version) != (APPLICATION, VERSION):
             self.close()
             raise StoreError(
-                f"the catalog {path} is of version {version}, this program reads version {VERSION}", hint=REBUILD
+                Text(
+                    zh=f"目录库 {path} 的版本是 {version}，本程序读版本 {VERSION}",
+                    en=f"the catalog {path} is of version {version}, this program reads version {VERSION}",
+                ),
+                hint=REBUILD,
             )
 
     @staticmethod
     def create(path: Path) -> None:
         """Make an empty catalog. Raises: StoreError if there is one."""
         if path.exists():
-            raise StoreError(f"there is a catalog {path} already", hint="open it, or remove it to make a new one")
+            raise StoreError(
+                Text(zh=f"已有目录库 {path}", en=f"there is a catalog {path} already"),
+                hint=Text(zh="打开它，或删去后新建", en="open it, or remove it to make a new one"),
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         engine = _open_engine(path)
         try:
@@ -194,7 +208,15 @@ def _translated(path: Path) -> Iterator[None]:
     except sa.exc.DBAPIError as err:
         text = str(err.orig)
         if "full" in text:
-            raise FullError(f"the disk of the catalog {path} is full", hint="free some space and try again") from err
-        raise StoreError(f"the catalog {path} cannot be read or written: {text}", hint=REBUILD) from err
+            raise FullError(
+                Text(zh=f"目录库 {path} 所在的磁盘已满", en=f"the disk of the catalog {path} is full"),
+                hint=Text(zh="腾出空间后重试", en="free some space and try again"),
+            ) from err
+        raise StoreError(
+            Text(zh=f"目录库 {path} 不能读写：{text}", en=f"the catalog {path} cannot be read or written: {text}"),
+            hint=REBUILD,
+        ) from err
     except sqlite3.Error as err:
-        raise StoreError(f"the catalog {path} cannot be opened: {err}", hint=REBUILD) from err
+        raise StoreError(
+            Text(zh=f"目录库 {path} 打不开：{err}", en=f"the catalog {path} cannot be opened: {err}"), hint=REBUILD
+        ) from err

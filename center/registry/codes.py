@@ -11,8 +11,12 @@ from datetime import datetime
 
 from center.errors import ConflictError, ForbiddenError
 from center.registry.unitfile import IssuedCode, KeyPair, UnitRecord
+from terminal.language import Text
 
-_ASK = "ask the archives for a new code: jinsuo-center unit rekey UNIT"
+_ASK = Text(
+    zh="向档案馆要新的登记码：jinsuo-center unit rekey UNIT",
+    en="ask the archives for a new code: jinsuo-center unit rekey UNIT",
+)
 
 
 def get_code(records: Iterable[UnitRecord], digest: bytes) -> tuple[UnitRecord, IssuedCode]:
@@ -34,16 +38,29 @@ def is_repeated(record: UnitRecord, issued: IssuedCode, pair: KeyPair) -> bool:
 def check_code(record: UnitRecord, issued: IssuedCode, now: datetime) -> None:
     """Raises: ForbiddenError unless the code may be used now."""
     if record.disabled:
-        raise ForbiddenError(f"unit {record.unit} is disabled", hint="call the archives")
+        raise ForbiddenError(
+            Text(zh=f"单位 {record.unit} 已停用", en=f"unit {record.unit} is disabled"),
+            hint=Text(zh="请打电话给档案馆", en="call the archives"),
+        )
     if issued.used is not None:
         raise ForbiddenError(
-            f"the enrolment code of unit {record.unit} was used on {issued.used:%Y-%m-%d at %H:%M} UTC; "
-            "a code works once",
-            hint=f"if that was not you, call the archives at once; else {_ASK}",
+            Text(
+                zh=f"单位 {record.unit} 的登记码已于 {issued.used:%Y-%m-%d %H:%M} UTC 用过；登记码只能用一次",
+                en=f"the enrolment code of unit {record.unit} was used on {issued.used:%Y-%m-%d at %H:%M} UTC; "
+                "a code works once",
+            ),
+            hint=Text(
+                zh=f"若不是你用的，立即打电话给档案馆；否则{_ASK.zh}",
+                en=f"if that was not you, call the archives at once; else {_ASK.en}",
+            ),
         )
     if now >= issued.expires:
         raise ForbiddenError(
-            f"the enrolment code of unit {record.unit} ended on {issued.expires:%Y-%m-%d at %H:%M} UTC", hint=_ASK
+            Text(
+                zh=f"单位 {record.unit} 的登记码已于 {issued.expires:%Y-%m-%d %H:%M} UTC 到期",
+                en=f"the enrolment code of unit {record.unit} ended on {issued.expires:%Y-%m-%d at %H:%M} UTC",
+            ),
+            hint=_ASK,
         )
 
 
@@ -52,8 +69,11 @@ def check_fresh(pair: KeyPair, records: Iterable[UnitRecord]) -> None:
     new, old = {pair.statement.public, pair.cosigner.public}, public_keys(records)
     if len(new) != 2 or new & old:
         raise ConflictError(
-            "a key that was sent for enrolment is in use already",
-            hint="do not copy an agent's folder to another machine: make a new one with `jinsuo-agent init`",
+            Text(zh="登记时送来的密钥已有人在用", en="a key that was sent for enrolment is in use already"),
+            hint=Text(
+                zh="不要把采集端目录复制到另一台机器：用 `jinsuo-agent init` 新建一个",
+                en="do not copy an agent's folder to another machine: make a new one with `jinsuo-agent init`",
+            ),
         )
 
 
@@ -64,4 +84,10 @@ def public_keys(records: Iterable[UnitRecord]) -> set[bytes]:
 
 def no_code() -> ForbiddenError:
     """Give the error of a code that is nobody's."""
-    return ForbiddenError("no unit of this center has this enrolment code, or a newer one replaced it", hint=_ASK)
+    return ForbiddenError(
+        Text(
+            zh="本中心没有单位有这个登记码，或它已被新的取代",
+            en="no unit of this center has this enrolment code, or a newer one replaced it",
+        ),
+        hint=_ASK,
+    )

@@ -17,6 +17,7 @@ from evidence.errors import EvidenceError, FormatError, MissingObjectError
 from evidence.objects.object import ObjectKind, check_object
 from evidence.objects.pack import FRAME_HEAD_BYTES, decode_frame, parse_frame
 from evidence.tree.nodes import parse_node
+from terminal.language import Text
 
 _MOST_PLACES = 20_000
 
@@ -54,8 +55,14 @@ class SourceObjects:
             if isinstance(err, LostError) and err.pack:
                 raise  # its base's
             raise LostError(
-                f"object {wanted.hex()[:16]}… in pack {place.pack[:16]}… of {self._unit}/{self._source} is damaged: {err}",
-                hint="run `jinsuo-center audit` to find all damage; the agent sends the object again when asked",
+                Text(
+                    zh=f"{self._unit}/{self._source} 数据包 {place.pack[:16]}… 中的对象 {wanted.hex()[:16]}… 已损坏：{err}",
+                    en=f"object {wanted.hex()[:16]}… in pack {place.pack[:16]}… of {self._unit}/{self._source} is damaged: {err}",
+                ),
+                hint=Text(
+                    zh="运行 `jinsuo-center audit` 找出所有损坏；采集端被问到时会再送该对象",
+                    en="run `jinsuo-center audit` to find all damage; the agent sends the object again when asked",
+                ),
                 pack=place.pack,
             ) from err
         return body

@@ -21,6 +21,8 @@ from evidence.digest import ObjectId, pack_name
 from evidence.errors import EvidenceError, FormatError, MissingObjectError
 from evidence.objects.object import ObjectKind, check_object
 from evidence.objects.pack import Frame, decode_frame, read_frames
+from terminal.errors import words_of
+from terminal.language import NOTHING, Text
 
 PREFIX: Final = "packs/"
 _PATH = re.compile(
@@ -44,12 +46,12 @@ class PackFile:
 
 @dataclass(frozen=True, slots=True)
 class PackReading:
-    """A pack as it was read: `damage` says what is wrong with it, empty if its bytes have its name."""
+    """A pack as it was read: `damage` says what is wrong with it, None if its bytes have its name."""
 
     file: PackFile
     size: int
     frames: tuple[Frame, ...]
-    damage: str = ""
+    damage: Text | None = None
 
     @property
     def places(self) -> list[tuple[ObjectId, ObjectPlace]]:
@@ -74,14 +76,19 @@ def read_pack(store: Store, file: PackFile) -> PackReading:
     try:
         raw = store.read(file.path)
     except CenterError as err:
-        return PackReading(file, 0, (), str(err))
+        return PackReading(file, 0, (), words_of(err))
     found = pack_name([raw])
-    damage = "" if found == file.name else f"its bytes give the name {found[:16]}…, so they are not what was admitted"
+    damage = None
+    if found != file.name:
+        damage = Text(
+            zh=f"其字节得出的名称是 {found[:16]}…，所以不是当初受理的内容",
+            en=f"its bytes give the name {found[:16]}…, so they are not what was admitted",
+        )
     frames: list[Frame] = []
     try:
         frames.extend(read_frames([raw]))
     except FormatError as err:
-        damage = f"{damage}; {err}" if damage else str(err)
+        damage = words_of(err) if damage is None else Text(zh=f"{damage.zh}；{err}", en=f"{damage.en}; {err}")
     return PackReading(file, len(raw), tuple(frames), damage)
 
 
@@ -91,7 +98,7 @@ class JudgedFrame:
 
     frame: Frame
     body: bytes | None
-    reason: str = ""
+    reason: Text = NOTHING
 
 
 def judge_frames(objects: SourceObjects, storage_key: bytes, frames: Iterable[Frame]) -> Iterator[JudgedFrame]:
@@ -101,7 +108,7 @@ def judge_frames(objects: SourceObjects, storage_key: bytes, frames: Iterable[Fr
             body = decode_frame(frame, partial(objects.read_base, kind=frame.kind))
             check_object(storage_key, frame.kind, frame.object_id, body)
         except (CenterError, EvidenceError) as err:
-            yield JudgedFrame(frame, None, str(err))
+            yield JudgedFrame(frame, None, words_of(err))
         else:
             yield JudgedFrame(frame, body)
 

@@ -28,6 +28,7 @@ from evidence.digest import ObjectId, sha256
 from evidence.disk import sync_folder
 from evidence.errors import EvidenceError
 from evidence.objects.object import ObjectKind
+from terminal.errors import words_of
 from terminal.language import Text
 from terminal.progress import SILENT, Measure, Progress
 
@@ -42,7 +43,7 @@ class RebuildReport:
     bytes_: int
     objects: int
     statements: int
-    damaged: tuple[str, ...]
+    damaged: tuple[Text, ...]
 
 
 def rebuild_catalog(
@@ -76,17 +77,18 @@ def fill_catalog(
     catalog: Catalog, store: Store, ledger: EntryLog, units: Units, progress: Progress = SILENT
 ) -> RebuildReport:
     """Fill an empty catalog from `store` and `ledger`."""
-    damaged: list[str] = []
+    damaged: list[Text] = []
     broken: list[PackFile] = []
     packs = size = 0
     with progress.progress(_READING, measure=Measure.BYTES) as bar:
         for file in list_packs(store):
             if isinstance(file, str):
-                damaged.append(f"{file}: this is not a pack")
+                damaged.append(Text(zh=f"{file}：这不是数据包", en=f"{file}: this is not a pack"))
                 continue
             reading = read_pack(store, file)
-            if reading.damage:
-                damaged.append(f"{file.path}: {reading.damage}")
+            if reading.damage is not None:
+                why = reading.damage
+                damaged.append(Text(zh=f"{file.path}：{why.zh}", en=f"{file.path}: {why.en}"))
                 broken.append(file)
             else:
                 catalog.add_pack(file.unit, file.source, file.name, reading.places)
@@ -103,12 +105,12 @@ def fill_catalog(
 
 def _finish_source(
     catalog: Catalog, store: Store, units: Units, unit: str, source: str, broken: list[PackFile]
-) -> list[str]:
+) -> list[Text]:
     """Take in what can be read of damaged packs, and learn the manifests. Gives what cannot be done, one line each."""
     try:
         key = units.secrets(unit, source).storage_key
     except CenterError as err:
-        return [f"{unit}/{source}: {err}"]
+        return [Text(zh=f"{unit}/{source}：{words_of(err).zh}", en=f"{unit}/{source}: {err}")]
     objects = SourceObjects(store, catalog, unit, source, key)
     for is_based in (False, True):  # what needs a base comes when all bases are known
         for file in broken:

@@ -36,7 +36,7 @@ _SEALING_FORMAT: Final = "jinsuo/sealing-key@v1"
 _NONCE_BYTES: Final = 12
 _SALT_BYTES: Final = 16
 _MAX_FILE_BYTES: Final = 4096
-_RESTORE = "restore the center's keys folder from its backup"
+_RESTORE = Text(zh="从备份恢复中心的 keys 目录", en="restore the center's keys folder from its backup")
 
 
 class MasterKey:
@@ -59,7 +59,10 @@ class MasterKey:
             return self._cipher.decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], _label(purpose))
         except (InvalidTag, ValueError) as err:
             raise StoreError(
-                f"the wrapped secret of {purpose} does not open: it is damaged, or the master key is another one",
+                Text(
+                    zh=f"{purpose} 的加密秘密打不开：已损坏，或主密钥不是原来的",
+                    en=f"the wrapped secret of {purpose} does not open: it is damaged, or the master key is another one",
+                ),
                 hint=_RESTORE,
             ) from err
 
@@ -117,11 +120,18 @@ def open_master_key(path: Path, passphrase: bytes | None = None) -> MasterKey:
     if not is_wrapped:
         if os.name == "posix" and path.stat().st_mode & 0o077:
             raise StoreError(
-                f"the master key file {path} can be read by others than its owner", hint=f"run: chmod 600 {path}"
+                Text(
+                    zh=f"主密钥文件 {path} 可被其他账户读取",
+                    en=f"the master key file {path} can be read by others than its owner",
+                ),
+                hint=Text(zh=f"运行：chmod 600 {path}", en=f"run: chmod 600 {path}"),
             )
         return MasterKey(stored)
     if passphrase is None:
-        raise StoreError(f"the master key {path} is wrapped by a passphrase", hint="give the passphrase at the start")
+        raise StoreError(
+            Text(zh=f"主密钥 {path} 用口令加密", en=f"the master key {path} is wrapped by a passphrase"),
+            hint=Text(zh="启动时给出口令", en="give the passphrase at the start"),
+        )
     try:
         return MasterKey(MasterKey(_stretch(passphrase, salt)).unwrap(_MASTER_FORMAT, stored))
     except StoreError as err:
@@ -157,10 +167,19 @@ def open_sealing_key(path: Path, master: MasterKey) -> SealingKey:
         public = parse_base64(expect_text(members["public"], "public"), "public", KEY_BYTES)
         wrapped = parse_base64(expect_text(members["private"], "private"), "private")
     except EvidenceError as err:
-        raise StoreError(f"the sealing key file {path} is damaged: {err}", hint=_RESTORE) from err
+        raise StoreError(
+            Text(zh=f"封装密钥文件 {path} 已损坏：{err}", en=f"the sealing key file {path} is damaged: {err}"),
+            hint=_RESTORE,
+        ) from err
     key = SealingKey(X25519PrivateKey.from_private_bytes(master.unwrap(_purpose_of(public), wrapped)))
     if key.public != public:
-        raise StoreError(f"the sealing key file {path} holds another private key than its public one", hint=_RESTORE)
+        raise StoreError(
+            Text(
+                zh=f"封装密钥文件 {path} 中的私钥与公钥不是一对",
+                en=f"the sealing key file {path} holds another private key than its public one",
+            ),
+            hint=_RESTORE,
+        )
     return key
 
 
@@ -188,7 +207,10 @@ def _read_master(path: Path) -> tuple[bool, bytes, bytes]:
         key = parse_base64(expect_text(members["key"], "key"), "key", size)
         salt = parse_base64(expect_text(members["salt"], "salt"), "salt", _SALT_BYTES)
     except EvidenceError as err:
-        raise StoreError(f"the master key file {path} is damaged: {err}", hint=_RESTORE) from err
+        raise StoreError(
+            Text(zh=f"主密钥文件 {path} 已损坏：{err}", en=f"the master key file {path} is damaged: {err}"),
+            hint=_RESTORE,
+        ) from err
     return is_wrapped, key, salt
 
 
@@ -197,7 +219,12 @@ def _read_key_file(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(_MAX_FILE_BYTES)
     except OSError as err:
-        raise StoreError(f"the key file {path} cannot be read: {err.strerror}", hint=_RESTORE) from err
+        raise StoreError(
+            Text(
+                zh=f"密钥文件 {path} 读不了：{err.strerror}", en=f"the key file {path} cannot be read: {err.strerror}"
+            ),
+            hint=_RESTORE,
+        ) from err
 
 
 def _write_key_file(path: Path, data: bytes) -> None:

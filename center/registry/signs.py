@@ -22,6 +22,7 @@ from center.errors import FullError, StoreError
 from evidence.encode import encode_time, parse_time
 from evidence.errors import EvidenceError
 from evidence.wire.heartbeat import Heartbeat, parse_heartbeat
+from terminal.language import Text
 
 SIGNS_NAME: Final = "signs.sqlite"
 WRITTEN_EVERY: Final = timedelta(minutes=1)
@@ -188,8 +189,16 @@ def _read_heard(unit: str, at: str, body: bytes) -> Heard | None:
 
 def _refusal(path: Path | None, err: sqlite3.Error) -> FullError | StoreError:
     if getattr(err, "sqlite_errorname", "").startswith("SQLITE_FULL"):
-        return FullError(f"there is no room to write {path}", hint="make room on the center's disk")
+        return FullError(
+            Text(zh=f"没有空间写 {path}", en=f"there is no room to write {path}"),
+            hint=Text(zh="在中心的磁盘上腾出空间", en="make room on the center's disk"),
+        )
     return StoreError(
-        f"the signs of life in {path} cannot be read or written: {err}",
-        hint="stop the center and remove the file: it is made anew, and nothing of the evidence is in it",
+        Text(
+            zh=f"{path} 中的音信记录不能读写：{err}", en=f"the signs of life in {path} cannot be read or written: {err}"
+        ),
+        hint=Text(
+            zh="停止中心后删去该文件：会重新生成，其中没有证据",
+            en="stop the center and remove the file: it is made anew, and nothing of the evidence is in it",
+        ),
     )

@@ -28,6 +28,7 @@ from evidence.rows.schema import Schema, parse_schema
 from evidence.tree.diff import TreeTop
 from evidence.tree.read import find_line, walk_lines
 from evidence.wire.secrets import SourceSecrets
+from terminal.language import Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,14 @@ class Snapshot:
     ) -> None:
         if row.manifest_object is None:
             raise NotFoundError(
-                f"{row.source}#{row.sequence} of {row.unit} is registered, but its content has not come yet",
-                hint="ask the unit when the content will be sent, or name a stored snapshot",
+                Text(
+                    zh=f"{row.unit} 的 {row.source}#{row.sequence} 已登记，但内容还没有到",
+                    en=f"{row.source}#{row.sequence} of {row.unit} is registered, but its content has not come yet",
+                ),
+                hint=Text(
+                    zh="问该单位何时送来内容，或改用已入库的快照",
+                    en="ask the unit when the content will be sent, or name a stored snapshot",
+                ),
             )
         self.statement = statement
         self.row = row
@@ -70,8 +77,11 @@ class Snapshot:
         raw = objects.read(ObjectId(row.manifest_object), ObjectKind.MANIFEST)
         if sha256(raw) != statement.manifest_sha256:
             raise StoreError(
-                f"the manifest of {row.source}#{row.sequence} is not the one that its statement names",
-                hint="run `jinsuo-center audit`",
+                Text(
+                    zh=f"{row.source}#{row.sequence} 的清单不是其声明所指的那一份",
+                    en=f"the manifest of {row.source}#{row.sequence} is not the one that its statement names",
+                ),
+                hint=Text(zh="运行 `jinsuo-center audit`", en="run `jinsuo-center audit`"),
             )
         self.manifest: Manifest = parse_manifest(raw)
 
@@ -84,8 +94,11 @@ class Snapshot:
             schema = parse_schema(raw)
             if schema.digest != entry.claim.schema:
                 raise StoreError(
-                    f"the schema of table {entry.claim.name!r} is not the one that its claim names",
-                    hint="run `jinsuo-center audit`",
+                    Text(
+                        zh=f"表 {entry.claim.name!r} 的结构不是其声明所指的那一份",
+                        en=f"the schema of table {entry.claim.name!r} is not the one that its claim names",
+                    ),
+                    hint=Text(zh="运行 `jinsuo-center audit`", en="run `jinsuo-center audit`"),
                 )
             tables[entry.claim.name] = SnapshotTable(entry.claim, schema, entry.top, entry.read_at, entry.carried_from)
         return tables
@@ -104,7 +117,11 @@ class Snapshot:
         if table is None:
             known = ", ".join(list(self._tables)[:20])
             raise NotFoundError(
-                f"{self.row.source}#{self.row.sequence} has no table {name!r}", hint=f"its tables are: {known}"
+                Text(
+                    zh=f"{self.row.source}#{self.row.sequence} 没有表 {name!r}",
+                    en=f"{self.row.source}#{self.row.sequence} has no table {name!r}",
+                ),
+                hint=Text(zh=f"它的表有：{known}", en=f"its tables are: {known}"),
             )
         return table
 
@@ -130,8 +147,11 @@ class Snapshot:
         line = None if top is None else find_line(self.objects, BLOBS, top, self.objects.height_of(top), digest)
         if line is None:
             raise NotFoundError(
-                f"{self.row.source}#{self.row.sequence} has no content {token.sha256.hex()[:16]}…",
-                hint="run `jinsuo-center audit`",
+                Text(
+                    zh=f"{self.row.source}#{self.row.sequence} 没有内容 {token.sha256.hex()[:16]}…",
+                    en=f"{self.row.source}#{self.row.sequence} has no content {token.sha256.hex()[:16]}…",
+                ),
+                hint=Text(zh="运行 `jinsuo-center audit`", en="run `jinsuo-center audit`"),
             )
         _, size, chunks = parse_blob_line(line)
         state, read = hashlib.sha256(), 0
@@ -141,8 +161,11 @@ class Snapshot:
             yield chunk
         if not size == token.size == read or state.digest() != token.sha256:
             raise StoreError(
-                f"the content {token.sha256.hex()[:16]}… of {self.row.source}#{self.row.sequence} is not what its token says",
-                hint="run `jinsuo-center audit`",
+                Text(
+                    zh=f"{self.row.source}#{self.row.sequence} 的内容 {token.sha256.hex()[:16]}… 与其标记不符",
+                    en=f"the content {token.sha256.hex()[:16]}… of {self.row.source}#{self.row.sequence} is not what its token says",
+                ),
+                hint=Text(zh="运行 `jinsuo-center audit`", en="run `jinsuo-center audit`"),
             )
 
     def document(self, name: str) -> bytes:
@@ -150,7 +173,11 @@ class Snapshot:
         for document in self.manifest.documents:
             if document.name == name:
                 return self.objects.read(document.object, ObjectKind.DOCUMENT)
+        known = ", ".join(document.name for document in self.manifest.documents[:20])
         raise NotFoundError(
-            f"{self.row.source}#{self.row.sequence} has no document {name!r}",
-            hint="its documents are: " + ", ".join(d.name for d in self.manifest.documents[:20]),
+            Text(
+                zh=f"{self.row.source}#{self.row.sequence} 没有文档 {name!r}",
+                en=f"{self.row.source}#{self.row.sequence} has no document {name!r}",
+            ),
+            hint=Text(zh=f"它的文档有：{known}", en=f"its documents are: {known}"),
         )

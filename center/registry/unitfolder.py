@@ -27,7 +27,7 @@ from terminal.language import Text
 
 _T = TypeVar("_T")
 _MARK: Final = re.compile(rb"([0-9]{1,16}) ([0-9a-f]{8})\n")
-_BACKUP = "restore it from the backup of the center"
+_BACKUP = Text(zh="从中心的备份恢复它", en="restore it from the backup of the center")
 
 
 class UnitFolder:
@@ -79,7 +79,9 @@ class UnitFolder:
             return known[1]
         record = _read(path, parse_unit)
         if record is None or record.unit != unit:
-            raise StoreError(f"{path} is not the record of unit {unit}", hint=_BACKUP)
+            raise StoreError(
+                Text(zh=f"{path} 不是单位 {unit} 的记录", en=f"{path} is not the record of unit {unit}"), hint=_BACKUP
+            )
         self._records[unit] = (mark, record)
         return record
 
@@ -104,7 +106,13 @@ class UnitFolder:
         path = self._source_path(unit, source)
         record = _read(path, parse_source) if is_name(source) else None
         if record is not None and (record.unit, record.source) != (unit, source):
-            raise StoreError(f"{path} is the record of {record.unit}/{record.source}", hint=_BACKUP)
+            raise StoreError(
+                Text(
+                    zh=f"{path} 是 {record.unit}/{record.source} 的记录",
+                    en=f"{path} is the record of {record.unit}/{record.source}",
+                ),
+                hint=_BACKUP,
+            )
         return record
 
     def add_source(self, record: SourceRecord) -> None:
@@ -152,4 +160,4 @@ def _read(path: Path, parse: Callable[[bytes], _T]) -> _T | None:
     try:
         return parse(raw)
     except EvidenceError as err:
-        raise StoreError(f"{path} is damaged: {err}", hint=_BACKUP) from err
+        raise StoreError(Text(zh=f"{path} 已损坏：{err}", en=f"{path} is damaged: {err}"), hint=_BACKUP) from err

@@ -27,6 +27,7 @@ from evidence.keys.key import KeyType, VerificationKey
 from evidence.manifest.entry import Act
 from evidence.wire.enrolment import SECRET_BYTES, EnrolmentCode
 from evidence.wire.secrets import SourceSecrets, parse_secrets
+from terminal.language import Text
 
 CODE_LIFETIME: Final = timedelta(days=14)
 
@@ -94,18 +95,25 @@ class Units:
             RefusedError: the name of the unit cannot be one, or the code's lifetime is none.
             ConflictError: there is such a unit.
         """
-        self._check_new_name(unit, "unit")
+        self._check_new_name(unit, Text(zh="单位编号", en="unit"))
         now = self._clock()
         secret, issued = self._issue(now, lifetime)
         try:
             record = UnitRecord(unit, name, now, codes=(issued,))
         except EvidenceError as err:
-            raise RefusedError(f"unit {unit} cannot be added: {err}", hint="give the name as one line") from err
+            raise RefusedError(
+                Text(zh=f"不能添加单位 {unit}：{err}", en=f"unit {unit} cannot be added: {err}"),
+                hint=Text(zh="名称要写成一行", en="give the name as one line"),
+            ) from err
         with self._folder.changing():
             known = next((other for other in self._folder.names() if other.casefold() == unit.casefold()), None)
             if known is not None:
                 raise ConflictError(
-                    f"there is a unit {known} already", hint="for a lost key: jinsuo-center unit rekey " + known
+                    Text(zh=f"已有单位 {known}", en=f"there is a unit {known} already"),
+                    hint=Text(
+                        zh=f"密钥丢失时：jinsuo-center unit rekey {known}",
+                        en=f"for a lost key: jinsuo-center unit rekey {known}",
+                    ),
                 )
             self._record("unit", Act("registration", unit, "added", by, name))
             self._folder.add(record)
@@ -125,7 +133,11 @@ class Units:
             record = self._folder.load(unit)
             if record.disabled:
                 raise RefusedError(
-                    f"unit {unit} is disabled", hint=f"enable it first: jinsuo-center unit enable {unit}"
+                    Text(zh=f"单位 {unit} 已停用", en=f"unit {unit} is disabled"),
+                    hint=Text(
+                        zh=f"先启用它：jinsuo-center unit enable {unit}",
+                        en=f"enable it first: jinsuo-center unit enable {unit}",
+                    ),
                 )
             secret, issued = self._issue(self._clock(), lifetime)
             self._record("unit", Act("rekey", unit, "code given", by, "a new enrolment code"))
@@ -176,10 +188,18 @@ class Units:
         current = self.get(unit).statement_key
         taken = public_keys(self._records())
         if current != old or new.public in taken:
+            why = Text(zh="原密钥不是该单位的", en="the old one is not the unit's")
+            if current == old:
+                why = Text(zh="新密钥已有人在用", en="the new one is in use already")
             raise RefusedError(
-                f"the statement key of unit {unit} cannot change from {old.key_id.hex()} to {new.key_id.hex()}: "
-                + ("the new one is in use already" if current == old else "the old one is not the unit's"),
-                hint="run `jinsuo-agent key replace` again; if it is refused again, ask the archives for a new code",
+                Text(
+                    zh=f"单位 {unit} 的声明密钥不能由 {old.key_id.hex()} 换成 {new.key_id.hex()}：{why.zh}",
+                    en=f"the statement key of unit {unit} cannot change from {old.key_id.hex()} to {new.key_id.hex()}: {why.en}",
+                ),
+                hint=Text(
+                    zh="再运行一次 `jinsuo-agent key replace`；若再被拒绝，向档案馆要新的登记码",
+                    en="run `jinsuo-agent key replace` again; if it is refused again, ask the archives for a new code",
+                ),
             )
 
     def change_key(self, unit: str, old: VerificationKey, new: VerificationKey) -> None:
@@ -234,7 +254,7 @@ class Units:
             ConflictError: the source has other secrets here.
         """
         self._folder.load(unit)
-        self._check_new_name(source, "source")
+        self._check_new_name(source, Text(zh="来源", en="source"))
         with self._folder.changing():
             sources = self._folder.sources(unit)
             known = next((other for other in sources if other.casefold() == source.casefold()), None)
@@ -242,16 +262,28 @@ class Units:
                 if known == source and self.secrets(unit, source) == secrets:
                     return False
                 raise ConflictError(
-                    f"source {unit}/{known} has secrets at the center, and those sent are others",
-                    hint="the agent must take back the source's own secrets: enrol it again with its old folder, or "
-                    "choose another name for the source",
+                    Text(
+                        zh=f"来源 {unit}/{known} 在中心已有秘密，送来的是另一套",
+                        en=f"source {unit}/{known} has secrets at the center, and those sent are others",
+                    ),
+                    hint=Text(
+                        zh="采集端要取回该来源自己的秘密：用旧目录重新登记，或给来源换一个名称",
+                        en="the agent must take back the source's own secrets: enrol it again with its old folder, or "
+                        "choose another name for the source",
+                    ),
                 )
             if len(sources) >= self._most_sources:
                 raise RefusedError(
-                    f"unit {unit} has {len(sources)} sources, and may have no more than {self._most_sources}: {source} is"
-                    " not added",
-                    hint="if it does have so many, the archives raise limits.sources_per_unit in center.yaml and start the"
-                    " center again; else look for what makes new names",
+                    Text(
+                        zh=f"单位 {unit} 已有 {len(sources)} 个来源，最多 {self._most_sources} 个：没有添加 {source}",
+                        en=f"unit {unit} has {len(sources)} sources, and may have no more than {self._most_sources}: {source} is"
+                        " not added",
+                    ),
+                    hint=Text(
+                        zh="若确有这么多，由档案馆在 center.yaml 中调大 limits.sources_per_unit，并重新启动中心；否则查明新名称从何而来",
+                        en="if it does have so many, the archives raise limits.sources_per_unit in center.yaml and start the"
+                        " center again; else look for what makes new names",
+                    ),
                 )
             self._record("unit", Act("registration", f"{unit}/{source}", "added", unit, "source registered"))
             wrapped = self._master.wrap(_purpose(unit, source), secrets.encode())
@@ -267,7 +299,11 @@ class Units:
         record = self._folder.find_source(unit, source)
         if record is None:
             raise NotFoundError(
-                f"unit {unit} has no source {source!r:.80} at the center", hint="run `jinsuo-agent send` once more"
+                Text(
+                    zh=f"单位 {unit} 在中心没有来源 {source!r:.80}",
+                    en=f"unit {unit} has no source {source!r:.80} at the center",
+                ),
+                hint=Text(zh="再运行一次 `jinsuo-agent send`", en="run `jinsuo-agent send` once more"),
             )
         secrets = parse_secrets(self._master.unwrap(_purpose(unit, source), record.wrapped))
         self._secrets[unit, source] = secrets
@@ -305,7 +341,10 @@ class Units:
 
     def _issue(self, now: datetime, lifetime: timedelta) -> tuple[bytes, IssuedCode]:
         if lifetime <= timedelta(0):
-            raise RefusedError(f"a code cannot last {lifetime}", hint="give a number of days from 1")
+            raise RefusedError(
+                Text(zh=f"登记码的有效期不能是 {lifetime}", en=f"a code cannot last {lifetime}"),
+                hint=Text(zh="给出天数，至少 1", en="give a number of days from 1"),
+            )
         secret = self._random(SECRET_BYTES)
         return secret, IssuedCode(sha256(secret), now + lifetime)
 
@@ -317,11 +356,14 @@ class Units:
         change = f"{record.keys[-1].statement.vkey} -> {pair.statement.vkey}"
         self._record("key", Act("key change", record.unit, "unattested", record.unit, change))
 
-    def _check_new_name(self, name: str, what: str) -> None:
+    def _check_new_name(self, name: str, what: Text) -> None:
         if not is_name(name):
             raise RefusedError(
-                f"{name!r:.80} cannot name a {what}: 1 to 64 of A-Z a-z 0-9 . _ -, beginning with a letter or digit",
-                hint=f"choose another name for the {what}",
+                Text(
+                    zh=f"{name!r:.80} 不能用作{what.zh}：须为 1 至 64 个 A-Z a-z 0-9 . _ -，以字母或数字开头",
+                    en=f"{name!r:.80} cannot name a {what.en}: 1 to 64 of A-Z a-z 0-9 . _ -, beginning with a letter or digit",
+                ),
+                hint=Text(zh=f"给{what.zh}换一个名称", en=f"choose another name for the {what.en}"),
             )
 
 

@@ -11,13 +11,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from terminal.language import Text
+
 FOLDER_MODE: Final = 0o750
 """Of folders that the snapshot says no mode of."""
 OPEN_FOLDER: Final = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
 class RefusedPathError(Exception):
-    """A path is not followed; the message says why."""
+    """A path is not followed; the message says why. Attribute: `words`."""
+
+    def __init__(self, words: Text) -> None:
+        super().__init__(words.en)
+        self.words = words
 
 
 class Descent:
@@ -33,7 +39,7 @@ class Descent:
         *folders, name = path.split(b"/")
         for part in (*folders, name):
             if part in (b"", b".", b"..") or b"\0" in part:
-                raise RefusedPathError("the path is not one below the target")
+                raise RefusedPathError(Text(zh="路径不在目标之下", en="the path is not one below the target"))
         same = 0
         while same < min(len(folders), len(self._open)) and self._open[same][0] == folders[same]:
             same += 1
@@ -85,5 +91,7 @@ def _open_or_make(folder: int, name: bytes) -> int:
         return os.open(name, OPEN_FOLDER, dir_fd=folder)
     except OSError as err:
         if err.errno in (errno.ELOOP, errno.ENOTDIR):
-            raise RefusedPathError("a file or a link stands where the path has a folder") from err
+            raise RefusedPathError(
+                Text(zh="路径中应为目录之处是文件或链接", en="a file or a link stands where the path has a folder")
+            ) from err
         raise

@@ -24,6 +24,8 @@ from center.restore.rows import TableRows, join_cells
 from center.restore.target import Advance
 from evidence.errors import EvidenceError, FormatError
 from evidence.rows.line import Cell, Token
+from terminal.errors import words_of
+from terminal.language import Text
 
 _COLUMNS: Final = ("path", "type", "size", "mtime", "mode", "link", "content")
 _FILE_MODE: Final = 0o640
@@ -53,23 +55,27 @@ class _Entry:
         return cls(path or b"", kind or b"", size, mtime, mode, link, content)
 
 
+_NO_LENT_BITS: Final = Text(zh="恢复时去掉了 setuid 和 setgid 位", en="restored without their setuid and setgid bits")
+
+
 class _Refusals:
     """Count refused paths by reason, and keep the first few of each."""
 
     def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
-        self._first: dict[str, list[str]] = {}
+        self._counts: Counter[Text] = Counter()
+        self._first: dict[Text, list[str]] = {}
 
-    def add(self, reason: str, path: bytes) -> None:
+    def add(self, reason: Text, path: bytes) -> None:
         self._counts[reason] += 1
         if self._counts[reason] <= _SHOWN:
             self._first.setdefault(reason, []).append(ascii(path[:200].decode("utf-8", "backslashreplace")))
 
-    def notes(self) -> tuple[str, ...]:
-        return tuple(
-            f"{count} paths: {reason}: {', '.join(self._first[reason])}{', …' if count > _SHOWN else ''}"
-            for reason, count in self._counts.items()
-        )
+    def notes(self) -> tuple[Text, ...]:
+        return tuple(self._note(reason, count) for reason, count in self._counts.items())
+
+    def _note(self, reason: Text, count: int) -> Text:
+        shown = ", ".join(self._first[reason]) + (", …" if count > _SHOWN else "")
+        return Text(zh=f"{count} 个路径：{reason.zh}：{shown}", en=f"{count} paths: {reason.en}: {shown}")
 
 
 class FileTree:
@@ -77,11 +83,14 @@ class FileTree:
 
     def __init__(self, root: Path) -> None:
         if os.open not in os.supports_dir_fd:  # pragma: no cover
-            raise TargetError("files can be restored on POSIX systems only", hint="run the restore on Linux")
+            raise TargetError(
+                Text(zh="文件只能恢复到 POSIX 系统", en="files can be restored on POSIX systems only"),
+                hint=Text(zh="在 Linux 上恢复", en="run the restore on Linux"),
+            )
         self._root = root
         self._descent = Descent(root)
 
-    def load(self, rows: TableRows, advance: Advance) -> tuple[str, ...]:
+    def load(self, rows: TableRows, advance: Advance) -> tuple[Text, ...]:
         """Make every entry; give notes on what was not made, or not fully."""
         self._check_schema(rows)
         refusals = _Refusals()
@@ -90,16 +99,17 @@ class FileTree:
             try:
                 self._make(rows, entry, refusals)
             except RefusedPathError as err:
-                refusals.add(str(err), entry.path)
+                refusals.add(err.words, entry.path)
             except (StoreError, NotFoundError, EvidenceError) as err:
                 # One damaged file must not keep the others from their owner.
-                refusals.add(f"not restored: {err}", entry.path)
+                refusals.add(Text(zh=f"没有恢复：{words_of(err).zh}", en=f"not restored: {err}"), entry.path)
             except OSError as err:
                 if err.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
                     raise TargetError(
-                        f"{self._root} cannot take more: {err}", hint="make room, then restore again"
+                        Text(zh=f"{self._root} 装不下了：{err}", en=f"{self._root} cannot take more: {err}"),
+                        hint=Text(zh="腾出空间后重新恢复", en="make room, then restore again"),
                     ) from err
-                refusals.add(err.strerror or str(err), entry.path)
+                refusals.add(words_of(err.strerror or err), entry.path)
             advance(1)
         self._finish_folders(rows, refusals)
         return refusals.notes()
@@ -119,7 +129,11 @@ class FileTree:
                 yield join_cells(rows.schema, _look(path, folder, name, known))
         except OSError as err:
             raise TargetError(
-                f"the copy in {self._root} cannot be read back: {err}", hint="run as an account that may read all files"
+                Text(
+                    zh=f"{self._root} 中的副本读不回来：{err}",
+                    en=f"the copy in {self._root} cannot be read back: {err}",
+                ),
+                hint=Text(zh="用可以读取所有文件的账户运行", en="run as an account that may read all files"),
             ) from err
 
     def close(self) -> None:
@@ -129,7 +143,11 @@ class FileTree:
     def _check_schema(self, rows: TableRows) -> None:
         if tuple(c.name for c in rows.schema.columns) != _COLUMNS:
             raise TargetError(
-                f"the table {rows.name!r} has other columns than files have", hint="restore it to a database"
+                Text(
+                    zh=f"表 {rows.name!r} 的列不是文件的列",
+                    en=f"the table {rows.name!r} has other columns than files have",
+                ),
+                hint=Text(zh="恢复到数据库", en="restore it to a database"),
             )
 
     def _make(self, rows: TableRows, entry: _Entry, refusals: _Refusals) -> None:
@@ -143,9 +161,9 @@ class FileTree:
         elif entry.type in (b"file", b"dump") and entry.content is not None:
             _write_file(rows, folder, name, entry, entry.content)
             if int(entry.mode or b"0", 8) & _LENT_BITS:
-                refusals.add("restored without their setuid and setgid bits", entry.path)
+                refusals.add(_NO_LENT_BITS, entry.path)
         else:
-            raise RefusedPathError("the snapshot has no content of them")
+            raise RefusedPathError(Text(zh="快照中没有其内容", en="the snapshot has no content of them"))
 
     def _make_folder(self, folder: int, name: bytes) -> None:
         try:
@@ -186,7 +204,9 @@ class FileTree:
                 os.utime(found, ns=(moment, moment))
             os.fchmod(found, mode)
         except (OSError, OverflowError, FormatError) as err:
-            refusals.add(f"the time or mode cannot be set ({err})", entry.path)
+            refusals.add(
+                Text(zh=f"时间或权限设不了（{err}）", en=f"the time or mode cannot be set ({err})"), entry.path
+            )
         finally:
             os.close(found)
 

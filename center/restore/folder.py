@@ -21,6 +21,8 @@ from evidence.errors import FormatError
 from evidence.manifest.manifest import SCHEMA_PREFIX
 from evidence.rows.line import Cell, Token
 from evidence.rows.values import Kind
+from terminal.errors import words_of
+from terminal.language import Text
 
 _MAX_NAME_BYTES = 200
 _UNSAFE = frozenset('/\\:*?"<>|')
@@ -32,7 +34,7 @@ class TableForm(Protocol):
 
     suffix: str
 
-    def write(self, rows: TableRows, file: BinaryIO, advance: Advance) -> tuple[str, ...]:
+    def write(self, rows: TableRows, file: BinaryIO, advance: Advance) -> tuple[Text, ...]:
         """Write a table; give notes, one line each. Raises: OSError."""
 
     def read(self, rows: TableRows, path: Path) -> Iterator[bytes]:
@@ -44,7 +46,7 @@ class CsvForm:
 
     suffix = ".csv"
 
-    def write(self, rows: TableRows, file: BinaryIO, advance: Advance) -> tuple[str, ...]:
+    def write(self, rows: TableRows, file: BinaryIO, advance: Advance) -> tuple[Text, ...]:
         """Write a table."""
         _write_table(rows, file, advance)
         return ()
@@ -77,18 +79,25 @@ class FolderTarget:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as err:
-            raise TargetError(f"the folder {path} cannot be made: {err}", hint="name another place") from err
+            raise TargetError(
+                Text(zh=f"目录 {path} 建不了：{err}", en=f"the folder {path} cannot be made: {err}"),
+                hint=Text(zh="换一个位置", en="name another place"),
+            ) from err
 
-    def find_content(self) -> str | None:
+    def find_content(self) -> Text | None:
         """Give the names of some entries."""
         names = sorted(path.name for path in self._path.iterdir())
-        return f"{len(names)} entries such as {names[0]!r}" if names else None
+        if not names:
+            return None
+        return Text(zh=f"{names[0]!r} 等 {len(names)} 项", en=f"{len(names)} entries such as {names[0]!r}")
 
     def load(self, rows: TableRows, advance: Advance) -> Placement:
         """Make the files of `@files`, or the file of any other table; see `Target`."""
         if rows.is_files:
             self._tree = FileTree(self._path)
-            return Placement(f"files below {self._path}", self._tree.load(rows, advance))
+            return Placement(
+                Text(zh=f"{self._path} 下的文件", en=f"files below {self._path}"), self._tree.load(rows, advance)
+            )
         path = self._path / (self._take_name(rows.name) + self._form.suffix)
         self._files[rows.name] = path
         temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -99,11 +108,14 @@ class FolderTarget:
                 os.fsync(file.fileno())
             temporary.replace(path)
         except OSError as err:
-            raise TargetError(f"{path} cannot be written: {err}", hint="make room, or name another place") from err
+            raise TargetError(
+                Text(zh=f"{path} 写不了：{err}", en=f"{path} cannot be written: {err}"),
+                hint=Text(zh="腾出空间，或换一个位置", en="make room, or name another place"),
+            ) from err
         finally:
             with suppress(FileNotFoundError):
                 temporary.unlink()
-        return Placement(path.name, notes)
+        return Placement(words_of(path.name), notes)
 
     def save_document(self, name: str, body: bytes) -> str | None:
         """Write a table's schema beside its file, and any other document under its own name.
@@ -121,10 +133,13 @@ class FolderTarget:
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(body)
         except OSError as err:
-            raise TargetError(f"{path} cannot be written: {err}", hint="make room, or name another place") from err
+            raise TargetError(
+                Text(zh=f"{path} 写不了：{err}", en=f"{path} cannot be written: {err}"),
+                hint=Text(zh="腾出空间，或换一个位置", en="make room, or name another place"),
+            ) from err
         return str(path)
 
-    def finish(self) -> tuple[str, ...]:
+    def finish(self) -> tuple[Text, ...]:
         """Have everything written to the disk."""
         os.sync()
         return ()
@@ -139,7 +154,10 @@ class FolderTarget:
         try:
             yield from self._form.read(rows, path)
         except OSError as err:
-            raise TargetError(f"{path} cannot be read back: {err}", hint="look at the disk") from err
+            raise TargetError(
+                Text(zh=f"{path} 读不回来：{err}", en=f"{path} cannot be read back: {err}"),
+                hint=Text(zh="检查磁盘", en="look at the disk"),
+            ) from err
 
     def close(self) -> None:
         """Let go of the folder."""

@@ -16,6 +16,7 @@ from center.restore.my_session import MySession, quote
 from center.restore.rows import TableRows, raw_as_value
 from evidence.rows.line import Cell, Token
 from evidence.rows.values import Kind
+from terminal.language import Text
 
 WHOLE_BYTES: Final = 4 << 20
 """The largest cell that is read with its row."""
@@ -60,9 +61,16 @@ class LargeCells:
         size = len(head) + token.size * (2 if is_hex else 1)
         if size > self._session.max_packet - _MARGIN:
             raise TargetError(
-                f"a cell of column {column.name!r} has {size} bytes, over max_allowed_packet "
-                f"({self._session.max_packet}) of {self._session.place.description}",
-                hint=f"SET GLOBAL max_allowed_packet = {min(1 << 30, -(-2 * size // 1024) * 1024)}, then restore again",
+                Text(
+                    zh=f"列 {column.name!r} 的一个单元格有 {size} 字节，"
+                    f"超过 {self._session.place.description} 的 max_allowed_packet（{self._session.max_packet}）",
+                    en=f"a cell of column {column.name!r} has {size} bytes, over max_allowed_packet "
+                    f"({self._session.max_packet}) of {self._session.place.description}",
+                ),
+                hint=Text(
+                    zh=f"执行 SET GLOBAL max_allowed_packet = {min(1 << 30, -(-2 * size // 1024) * 1024)}，再重新恢复",
+                    en=f"SET GLOBAL max_allowed_packet = {min(1 << 30, -(-2 * size // 1024) * 1024)}, then restore again",
+                ),
             )
         name = f"@jinsuo_{self._count}"
         self._count += 1
@@ -90,7 +98,11 @@ def read_slices(session: MySession, source: str, column: MyColumn, number: int, 
         part = (session.query(sql) or [(None,)])[0][0]
         if not part:
             raise TargetError(
-                f"a slice of a cell of column {column.name!r} cannot be read back", hint="see that nobody writes there"
+                Text(
+                    zh=f"列 {column.name!r} 一个单元格的片段读不回来",
+                    en=f"a slice of a cell of column {column.name!r} cannot be read back",
+                ),
+                hint=Text(zh="确认没有人在那里写入", en="see that nobody writes there"),
             )
         state.update(part)
         read += len(part)

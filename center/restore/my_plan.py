@@ -23,15 +23,16 @@ from typing import Final
 
 from center.restore.my_survey import CLASSES, PATTERNS, TEXTS, Survey
 from center.restore.my_types import OwnType, bits_expression, find_own_type
+from center.restore.target import note_binary, note_classes
 from evidence.rows.schema import Column
 from evidence.rows.values import Kind, format_float4, format_float8
+from terminal.language import NOTHING, Text
 
 _LAST_BIGINT, _LAST_UNSIGNED = 2**63 - 1, 2**64 - 1
 _MOST_DIGITS: Final = 65
 _MOST_SCALE: Final = 30
 _MOST_BITS: Final = 64
 _MOST_INDEXED: Final = 3072
-_UNFIT: Final = "that the server's type cannot hold as they are"
 _LOB: Final = re.compile(r"(?:tiny|medium|long)?(?:text|blob)|json")
 
 Translate = Callable[[bytes], bytes]
@@ -60,7 +61,7 @@ class MyColumn:
 
 def plan_column(
     name: str, column: Column, survey: Survey, *, is_key: bool, is_own: bool, is_content: bool, text: str
-) -> tuple[MyColumn, str]:
+) -> tuple[MyColumn, Text]:
     """Give the column that holds all values seen, and a note if it is not of the kind's own type.
 
     `text` is what makes a type a text type that compares by code points; `is_own`: keep the source's own type.
@@ -74,7 +75,7 @@ def plan_column(
             name, declared, column.kind, write, read, expression, is_binary=column.kind is Kind.BYTES,
             indexed=_indexed(column.kind, survey),
         )  # fmt: skip
-        note = ""
+        note = NOTHING
     return replace(planned, longest=survey.longest), note
 
 
@@ -88,22 +89,27 @@ def _find_own(column: Column, survey: Survey, is_key: bool) -> OwnType | None:
 
 def _choose(
     name: str, column: Column, survey: Survey, *, is_key: bool, is_content: bool, text: str
-) -> tuple[MyColumn, str]:
-    kind, prefix, note = column.kind, b"", ""
+) -> tuple[MyColumn, Text]:
+    kind, prefix, note = column.kind, b"", NOTHING
     if survey.is_not_text or is_content:
-        why = "the content of files is bytes" if is_content else "a value is not UTF-8, which text refuses"
-        return _raw_column(name, kind, survey, is_key), f"column {name!r} is binary: {why}"
+        return _raw_column(name, kind, survey, is_key), note_binary(name, "binary", None if is_content else _NO_TEXT)
     if kind is Kind.ANY:
         if len(survey.prefixes) > 1:
-            note = f"column {name!r} is text with a prefix for the class of each value: SQLite's values are of several"
+            note = note_classes(name)
         else:
             prefix = next(iter(survey.prefixes), b"t:")
             kind = CLASSES[prefix]
     type_ = None if survey.is_unfit else _typed(kind, survey)
     if type_ is None and kind in _TYPED:
-        note = f"column {name!r} is text: {kind} has values {_UNFIT}"
+        note = Text(
+            zh=f"列 {name!r} 为文本：{kind} 中有该类型不能原样存放的值",
+            en=f"column {name!r} is text: {kind} has values that the server's type cannot hold as they are",
+        )
     if kind is Kind.TIMESTAMPTZ and type_ is not None and type_.startswith("datetime"):
-        note = f"column {name!r} is datetime in UTC: timestamp holds the years 1970 to 2038 only"
+        note = Text(
+            zh=f"列 {name!r} 为 UTC 的 datetime：timestamp 只容 1970 至 2038 年",
+            en=f"column {name!r} is datetime in UTC: timestamp holds the years 1970 to 2038 only",
+        )
     if type_ is None:
         sql = f"varchar({_characters(survey)}) {text}" if is_key else f"longtext {text}"
         plain = MyColumn(name, sql, column.kind, write_text, _same, indexed=_indexed_text(survey))
@@ -254,3 +260,6 @@ _READERS: Final[dict[Kind, Translate]] = {
     Kind.TIMESTAMP: _read_fraction,
     Kind.TIMESTAMPTZ: lambda value: _read_fraction(value) + b"+00",
 }
+
+
+_NO_TEXT = Text(zh="有值不是 UTF-8，文本类型不收", en="a value is not UTF-8, which text refuses")

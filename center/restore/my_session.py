@@ -19,6 +19,7 @@ from MySQLdb import _mysql
 
 from center.errors import TargetError
 from center.restore.target import one_line
+from terminal.language import Text
 
 Row: TypeAlias = "tuple[bytes | None, ...]"
 
@@ -71,9 +72,15 @@ class MySession:
             self._pin()
         except MySQLdb.Error as err:
             raise TargetError(
-                f"{place.description} cannot be opened: {one_line(err)}",
-                hint="check host, port, account and that the database exists (CREATE DATABASE … CHARACTER SET utf8mb4); "
-                "the password comes from MYSQL_PWD or ~/.my.cnf",
+                Text(
+                    zh=f"{place.description} 打不开：{one_line(err)}",
+                    en=f"{place.description} cannot be opened: {one_line(err)}",
+                ),
+                hint=Text(
+                    zh="检查主机、端口、账户，以及数据库是否存在（CREATE DATABASE … CHARACTER SET utf8mb4）；口令取自 MYSQL_PWD 或 ~/.my.cnf",
+                    en="check host, port, account and that the database exists (CREATE DATABASE … CHARACTER SET utf8mb4); "
+                    "the password comes from MYSQL_PWD or ~/.my.cnf",
+                ),
             ) from err
 
     def execute(self, sql: str | bytes) -> None:

@@ -21,10 +21,11 @@ from center.restore.my_session import MySession, literal, quote
 from center.restore.my_types import find_own_type
 from center.restore.names import split_table_name
 from center.restore.rows import TableRows
-from center.restore.target import Advance, Placement, one_line
+from center.restore.target import Advance, Placement, note_program, note_refused
 from evidence.rows.line import Cell, encode_line
 from evidence.rows.schema import Column
 from evidence.rows.values import Kind
+from terminal.language import Text
 
 _QUOTED: Final = r"""(?:`(?:[^`]|``)*`|'(?:[^']|'')*'|"(?:[^"]|"")*")"""
 _DEFINER: Final = re.compile(rf" DEFINER={_QUOTED}(?:@{_QUOTED})?")
@@ -52,9 +53,9 @@ class MyShape:
         own = self._ddl.database
         return rename_table(statement if own is None else unqualify(statement, own), staged)
 
-    def make(self) -> tuple[str, ...]:
+    def make(self) -> tuple[Text, ...]:
         """Make the sequences, for defaults of tables may need them; give notes on what was refused."""
-        notes: list[str] = []
+        notes: list[Text] = []
         for name, statement in self._ddl.sequences.items():
             refused = self._run([statement])
             notes += refused
@@ -73,11 +74,11 @@ class MyShape:
             texts = [cell.decode("utf-8") if isinstance(cell, bytes) else None for cell in rows.cells(line)]
             self._values[texts[0] or ""] = (None if texts[1] is None else int(texts[1]), int(texts[8] or 0))
             advance(1)
-        return Placement("sequences")
+        return Placement(Text(zh="序列", en="sequences"))
 
-    def complete(self) -> tuple[str, ...]:
+    def complete(self) -> tuple[Text, ...]:
         """Set the sequences, make views and programs; give notes on what was refused or left out."""
-        notes: list[str] = []
+        notes: list[Text] = []
         for name, (value, round_) in self._values.items():
             if value is not None:
                 sequence = quote(split_table_name(name)[-1])
@@ -89,7 +90,7 @@ class MyShape:
             return (*notes, *(note for program in self._ddl.programs for note in self._make(program)))
         return (
             *notes,
-            *(f"not run, for it is a program: {title_of(program.statement)}" for program in self._ddl.programs),
+            *(note_program(title_of(program.statement)) for program in self._ddl.programs),
         )
 
     def read_sequences(self, session: MySession) -> Iterator[bytes]:
@@ -101,7 +102,7 @@ class MyShape:
             cells: list[Cell] = [name.encode("utf-8"), *known]
             yield encode_line(cells)
 
-    def _make_views(self) -> list[str]:
+    def _make_views(self) -> list[Text]:
         """Make views in whatever order they need each other."""
         waiting = list(self._ddl.views.values())
         while waiting:
@@ -111,7 +112,7 @@ class MyShape:
             waiting = [view for view, _ in refused]
         return []
 
-    def _make(self, made: Made) -> list[str]:
+    def _make(self, made: Made) -> list[Text]:
         """Run a statement with what it was made with; give notes on what was refused."""
         if made.made_with is None:
             return self._run([made.statement])
@@ -119,19 +120,25 @@ class MyShape:
             with settings_of(self._session, made.made_with):
                 return self._run([made.statement], made.made_with.client)
         except MySQLdb.Error as err:
-            return [f"refused: {title_of(made.statement)}: {one_line(err)}"]
+            return [note_refused(title_of(made.statement), err)]
 
-    def _run(self, statements: Iterable[str], client: str = "utf8mb4") -> list[str]:
-        notes: list[str] = []
+    def _run(self, statements: Iterable[str], client: str = "utf8mb4") -> list[Text]:
+        notes: list[Text] = []
         for statement in statements:
             try:
                 self._session.query_from(client, statement)
             except MySQLdb.Error as err:
                 without = _DEFINER.sub("", statement, count=1)
                 if without != statement and not self._run([without], client):
-                    notes.append(f"made for this account, for its definer is refused: {title_of(without)}")
+                    title = title_of(without)
+                    notes.append(
+                        Text(
+                            zh=f"以本账户建立，因为原定义者被拒绝：{title}",
+                            en=f"made for this account, for its definer is refused: {title}",
+                        )
+                    )
                 else:
-                    notes.append(f"refused: {title_of(statement)}: {one_line(err)}")
+                    notes.append(note_refused(title_of(statement), err))
         return notes
 
 

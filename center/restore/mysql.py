@@ -25,9 +25,10 @@ from center.restore.my_shape import MyShape, find_computed, shaped_columns
 from center.restore.my_survey import Survey, survey_rows
 from center.restore.names import Identifiers, split_table_name
 from center.restore.rows import SEQUENCES_TABLE, TableRows, is_always_token
-from center.restore.target import Advance, Placement, one_line
+from center.restore.target import Advance, Placement, note_names, one_line, table_named
 from evidence.rows.line import Token
 from evidence.rows.schema import Schema
+from terminal.language import NOTHING, Text
 
 _STAGED: Final = "~jinsuo~"
 _LOCK_WAIT_S: Final = 5
@@ -57,8 +58,19 @@ class _Attempt:
 
     is_own: bool
     has_rules: bool
-    note: str
+    note: Text
     statement: str | None = None
+
+
+_NOT_BY_DDL: Final = Text(
+    zh="没有用来源自己的 DDL，服务器不接受", en="not by the source's own DDL, which the server refuses"
+)
+_NOT_IN_TYPES: Final = Text(
+    zh="没有用来源自己的类型，服务器不接受", en="not in the source's own types, which the server refuses"
+)
+_WITHOUT_RULES: Final = Text(
+    zh="不带主键和 NOT NULL，服务器不接受", en="without key and NOT NULL, which the server refuses"
+)
 
 
 class MysqlTarget:
@@ -76,20 +88,27 @@ class MysqlTarget:
         self._is_alone = False
         self._shape: MyShape | None = None
 
-    def prepare(self, rows: TableRows, ddl: bytes, *, with_programs: bool) -> tuple[str, ...]:
+    def prepare(self, rows: TableRows, ddl: bytes, *, with_programs: bool) -> tuple[Text, ...]:
         """Take the source's own tables, sequences and views; see `ShapedTarget`."""
         if not rows.is_mysql:
             raise TargetError(
-                "the source is no MySQL or MariaDB, so its DDL says nothing to one", hint="restore without --with-ddl"
+                Text(
+                    zh="来源不是 MySQL 或 MariaDB，它的 DDL 在这里没有意义",
+                    en="the source is no MySQL or MariaDB, so its DDL says nothing to one",
+                ),
+                hint=Text(zh="不用 --with-ddl 恢复", en="restore without --with-ddl"),
             )
         self._shape = MyShape(self._session, ddl.decode("utf-8", "replace"), with_programs=with_programs)
         return self._shape.make()
 
-    def find_content(self) -> str | None:
+    def find_content(self) -> Text | None:
         """Give the names of some tables, views and sequences. Raises: TargetError if another restore is running."""
         self._be_alone()
         names = [name for name, _ in self._list() if not name.startswith(_STAGED)]
-        return f"the tables or views {', '.join(names[:5])}" if names else None
+        if not names:
+            return None
+        some = ", ".join(names[:5])
+        return Text(zh=f"表或视图 {some}", en=f"the tables or views {some}")
 
     def load(self, rows: TableRows, advance: Advance) -> Placement:
         """Make the table under a name of ours and fill it; see `Target`."""
@@ -107,19 +126,24 @@ class MysqlTarget:
             with suppress(MySQLdb.Error):
                 self._session.query(f"DROP TABLE IF EXISTS {quote(table.staged)}")
             raise TargetError(
-                f"{self.description} refuses {table.name!r}: {one_line(err)}",
-                hint="see that the account may CREATE, DROP, ALTER, INSERT, SELECT there, and that the disk has room",
+                Text(
+                    zh=f"{self.description} 拒绝 {table.name!r}：{one_line(err)}",
+                    en=f"{self.description} refuses {table.name!r}: {one_line(err)}",
+                ),
+                hint=Text(
+                    zh="检查该账户在那里能否 CREATE、DROP、ALTER、INSERT、SELECT，以及磁盘空间",
+                    en="see that the account may CREATE, DROP, ALTER, INSERT, SELECT there, and that the disk has room",
+                ),
             ) from err
         self._tables[rows.name] = table
-        columns = zip(rows.schema.columns, names, strict=True)
-        notes += [f"column {c.name!r} is named {n!r}" for c, n in columns if c.name != n]
-        return Placement(f"table {quote(table.name)}", tuple(notes))
+        notes += note_names(rows.schema.columns, names)
+        return Placement(table_named(quote(table.name)), tuple(notes))
 
     def save_document(self, name: str, body: bytes) -> str | None:  # noqa: ARG002 - see below
         """Keep none: a database has no place for documents."""
         return None
 
-    def finish(self) -> tuple[str, ...]:
+    def finish(self) -> tuple[Text, ...]:
         """Give all tables their names, in one step; what had these names is dropped just before."""
         self._is_named = True
         if self._tables:
@@ -138,8 +162,14 @@ class MysqlTarget:
             self._session.query(f"RENAME TABLE {moves}")
         except MySQLdb.Error as err:
             raise TargetError(
-                f"{self.description} cannot name the tables: {one_line(err)}",
-                hint=f"the rows are there, in tables that begin with {_STAGED}; mend the cause and restore again",
+                Text(
+                    zh=f"{self.description} 不能给表定名：{one_line(err)}",
+                    en=f"{self.description} cannot name the tables: {one_line(err)}",
+                ),
+                hint=Text(
+                    zh=f"各行已在以 {_STAGED} 开头的表中；排除原因后重新恢复",
+                    en=f"the rows are there, in tables that begin with {_STAGED}; mend the cause and restore again",
+                ),
             ) from err
 
     def read_back(self, rows: TableRows) -> Iterator[bytes]:
@@ -154,7 +184,11 @@ class MysqlTarget:
             yield from read_table(session, aside, table.name, table.columns, rows.schema, has_key=bool(table.key))
         except MySQLdb.Error as err:
             raise TargetError(
-                f"{rows.name!r} cannot be read back: {one_line(err)}", hint="look at the server's log"
+                Text(
+                    zh=f"{rows.name!r} 读不回来：{one_line(err)}",
+                    en=f"{rows.name!r} cannot be read back: {one_line(err)}",
+                ),
+                hint=Text(zh="查看服务器日志", en="look at the server's log"),
             ) from err
         finally:
             session.close()
@@ -183,7 +217,11 @@ class MysqlTarget:
         # One that was broken off a moment ago has its lock until the server learns of it.
         if self._session.query(f"SELECT GET_LOCK({literal(lock)}, {_LOCK_WAIT_S})") != [(b"1",)]:
             raise TargetError(
-                f"another restore into {self.description} is running", hint="wait for it, or restore elsewhere"
+                Text(
+                    zh=f"另一次到 {self.description} 的恢复正在进行",
+                    en=f"another restore into {self.description} is running",
+                ),
+                hint=Text(zh="等它结束，或恢复到别处", en="wait for it, or restore elsewhere"),
             )
         self._is_alone = True
         self._drop_staged()
@@ -202,18 +240,14 @@ class MysqlTarget:
 
     def _load_as_can_be(
         self, rows: TableRows, table: _Table, names: Sequence[str], surveys: list[Survey], advance: Advance
-    ) -> list[str]:
+    ) -> list[Text]:
         is_own = rows.is_mysql and not rows.name.startswith("@")
         own = None if self._shape is None else self._shape.find_table(table.name, quote(table.staged))
         attempts = [
-            *([_Attempt(True, True, "", own)] if own is not None else []),
-            *(
-                [_Attempt(True, True, "not by the source's own DDL, which the server refuses" if own else "")]
-                if is_own
-                else []
-            ),
-            _Attempt(False, True, "not in the source's own types, which the server refuses" if is_own else ""),
-            _Attempt(False, False, "without key and NOT NULL, which the server refuses"),
+            *([_Attempt(True, True, NOTHING, own)] if own is not None else []),
+            *([_Attempt(True, True, _NOT_BY_DDL if own else NOTHING)] if is_own else []),
+            _Attempt(False, True, _NOT_IN_TYPES if is_own else NOTHING),
+            _Attempt(False, False, _WITHOUT_RULES),
         ]
         refused = ""
         while True:
@@ -221,8 +255,9 @@ class MysqlTarget:
             notes = _plan(rows, table, names, surveys, attempt, self._text)
             if attempt.statement is not None:
                 table.columns, notes = shaped_columns(table.columns, rows.schema.columns), []
-            if attempt.note:
-                notes.insert(0, f"{attempt.note}: {refused}")
+            if attempt.note != NOTHING:
+                why = attempt.note
+                notes.insert(0, Text(zh=f"{why.zh}：{refused}", en=f"{why.en}: {refused}"))
             try:
                 self._fill(rows, table, attempt, advance)
             except MySQLdb.Error as err:
@@ -267,7 +302,7 @@ class MysqlTarget:
 
 def _plan(
     rows: TableRows, table: _Table, names: Sequence[str], surveys: list[Survey], attempt: _Attempt, text: str
-) -> list[str]:
+) -> list[Text]:
     schema = rows.schema
     table.columns, table.key, notes = [], (), []
     for i, (name, column, survey) in enumerate(zip(names, schema.columns, surveys, strict=True)):
@@ -276,13 +311,19 @@ def _plan(
             is_content=is_always_token(schema, i), text=text,
         )  # fmt: skip
         table.columns.append(planned)
-        notes += [note] if note else []
+        notes += [note] if note != NOTHING else []
     key = [table.columns[schema.index(k)] for k in schema.key]
     if key and attempt.has_rules:
         if sum(c.indexed or _MOST_INDEXED + 1 for c in key) <= _MOST_INDEXED:
             table.key = tuple(c.name for c in key)
         else:
-            notes.append(f"the key ({', '.join(schema.key)}) is not enforced in the copy: it is too long for an index")
+            named = ", ".join(schema.key)
+            notes.append(
+                Text(
+                    zh=f"副本不强制主键（{named}）：它太长，建不了索引",
+                    en=f"the key ({named}) is not enforced in the copy: it is too long for an index",
+                )
+            )
     return notes
 
 

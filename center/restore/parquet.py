@@ -18,6 +18,7 @@ from center.restore.target import Advance
 from evidence.errors import FormatError
 from evidence.rows.line import Cell, Token
 from evidence.rows.values import Kind
+from terminal.language import NOTHING, Text
 
 _GROUP_ROWS: Final = 50_000
 _GROUP_BYTES: Final = 32 << 20
@@ -45,7 +46,7 @@ class ParquetForm:
     def __init__(self) -> None:
         self._held: dict[str, list[Held]] = {}
 
-    def write(self, rows: TableRows, file: BinaryIO, advance: Advance) -> tuple[str, ...]:
+    def write(self, rows: TableRows, file: BinaryIO, advance: Advance) -> tuple[Text, ...]:
         """Write a table; give notes. Raises: OSError."""
         held, notes = _plan(rows)
         self._held[rows.name] = held
@@ -71,7 +72,7 @@ class ParquetForm:
                     yield join_cells(rows.schema, cells)
 
 
-def _plan(rows: TableRows) -> tuple[list[Held], tuple[str, ...]]:
+def _plan(rows: TableRows) -> tuple[list[Held], tuple[Text, ...]]:
     surveys = [Survey(c.kind) for c in rows.schema.columns]
     for line in rows.lines():
         for survey, cell in zip(surveys, rows.cells(line), strict=True):
@@ -83,7 +84,7 @@ def _plan(rows: TableRows) -> tuple[list[Held], tuple[str, ...]]:
         plan_column(column, survey, is_content=is_always_token(rows.schema, i))
         for i, (column, survey) in enumerate(zip(rows.schema.columns, surveys, strict=True))
     ]
-    return [held for held, _ in planned], tuple(note for _, note in planned if note)
+    return [held for held, _ in planned], tuple(note for _, note in planned if note != NOTHING)
 
 
 def _groups(rows: TableRows, held: Sequence[Held]) -> Iterator[tuple[list[list[object]], int]]:

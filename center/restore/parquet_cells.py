@@ -18,9 +18,11 @@ from decimal import Decimal
 from typing import Final
 
 from center.restore.pg_plan import is_utf8_stream
+from center.restore.target import note_binary
 from evidence.rows.line import Token
 from evidence.rows.schema import Column
 from evidence.rows.values import Kind, format_float4, format_float8
+from terminal.language import NOTHING, Text
 
 _MOST_DIGITS: Final = 76
 _ANY: Final = {b"i:": Kind.INT, b"r:": Kind.FLOAT8, b"t:": Kind.TEXT, b"b:": Kind.BYTES}
@@ -77,25 +79,30 @@ class Survey:
         self.is_not_text = self.is_not_text or not is_utf8_stream(chunks)
 
 
-def plan_column(column: Column, survey: Survey, *, is_content: bool) -> tuple[Held, str]:
+def plan_column(column: Column, survey: Survey, *, is_content: bool) -> tuple[Held, Text]:
     """Give how a column is held, and a note if it is not as its kind's own type."""
     kind, prefix = column.kind, b""
     if survey.is_not_text or is_content:
-        why = "the content of files is bytes" if is_content else "a value is not UTF-8"
-        return _RAW, f"column {column.name!r} is binary: {why}"
+        return _RAW, note_binary(column.name, "binary", None if is_content else _NO_TEXT)
     if kind is Kind.ANY:
         if len(survey.prefixes) > 1:
-            return _TEXT, f"column {column.name!r} is a string with a prefix for the class of each value"
+            return _TEXT, Text(
+                zh=f"列 {column.name!r} 为 string，值前有类别标记",
+                en=f"column {column.name!r} is a string with a prefix for the class of each value",
+            )
         prefix = next(iter(survey.prefixes), b"t:")
         kind = _ANY[prefix]
     held = _decimal(survey) if kind is Kind.DECIMAL else _HELD.get(kind)
     if survey.is_unfit or (held is None and kind is Kind.DECIMAL):
-        return _TEXT, f"column {column.name!r} is a string: {kind} has values that Arrow's type cannot hold as they are"
+        return _TEXT, Text(
+            zh=f"列 {column.name!r} 为 string：{kind} 中有 Arrow 的类型不能原样存放的值",
+            en=f"column {column.name!r} is a string: {kind} has values that Arrow's type cannot hold as they are",
+        )
     held = held or _TEXT
     if not prefix:
-        return held, ""
+        return held, NOTHING
     write, read = held.write, held.read
-    return Held(held.type, lambda v: write(v[2:]), lambda v: prefix + read(v), prefix, held.is_binary), ""
+    return Held(held.type, lambda v: write(v[2:]), lambda v: prefix + read(v), prefix, held.is_binary), NOTHING
 
 
 def _comes_back(held: Held, value: bytes) -> bool:
@@ -202,3 +209,6 @@ _HELD: Final[dict[Kind, Held]] = {
     Kind.TIMESTAMP: Held("timestamp", _write_stamp, _read_moment),
     Kind.TIMESTAMPTZ: Held("timestamptz", _write_utc, _read_utc),
 }
+
+
+_NO_TEXT = Text(zh="有值不是 UTF-8", en="a value is not UTF-8")

@@ -19,6 +19,7 @@ from center.restore.target import Advance, one_line
 from evidence.errors import FormatError
 from evidence.rows.line import MAX_CELL_BYTES, Cell, Token, encode_line
 from evidence.rows.names import encode_name, parse_name
+from terminal.language import Text
 
 _SLICE_BYTES: Final = 1 << 20
 _TYPES: Final = frozenset({"smallint", "integer", "bigint"})
@@ -31,7 +32,7 @@ _OBJECT_COLUMNS: Final = ("oid", "owner", "content")
 class Extra(Protocol):
     """What stands as a table of ours in a snapshot, and is none in PostgreSQL."""
 
-    def load(self, session: Session, rows: TableRows, advance: Advance) -> list[str]:
+    def load(self, session: Session, rows: TableRows, advance: Advance) -> list[Text]:
         """Make what the rows say; give notes. Raises: psycopg2.Error, TargetError."""
 
     def read_back(self, session: Session) -> Iterator[bytes]:
@@ -58,7 +59,7 @@ class Sequences:
         self._names: dict[str, bool] = {}
         self._is_shaped = is_shaped
 
-    def load(self, session: Session, rows: TableRows, advance: Advance) -> list[str]:
+    def load(self, session: Session, rows: TableRows, advance: Advance) -> list[Text]:
         """Make each sequence, replacing an older one of the name."""
         for line in rows.lines():
             cells = [cell if isinstance(cell, bytes) else None for cell in rows.cells(line)]
@@ -82,7 +83,13 @@ class Sequences:
         name = texts["name"] or ""
         numbers = {k: int(texts[k] or "0") for k in ("start", "increment", "min", "max", "cache")}
         if texts["type"] not in _TYPES or len(_parts(name)) != 2:
-            raise TargetError(f"the sequence {name!r} has the type {texts['type']!r}", hint="restore it by the DDL")
+            raise TargetError(
+                Text(
+                    zh=f"序列 {name!r} 的类型是 {texts['type']!r}",
+                    en=f"the sequence {name!r} has the type {texts['type']!r}",
+                ),
+                hint=Text(zh="用 DDL 恢复它", en="restore it by the DDL"),
+            )
         if not (self._is_shaped and session.query("SELECT pg_catalog.to_regclass(%s)", (_sql(name),))[0][0]):
             self._create(session, name, texts, numbers)
         last = texts["last_value"]
@@ -103,7 +110,7 @@ class Sequences:
 class LargeObjects:
     """Large objects under their own oids."""
 
-    def load(self, session: Session, rows: TableRows, advance: Advance) -> list[str]:
+    def load(self, session: Session, rows: TableRows, advance: Advance) -> list[Text]:
         """Make each object, replacing an older one of the oid."""
         strangers: dict[str, str] = {}
         for line in rows.lines():
@@ -118,7 +125,13 @@ class LargeObjects:
             self._put(session, rows, number, content)
             self._give(session, number, owner.decode("utf-8"), strangers)
             advance(1)
-        return [f"large objects of {owner} have another owner in the copy: {why}" for owner, why in strangers.items()]
+        return [
+            Text(
+                zh=f"{owner} 的大对象在副本中属于别的账户：{why}",
+                en=f"large objects of {owner} have another owner in the copy: {why}",
+            )
+            for owner, why in strangers.items()
+        ]
 
     def read_back(self, session: Session) -> Iterator[bytes]:
         """Yield all large objects of the database."""

@@ -23,9 +23,11 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
+from center.restore.target import note_binary, note_classes
 from evidence.rows.line import NULL, Cell, Token, encode_field, parse_field
 from evidence.rows.schema import Column
 from evidence.rows.values import Kind
+from terminal.language import NOTHING, Text
 
 _TIME = re.compile(rb"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?")
 _MOST_WHOLE_DIGITS: Final = 131_072
@@ -105,23 +107,23 @@ class Survey:
         self.is_not_text = self.is_not_text or not is_utf8_stream(chunks, with_nul=False)
 
 
-def plan_column(name: str, column: Column, survey: Survey, *, is_content: bool = False) -> tuple[PgColumn, str]:
+def plan_column(name: str, column: Column, survey: Survey, *, is_content: bool = False) -> tuple[PgColumn, Text]:
     """Give the column that holds all values seen, and a note if it is not of the kind's own type."""
     kind, prefix = column.kind, b""
-    note = ""
+    note = NOTHING
     if kind is Kind.ANY:
         if len(survey.prefixes) > 1:
-            note = f"column {name!r} is text with a prefix for the class of each value: SQLite's values are of several"
+            note = note_classes(name)
         else:
             prefix = next(iter(survey.prefixes), b"t:")
             kind = _ANY[prefix]
     if survey.is_not_text or is_content:
-        reason = (
-            "the content of files is bytes" if is_content else "a value has NUL or is not UTF-8, which text refuses"
-        )
-        return _raw_column(name, column.kind), f"column {name!r} is bytea: {reason}"
+        return _raw_column(name, column.kind), note_binary(name, "bytea", None if is_content else _NO_TEXT)
     if survey.is_unfit:
-        return PgColumn(name, "text", column.kind), f"column {name!r} is text: {column.kind} has values {_UNFIT}"
+        return PgColumn(name, "text", column.kind), Text(
+            zh=f"列 {name!r} 为 text：{column.kind} 中有 PostgreSQL 的类型不能原样存放的值",
+            en=f"column {name!r} is text: {column.kind} has values that PostgreSQL's type cannot hold as they are",
+        )
     type_ = "numeric" if kind is Kind.INT and survey.is_wide else _PLAIN.get(kind, "text")
     if prefix:
         return _classed_column(name, type_, prefix), note
@@ -187,9 +189,6 @@ def _raw_column(name: str, kind: Kind) -> PgColumn:
 
 def _classed_column(name: str, type_: str, prefix: bytes) -> PgColumn:
     return PgColumn(name, type_, Kind.ANY, prefix=prefix, is_binary=prefix == b"b:")
-
-
-_UNFIT = "that PostgreSQL's type cannot hold as they are"
 
 
 def _is_pg_text(value: bytes) -> bool:
@@ -259,3 +258,6 @@ _FITS: Final[dict[Kind, Callable[[bytes], bool]]] = {
     Kind.TIMESTAMPTZ: _is_timestamptz,
     Kind.DECIMAL: _is_numeric,
 }
+
+
+_NO_TEXT = Text(zh="有值含 NUL 或不是 UTF-8，文本类型不收", en="a value has NUL or is not UTF-8, which text refuses")

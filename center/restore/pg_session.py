@@ -14,6 +14,7 @@ from psycopg2.extensions import connection as Connection
 
 from center.errors import TargetError
 from center.restore.target import one_line
+from terminal.language import Text
 
 _SETTINGS = (
     "SET client_encoding = 'UTF8'",
@@ -42,15 +43,23 @@ class Session:
             self.connection: Connection = psycopg2.connect(dsn, application_name="jinsuo-center restore")
         except psycopg2.Error as err:
             raise TargetError(
-                f"{description} cannot be opened: {one_line(err)}",
-                hint="check host, port, name and account; the password comes from PGPASSWORD or ~/.pgpass",
+                Text(
+                    zh=f"{description} 打不开：{one_line(err)}", en=f"{description} cannot be opened: {one_line(err)}"
+                ),
+                hint=Text(
+                    zh="检查主机、端口、名称和账户；口令取自 PGPASSWORD 或 ~/.pgpass",
+                    en="check host, port, name and account; the password comes from PGPASSWORD or ~/.pgpass",
+                ),
             ) from err
         encoding = self.query("SHOW server_encoding")[0][0]
         if encoding != "UTF8":
             self.close()
             raise TargetError(
-                f"{description} keeps text as {encoding}, which cannot hold every text",
-                hint="make the database with ENCODING 'UTF8'",
+                Text(
+                    zh=f"{description} 的文字编码是 {encoding}，装不下所有文字",
+                    en=f"{description} keeps text as {encoding}, which cannot hold every text",
+                ),
+                hint=Text(zh="用 ENCODING 'UTF8' 建数据库", en="make the database with ENCODING 'UTF8'"),
             )
         for setting in _SETTINGS:
             self.execute(setting)
@@ -95,7 +104,13 @@ class Session:
         try:
             self.connection.commit()
         except psycopg2.Error as err:
-            raise TargetError(f"{self.description} cannot commit: {one_line(err)}", hint="look at its log") from err
+            raise TargetError(
+                Text(
+                    zh=f"{self.description} 不能提交：{one_line(err)}",
+                    en=f"{self.description} cannot commit: {one_line(err)}",
+                ),
+                hint=Text(zh="查看它的日志", en="look at its log"),
+            ) from err
 
     def close(self) -> None:
         """Disconnect; what was not committed is undone."""

@@ -10,7 +10,8 @@ import psycopg2
 
 from center.restore.ddl import Stage, split_postgresql, stage_of, title_of
 from center.restore.pg_session import Session
-from center.restore.target import one_line
+from center.restore.target import note_program, note_refused
+from terminal.language import Text
 
 
 class PgShape:
@@ -23,26 +24,26 @@ class PgShape:
         self._before = [s for stage, s in staged if stage is Stage.SHAPE or (stage is Stage.PROGRAM and _is_early(s))]
         self._after = [s for stage, s in staged if stage is Stage.RULE or (stage is Stage.PROGRAM and not _is_early(s))]
 
-    def make(self) -> tuple[str, ...]:
+    def make(self) -> tuple[Text, ...]:
         """Make types, sequences and tables; give notes on what was refused."""
         self._session.execute("SET LOCAL check_function_bodies = off")
         return self._run(self._before)
 
-    def complete(self) -> tuple[str, ...]:
+    def complete(self) -> tuple[Text, ...]:
         """Make constraints, indexes, views and comments; give notes on what was refused or left out."""
         return self._run(self._after)
 
-    def _run(self, statements: Iterable[str]) -> tuple[str, ...]:
-        notes: list[str] = []
+    def _run(self, statements: Iterable[str]) -> tuple[Text, ...]:
+        notes: list[Text] = []
         for statement in statements:
             if stage_of(statement) is Stage.PROGRAM and not self._with_programs:
-                notes.append(f"not run, for it is a program: {title_of(statement)}")
+                notes.append(note_program(title_of(statement)))
                 continue
             try:
                 with self._session.savepoint():
                     self._session.execute(statement)
             except psycopg2.Error as err:
-                notes.append(f"refused: {title_of(statement)}: {one_line(err)}")
+                notes.append(note_refused(title_of(statement), err))
         return tuple(notes)
 
     def has_table(self, schema: str, name: str) -> bool:

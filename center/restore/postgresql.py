@@ -10,6 +10,7 @@ a table that nobody touched gives them back so. Source: postgresql.org/docs/15/s
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import psycopg2
 
@@ -30,8 +31,9 @@ from center.restore.pg_plan import (
 from center.restore.pg_session import Session, quote
 from center.restore.pg_shape import PgShape
 from center.restore.rows import TableRows, is_always_token, join_cells, raw_as_value
-from center.restore.target import Advance, Placement, one_line
+from center.restore.target import Advance, Placement, note_names, one_line, table_named
 from evidence.rows.line import MAX_CELL_BYTES, NULL, Token, encode_field
+from terminal.language import NOTHING, Text
 
 _MAX_NAME_BYTES = 63
 _MOST_FIELD_BYTES = 1_000_000_000
@@ -64,6 +66,12 @@ class _Table:
         return f"{quote(self.schema)}.{quote(self.name)}"
 
 
+_EXTRAS: Final = {
+    "@sequences": Text(zh="序列", en="sequences"),
+    "@large_objects": Text(zh="大对象", en="large objects"),
+}
+
+
 class PostgresqlTarget:
     """A PostgreSQL database as a `Target`."""
 
@@ -79,22 +87,26 @@ class PostgresqlTarget:
         self._session = Session(dsn, description)
         self._shape: PgShape | None = None
 
-    def prepare(self, rows: TableRows, ddl: bytes, *, with_programs: bool) -> tuple[str, ...]:
+    def prepare(self, rows: TableRows, ddl: bytes, *, with_programs: bool) -> tuple[Text, ...]:
         """Make the source's own types, sequences and tables; see `ShapedTarget`."""
         if not rows.is_postgresql:
             raise TargetError(
-                "the source is no PostgreSQL, so its DDL says nothing to one", hint="restore without --with-ddl"
+                Text(
+                    zh="来源不是 PostgreSQL，它的 DDL 在这里没有意义",
+                    en="the source is no PostgreSQL, so its DDL says nothing to one",
+                ),
+                hint=Text(zh="不用 --with-ddl 恢复", en="restore without --with-ddl"),
             )
         self._shape = PgShape(self._session, ddl.decode("utf-8", "replace"), with_programs=with_programs)
         return self._shape.make()
 
-    def find_content(self) -> str | None:
+    def find_content(self) -> Text | None:
         """Give the names of some tables, views and sequences that no extension brought."""
         names = [row[0] for row in self._session.query(_LIST_OBJECTS)]
         if names:
-            return f"the relations {', '.join(names)}"
+            return Text(zh=f"关系 {', '.join(names)}", en=f"the relations {', '.join(names)}")
         ((objects,),) = self._session.query("SELECT count(*) FROM pg_catalog.pg_largeobject_metadata")
-        return f"{objects} large objects" if objects else None
+        return Text(zh=f"{objects} 个大对象", en=f"{objects} large objects") if objects else None
 
     def load(self, rows: TableRows, advance: Advance) -> Placement:
         """Make the table and fill it; see `Target`."""
@@ -107,7 +119,7 @@ class PostgresqlTarget:
         try:
             if self._shape is not None and self._shape.has_table(schema, name):
                 table = self._load_shaped(rows, self._shape, schema, name, advance)
-                notes: list[str] = []
+                notes: list[Text] = []
             else:
                 table, notes = self._load_as_can_be(rows, schema, name, names, advance)
                 notes += self._add_rules(rows, table)
@@ -115,15 +127,20 @@ class PostgresqlTarget:
             raise self._refuse(name, err) from err
         self._tables[rows.name] = table
         if table.too_large:
-            notes.append(f"{table.too_large} cells of about 1 GB, PostgreSQL's limit, are NULL in the copy")
-        notes += [f"column {c.name!r} is named {n!r}" for c, n in zip(columns, names, strict=True) if c.name != n]
-        return Placement(f"table {table.sql}", tuple(notes))
+            notes.append(
+                Text(
+                    zh=f"{table.too_large} 个约 1 GB 的单元格在副本中为 NULL：PostgreSQL 的上限",
+                    en=f"{table.too_large} cells of about 1 GB, PostgreSQL's limit, are NULL in the copy",
+                )
+            )
+        notes += note_names(columns, names)
+        return Placement(table_named(table.sql), tuple(notes))
 
     def save_document(self, name: str, body: bytes) -> str | None:  # noqa: ARG002 - see below
         """Keep none: a database has no place for documents."""
         return None
 
-    def finish(self) -> tuple[str, ...]:
+    def finish(self) -> tuple[Text, ...]:
         """Make what the source's DDL has beside the tables, if it was given; commit."""
         notes = self._shape.complete() if self._shape is not None else ()
         self._session.commit()
@@ -146,7 +163,12 @@ class PostgresqlTarget:
                 else:
                     yield join_cells(rows.schema, list(decode_fields(table.columns, line)))
         except psycopg2.Error as err:
-            raise TargetError(f"{table.sql} cannot be read back: {one_line(err)}", hint="look at its log") from err
+            raise TargetError(
+                Text(
+                    zh=f"{table.sql} 读不回来：{one_line(err)}", en=f"{table.sql} cannot be read back: {one_line(err)}"
+                ),
+                hint=Text(zh="查看它的日志", en="look at its log"),
+            ) from err
         finally:
             session.close()
 
@@ -165,7 +187,7 @@ class PostgresqlTarget:
 
     def _load_as_can_be(
         self, rows: TableRows, schema: str, name: str, names: Sequence[str], advance: Advance
-    ) -> tuple[_Table, list[str]]:
+    ) -> tuple[_Table, list[Text]]:
         """Fill the table in the source's own types as far as they are known here, else in types that hold all."""
         columns, notes = _plan(rows, names, self._is_own)
         table = _Table(schema, name, columns)
@@ -177,7 +199,14 @@ class PostgresqlTarget:
             columns, notes = _plan(rows, names, lambda _: False)
             table = _Table(schema, name, columns)
             self._fill(rows, table, advance)
-            notes.insert(0, f"not in the source's own types, which the database refuses: {one_line(err)}")
+            refused = one_line(err)
+            notes.insert(
+                0,
+                Text(
+                    zh=f"没有用来源自己的类型，数据库不接受：{refused}",
+                    en=f"not in the source's own types, which the database refuses: {refused}",
+                ),
+            )
         return table, notes
 
     def _load_shaped(self, rows: TableRows, shape: PgShape, schema: str, name: str, advance: Advance) -> _Table:
@@ -195,21 +224,32 @@ class PostgresqlTarget:
         except psycopg2.Error as err:
             raise self._refuse(rows.name, err) from err
         self._extras[rows.name] = extra
-        return Placement(rows.name.removeprefix("@").replace("_", " "), tuple(notes))
+        return Placement(_EXTRAS[rows.name], tuple(notes))
 
     def _read_extra(self, rows: TableRows) -> Iterator[bytes]:
         session = Session(self._dsn, self.description)
         try:
             yield from self._extras[rows.name].read_back(session)
         except psycopg2.Error as err:
-            raise TargetError(f"{rows.name} cannot be read back: {one_line(err)}", hint="look at its log") from err
+            raise TargetError(
+                Text(
+                    zh=f"{rows.name} 读不回来：{one_line(err)}", en=f"{rows.name} cannot be read back: {one_line(err)}"
+                ),
+                hint=Text(zh="查看它的日志", en="look at its log"),
+            ) from err
         finally:
             session.close()
 
     def _refuse(self, name: str, err: psycopg2.Error) -> TargetError:
         return TargetError(
-            f"{self.description} refuses {name!r}: {one_line(err)}",
-            hint="see that the account may create schemas and tables, and that the disk has room",
+            Text(
+                zh=f"{self.description} 拒绝 {name!r}：{one_line(err)}",
+                en=f"{self.description} refuses {name!r}: {one_line(err)}",
+            ),
+            hint=Text(
+                zh="检查该账户能否建模式和表，以及磁盘空间",
+                en="see that the account may create schemas and tables, and that the disk has room",
+            ),
         )
 
     def _is_own(self, type_: str) -> bool:
@@ -236,29 +276,33 @@ class PostgresqlTarget:
                 raise reader.error from None
             raise
 
-    def _add_rules(self, rows: TableRows, table: _Table) -> list[str]:
+    def _add_rules(self, rows: TableRows, table: _Table) -> list[Text]:
         """Add NOT NULL and the key; give notes on what the data or the types do not allow."""
         schema = rows.schema
         names = {c.name: quote(own.name) for c, own in zip(schema.columns, table.columns, strict=True)}
         rules = [
-            (f"ALTER COLUMN {names[c.name]} SET NOT NULL", f"NOT NULL of column {c.name!r}")
+            (
+                f"ALTER COLUMN {names[c.name]} SET NOT NULL",
+                Text(zh=f"列 {c.name!r} 的 NOT NULL", en=f"NOT NULL of column {c.name!r}"),
+            )
             for c in schema.columns
             if not c.null
         ]
         if schema.key:
-            key = ", ".join(names[k] for k in schema.key)
-            rules.append((f"ADD PRIMARY KEY ({key})", f"the key ({', '.join(schema.key)})"))
-        notes: list[str] = []
+            key, named = ", ".join(names[k] for k in schema.key), ", ".join(schema.key)
+            rules.append((f"ADD PRIMARY KEY ({key})", Text(zh=f"主键（{named}）", en=f"the key ({named})")))
+        notes: list[Text] = []
         for sql, what in rules:
             try:
                 with self._session.savepoint():
                     self._session.execute(f"ALTER TABLE {table.sql} {sql}")
             except psycopg2.Error as err:
-                notes.append(f"{what} is not enforced in the copy: {one_line(err)}")
+                why = one_line(err)
+                notes.append(Text(zh=f"副本不强制{what.zh}：{why}", en=f"{what.en} is not enforced in the copy: {why}"))
         return notes
 
 
-def _plan(rows: TableRows, names: Sequence[str], is_own: Callable[[str], bool]) -> tuple[list[PgColumn], list[str]]:
+def _plan(rows: TableRows, names: Sequence[str], is_own: Callable[[str], bool]) -> tuple[list[PgColumn], list[Text]]:
     """Keep the types of a PostgreSQL source that `is_own` knows; look at all values of the other columns."""
     columns = rows.schema.columns
     keeps = [rows.is_postgresql and not rows.name.startswith("@") and is_own(c.type) for c in columns]
@@ -271,16 +315,19 @@ def _plan(rows: TableRows, names: Sequence[str], is_own: Callable[[str], bool]) 
                 elif cell is not None:
                     survey.look(cell)
     planned: list[PgColumn] = []
-    notes: list[str] = []
+    notes: list[Text] = []
     for i, (name, column) in enumerate(zip(names, columns, strict=True)):
         if keeps[i]:
             planned.append(keep_type(name, column))
             continue
         chosen, note = plan_column(name, column, surveys[i], is_content=is_always_token(rows.schema, i))
         planned.append(chosen)
-        if not note and rows.is_postgresql and not rows.name.startswith("@"):
-            note = f"column {name!r} is {chosen.type}: its own type {column.type!r} is not used here"
-        notes += [note] if note else []
+        if note == NOTHING and rows.is_postgresql and not rows.name.startswith("@"):
+            note = Text(
+                zh=f"列 {name!r} 为 {chosen.type}：没有用它自己的类型 {column.type!r}",
+                en=f"column {name!r} is {chosen.type}: its own type {column.type!r} is not used here",
+            )
+        notes += [note] if note != NOTHING else []
     return planned, notes
 
 

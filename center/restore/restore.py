@@ -24,6 +24,8 @@ from center.restore.target import Placement, ShapedTarget, Target
 from evidence.digest import Sha256
 from evidence.errors import EvidenceError
 from evidence.manifest.manifest import SCHEMA_PREFIX
+from terminal.errors import words_of
+from terminal.language import NOTHING, Text
 
 if TYPE_CHECKING:
     from center.registry.snapshots import Snapshot
@@ -40,13 +42,22 @@ class Ddl(Enum):
 
 
 OUTSIDE_ROOTS = (
-    "indexes, constraints other than key and NOT NULL, defaults, views, functions, triggers: see the DDL document",
-    "owners, rights, accounts and settings of the database",
-    "generated and identity columns: their values are restored, not the rule that makes them",
+    Text(
+        zh="索引、主键和 NOT NULL 以外的约束、默认值、视图、函数、触发器：见 DDL 文档",
+        en="indexes, constraints other than key and NOT NULL, defaults, views, functions, triggers: see the DDL document",
+    ),
+    Text(zh="数据库的属主、权限、账户和设置", en="owners, rights, accounts and settings of the database"),
+    Text(
+        zh="生成列和自增列：恢复的是值，不是产生它的规则",
+        en="generated and identity columns: their values are restored, not the rule that makes them",
+    ),
 )
 OUTSIDE_ROOTS_OF_FILES = (
-    "owners, access control lists, extended attributes, creation and access times, hard links",
-    "sockets, devices and other special files",
+    Text(
+        zh="属主、访问控制列表、扩展属性、创建和访问时间、硬链接",
+        en="owners, access control lists, extended attributes, creation and access times, hard links",
+    ),
+    Text(zh="套接字、设备和其他特殊文件", en="sockets, devices and other special files"),
 )
 
 Progress = Callable[[str, str, int, int], None]
@@ -58,19 +69,19 @@ class TableReport:
     """How one table came through. `found_root` None: it could not be loaded or read back, `error` says why."""
 
     name: str
-    where: str
+    where: Text
     rows: int
     root: Sha256
     found_root: Sha256 | None
     found_rows: int
-    notes: tuple[str, ...] = ()
+    notes: tuple[Text, ...] = ()
     differences: Differences | None = None
-    error: str = ""
+    error: Text | None = None
 
     @property
     def is_equal(self) -> bool:
         """Tell whether the copy has the original's root."""
-        return self.found_root == self.root and not self.error
+        return self.found_root == self.root and self.error is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +94,8 @@ class RestoreReport:
     target: str
     tables: tuple[TableReport, ...]
     documents: tuple[str, ...]
-    notes: tuple[str, ...]
-    outside_roots: tuple[str, ...]
+    notes: tuple[Text, ...]
+    outside_roots: tuple[Text, ...]
     omitted: tuple[tuple[str, str], ...]
     left_out: tuple[str, ...] = ()
     """Tables of the snapshot that were not asked for."""
@@ -115,8 +126,14 @@ def restore(
     content = target.find_content()
     if content is not None and not overwrite:
         raise TargetError(
-            f"{target.description} is not empty: it has {content}",
-            hint="restore to an empty place, or say --overwrite: tables and files of the same names are then replaced",
+            Text(
+                zh=f"{target.description} 不是空的：其中有 {content.zh}",
+                en=f"{target.description} is not empty: it has {content.en}",
+            ),
+            hint=Text(
+                zh="恢复到空的位置，或加 --overwrite：同名的表和文件会被替换",
+                en="restore to an empty place, or say --overwrite: tables and files of the same names are then replaced",
+            ),
         )
     made = _prepare(snapshot, target, chosen, ddl, content)
     placements = [_load(rows, target, progress) for rows in chosen]
@@ -145,32 +162,42 @@ def _choose(snapshot: "Snapshot", tables: Collection[str] | None) -> list[TableR
     for name in tables or ():
         if name not in known:
             raise NotFoundError(
-                f"the snapshot has no table {name!r}", hint=f"its tables are: {', '.join(list(known)[:20])}"
+                Text(zh=f"该快照没有表 {name!r}", en=f"the snapshot has no table {name!r}"),
+                hint=Text(
+                    zh=f"它的表有：{', '.join(list(known)[:20])}", en=f"its tables are: {', '.join(list(known)[:20])}"
+                ),
             )
     return [TableRows(snapshot, table) for name, table in known.items() if tables is None or name in tables]
 
 
 def _prepare(
-    snapshot: "Snapshot", target: Target, chosen: list[TableRows], ddl: Ddl, content: str | None
-) -> tuple[str, ...]:
+    snapshot: "Snapshot", target: Target, chosen: list[TableRows], ddl: Ddl, content: Text | None
+) -> tuple[Text, ...]:
     """Give the target the source's own shapes, if they are wanted."""
     if ddl is Ddl.NONE or not chosen:
         return ()
     if not isinstance(target, ShapedTarget):
-        raise TargetError(f"{target.description} takes no DDL", hint="restore without --with-ddl")
+        raise TargetError(
+            Text(zh=f"{target.description} 不接受 DDL", en=f"{target.description} takes no DDL"),
+            hint=Text(zh="不用 --with-ddl 恢复", en="restore without --with-ddl"),
+        )
     if content is not None:
         raise TargetError(
-            f"{target.description} is not empty: it has {content}", hint="with --with-ddl, restore to an empty database"
+            Text(
+                zh=f"{target.description} 不是空的：其中有 {content.zh}",
+                en=f"{target.description} is not empty: it has {content.en}",
+            ),
+            hint=Text(zh="用 --with-ddl 时，恢复到空的数据库", en="with --with-ddl, restore to an empty database"),
         )
     return target.prepare(chosen[0], snapshot.document(DDL_DOCUMENT), with_programs=ddl is Ddl.PROGRAMS)
 
 
-def _load(rows: TableRows, target: Target, progress: Progress) -> Placement | str:
+def _load(rows: TableRows, target: Target, progress: Progress) -> Placement | Text:
     try:
         return target.load(rows, _Meter(progress, "load", rows))
     except (TargetError, StoreError, NotFoundError, EvidenceError) as err:
         # One table that is damaged or refused must not keep the others from their owner.
-        return str(err)
+        return words_of(err)
 
 
 def _save_documents(snapshot: "Snapshot", target: Target, chosen: list[TableRows]) -> tuple[str, ...]:
@@ -186,11 +213,11 @@ def _save_documents(snapshot: "Snapshot", target: Target, chosen: list[TableRows
 
 
 def _verify(
-    snapshot: "Snapshot", rows: TableRows, placement: Placement | str, target: Target, progress: Progress
+    snapshot: "Snapshot", rows: TableRows, placement: Placement | Text, target: Target, progress: Progress
 ) -> TableReport:
     claim = rows.table.claim
-    if isinstance(placement, str):
-        return TableReport(rows.name, "", claim.rows, claim.root, None, 0, error=placement)
+    if isinstance(placement, Text):
+        return TableReport(rows.name, NOTHING, claim.rows, claim.root, None, 0, error=placement)
     try:
         tree = compute_tree(
             lambda: target.read_back(rows), rows.ordering, snapshot.row_key, _Meter(progress, "verify", rows)
@@ -198,7 +225,9 @@ def _verify(
         is_equal = (tree.root, tree.rows, tree.bytes_) == (claim.root, claim.rows, claim.bytes_)
         differences = None if is_equal else _compare(rows, target)
     except (TargetError, StoreError, EvidenceError) as err:
-        return TableReport(rows.name, placement.where, claim.rows, claim.root, None, 0, placement.notes, error=str(err))
+        return TableReport(
+            rows.name, placement.where, claim.rows, claim.root, None, 0, placement.notes, error=words_of(err)
+        )
     return TableReport(
         rows.name, placement.where, claim.rows, claim.root, tree.root, tree.rows, placement.notes, differences
     )
@@ -208,7 +237,7 @@ def _compare(rows: TableRows, target: Target) -> Differences:
     return find_differences(rows.lines(), canonical_order(target.read_back(rows), rows.ordering), rows.ordering)
 
 
-def _outside(chosen: list[TableRows]) -> tuple[str, ...]:
+def _outside(chosen: list[TableRows]) -> tuple[Text, ...]:
     has_files = any(rows.is_files for rows in chosen)
     has_tables = any(not rows.is_files for rows in chosen)
     return (OUTSIDE_ROOTS if has_tables else ()) + (OUTSIDE_ROOTS_OF_FILES if has_files else ())

@@ -18,10 +18,11 @@ from center.errors import TargetError
 from center.restore.names import Identifiers, fold_ascii, split_table_name
 from center.restore.rows import TableRows, is_always_token, join_cells
 from center.restore.sqlite_cells import SqlText, Value, raw_to_sqlite, reader_of, writer_of
-from center.restore.target import Advance, Placement
+from center.restore.target import Advance, Placement, note_names, table_named
 from evidence.rows.line import Token
 from evidence.rows.schema import Column, Schema
 from evidence.rows.values import Kind
+from terminal.language import Text
 
 _BATCH_ROWS = 1000
 _BATCH_BYTES = 8 << 20
@@ -65,45 +66,60 @@ class SqliteTarget:
             self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()
         except sqlite3.Error as err:
             raise TargetError(
-                f"{path} cannot be opened as a SQLite database: {err}",
-                hint="name a new file in a folder that exists and can be written",
+                Text(
+                    zh=f"{path} 不能作为 SQLite 数据库打开：{err}",
+                    en=f"{path} cannot be opened as a SQLite database: {err}",
+                ),
+                hint=Text(
+                    zh="在已有且可写的目录中取一个新文件名",
+                    en="name a new file in a folder that exists and can be written",
+                ),
             ) from err
         self._limit = self._database.getlimit(sqlite3.SQLITE_LIMIT_LENGTH)
 
-    def find_content(self) -> str | None:
+    def find_content(self) -> Text | None:
         """Give the names of some tables and views of the database."""
         names = [bytes(n).decode("utf-8", "replace") for (n,) in self._database.execute(_LIST_OBJECTS).fetchmany(5)]
-        return f"the table or view {', '.join(names)}" if names else None
+        if not names:
+            return None
+        return Text(zh=f"表或视图 {', '.join(names)}", en=f"the table or view {', '.join(names)}")
 
     def load(self, rows: TableRows, advance: Advance) -> Placement:
         """Make the table and fill it; see `Target`."""
         columns = Identifiers(_NO_LIMIT, fold_ascii).take_all(c.name for c in rows.schema.columns)
         table = _Table(self._names.take(".".join(split_table_name(rows.name))), columns)
         self._tables[rows.name] = table
-        notes: list[str] = []
+        notes: list[Text] = []
         try:
             self._begin()
             try:
                 self._fill(rows, table, _create(rows.schema, table), advance)
             except sqlite3.IntegrityError as err:
                 # Data that break what the source declares (legacy rows, keys that nobody enforced) are still the data.
-                notes.append(f"restored without key, NOT NULL and types, which the data break: {err}")
+                notes.append(
+                    Text(
+                        zh=f"恢复时不带主键、NOT NULL 和类型，数据不符合它们：{err}",
+                        en=f"restored without key, NOT NULL and types, which the data break: {err}",
+                    )
+                )
                 self._fill(rows, table, _create_loose(table), advance)
         except sqlite3.Error as err:
             raise TargetError(
-                f"SQLite refuses table {table.name!r}: {err}",
-                hint="see that nobody else has the database open and that the disk has room",
+                Text(zh=f"SQLite 拒绝表 {table.name!r}：{err}", en=f"SQLite refuses table {table.name!r}: {err}"),
+                hint=Text(
+                    zh="确认没有别人打开该数据库，且磁盘有空间",
+                    en="see that nobody else has the database open and that the disk has room",
+                ),
             ) from err
         if table.too_large:
             notes.append(
-                f"{table.too_large} cells of more than {self._limit} bytes, SQLite's limit, are NULL in the copy"
+                Text(
+                    zh=f"{table.too_large} 个超过 {self._limit} 字节的单元格在副本中为 NULL：SQLite 的上限",
+                    en=f"{table.too_large} cells of more than {self._limit} bytes, SQLite's limit, are NULL in the copy",
+                )
             )
-        notes += [
-            f"column {c.name!r} is named {n!r}"
-            for c, n in zip(rows.schema.columns, columns, strict=True)
-            if c.name != n
-        ]
-        return Placement(f"table {table.name}", tuple(notes))
+        notes += note_names(rows.schema.columns, columns)
+        return Placement(table_named(table.name), tuple(notes))
 
     def save_document(self, name: str, body: bytes) -> str | None:
         """Write DDL beside the database file; the schemas are in the database itself."""
@@ -114,16 +130,25 @@ class SqliteTarget:
         try:
             path.write_bytes(body)
         except OSError as err:
-            raise TargetError(f"{path} cannot be written: {err}", hint="make room, or name another place") from err
+            raise TargetError(
+                Text(zh=f"{path} 写不了：{err}", en=f"{path} cannot be written: {err}"),
+                hint=Text(zh="腾出空间，或换一个位置", en="make room, or name another place"),
+            ) from err
         return str(path)
 
-    def finish(self) -> tuple[str, ...]:
+    def finish(self) -> tuple[Text, ...]:
         """Commit."""
         try:
             if self._database.in_transaction:
                 self._database.execute("COMMIT")
         except sqlite3.Error as err:
-            raise TargetError(f"SQLite cannot commit to {self.description}: {err}", hint="make room") from err
+            raise TargetError(
+                Text(
+                    zh=f"SQLite 不能提交到 {self.description}：{err}",
+                    en=f"SQLite cannot commit to {self.description}: {err}",
+                ),
+                hint=Text(zh="腾出空间", en="make room"),
+            ) from err
         self._is_new = False
         return ()
 
@@ -144,7 +169,10 @@ class SqliteTarget:
                         schema, [None if v is None else r(v) for r, v in zip(readers, values, strict=True)]
                     )
         except sqlite3.Error as err:
-            raise TargetError(f"{self.description} cannot be read back: {err}", hint="look at the disk") from err
+            raise TargetError(
+                Text(zh=f"{self.description} 读不回来：{err}", en=f"{self.description} cannot be read back: {err}"),
+                hint=Text(zh="检查磁盘", en="look at the disk"),
+            ) from err
 
     def close(self) -> None:
         """Close the file; what was not finished is undone."""

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a target of a restore promises. No target is named here."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from center.restore.rows import TableRows
+from evidence.rows.schema import Column
+from terminal.language import Text
 
 Advance = Callable[[int], None]
 """Called with the number of rows that were handled since the last call."""
@@ -16,12 +18,50 @@ def one_line(err: Exception) -> str:
     return " ".join(str(err).split()) or type(err).__name__
 
 
+def note_names(columns: Iterable[Column], names: Iterable[str]) -> list[Text]:
+    """Note which columns have another name in the copy."""
+    return [
+        Text(zh=f"列 {column.name!r} 在此名为 {name!r}", en=f"column {column.name!r} is named {name!r}")
+        for column, name in zip(columns, names, strict=True)
+        if column.name != name
+    ]
+
+
+def note_binary(name: str, type_: str, why: Text | None) -> Text:
+    """Note that a column holds bytes, and why; None: it is the content of files."""
+    why = why or Text(zh="文件的内容是字节", en="the content of files is bytes")
+    return Text(zh=f"列 {name!r} 为 {type_}：{why.zh}", en=f"column {name!r} is {type_}: {why.en}")
+
+
+def note_classes(name: str) -> Text:
+    """Note that a column holds values of several of SQLite's classes."""
+    return Text(
+        zh=f"列 {name!r} 为文本，值前有类别标记：SQLite 的值有多种类别",
+        en=f"column {name!r} is text with a prefix for the class of each value: SQLite's values are of several",
+    )
+
+
+def note_program(title: str) -> Text:
+    """Note that a part of the DDL was left out because it is a program."""
+    return Text(zh=f"没有执行，因为它是程序：{title}", en=f"not run, for it is a program: {title}")
+
+
+def note_refused(title: str, err: Exception) -> Text:
+    """Note that the server refused a part of the DDL."""
+    return Text(zh=f"被拒绝：{title}：{one_line(err)}", en=f"refused: {title}: {one_line(err)}")
+
+
+def table_named(name: str) -> Text:
+    """Say that a place is a table."""
+    return Text(zh=f"表 {name}", en=f"table {name}")
+
+
 @dataclass(frozen=True, slots=True)
 class Placement:
     """Where a table was put. `notes`: what differs from the original, one line each; they may explain another root."""
 
-    where: str
-    notes: tuple[str, ...] = ()
+    where: Text
+    notes: tuple[Text, ...] = ()
 
 
 class Target(Protocol):
@@ -35,7 +75,7 @@ class Target(Protocol):
     description: str
     """How people name the place; without passwords."""
 
-    def find_content(self) -> str | None:
+    def find_content(self) -> Text | None:
         """Give a few words on what is there already; None if the target is empty."""
 
     def load(self, rows: TableRows, advance: Advance) -> Placement:
@@ -47,7 +87,7 @@ class Target(Protocol):
     def save_document(self, name: str, body: bytes) -> str | None:
         """Keep a document beside the tables; give the place, or None if the target has none for documents."""
 
-    def finish(self) -> tuple[str, ...]:
+    def finish(self) -> tuple[Text, ...]:
         """Make everything durable; give notes on the whole, one line each."""
 
     def read_back(self, rows: TableRows) -> Iterator[bytes]:
@@ -65,7 +105,7 @@ class Target(Protocol):
 class ShapedTarget(Protocol):
     """A target that can be given the source's own shapes, if it is the same product."""
 
-    def prepare(self, rows: TableRows, ddl: bytes, *, with_programs: bool) -> tuple[str, ...]:
+    def prepare(self, rows: TableRows, ddl: bytes, *, with_programs: bool) -> tuple[Text, ...]:
         """Take the source's DDL; call it after `find_content` and before the first `load`. `rows`: any table of it.
 
         Tables are then made as the DDL says; `finish` makes what comes after the rows. Gives notes, one line each.

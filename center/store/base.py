@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from typing import Final, Protocol
 
 from center.errors import StoreError
+from terminal.language import Text
 
 MAX_NAME_BYTES: Final = 1024
 _SEGMENT = re.compile(r"[A-Za-z0-9._-]{1,255}", re.ASCII)
@@ -55,6 +56,8 @@ def check_blob_name(name: str) -> None:
     well_formed = all(_SEGMENT.fullmatch(segment) and segment not in (".", "..") for segment in segments)
     if not well_formed or len(name) > MAX_NAME_BYTES or name.startswith("."):
         raise StoreError(
-            f"{name!r:.120} cannot name a blob in the store",
-            hint="this is a fault of the program; report it with this message",
+            Text(zh=f"{name!r:.120} 不能用作存储中的名称", en=f"{name!r:.120} cannot name a blob in the store"),
+            hint=Text(
+                zh="这是程序的错误；请连同本信息报告", en="this is a fault of the program; report it with this message"
+            ),
         )

@@ -22,7 +22,10 @@ from terminal.language import Text
 _INCOMING: Final = ".incoming"
 _MOST_KNOWN: Final = 4096
 """So many folders are remembered to be durable: those of the packs of a night. Sources have 256 each, in the course of a year."""
-_DAMAGED: Final = "run `jinsuo-center audit` to see what is missing; restore it from a mirror or a backup"
+_DAMAGED: Final = Text(
+    zh="运行 `jinsuo-center audit` 查看缺少什么；从镜像或备份恢复",
+    en="run `jinsuo-center audit` to see what is missing; restore it from a mirror or a backup",
+)
 
 
 class FolderStore:
@@ -74,16 +77,29 @@ class FolderStore:
                 wanted = max(0, stands - offset) if size is None else size
                 if offset > stands or offset + wanted > stands:
                     raise LostError(
-                        f"{name} has {stands} bytes in the store, {offset + wanted} were expected", hint=_DAMAGED
+                        Text(
+                            zh=f"存储中的 {name} 有 {stands} 字节，应有 {offset + wanted}",
+                            en=f"{name} has {stands} bytes in the store, {offset + wanted} were expected",
+                        ),
+                        hint=_DAMAGED,
                     )
                 file.seek(offset)
                 data = file.read(wanted)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as err:
-            raise LostError(f"{name} is not in the store at {self._root}", hint=_DAMAGED) from err
+            raise LostError(
+                Text(zh=f"{name} 不在存储 {self._root} 中", en=f"{name} is not in the store at {self._root}"),
+                hint=_DAMAGED,
+            ) from err
         except OSError as err:
             raise explain_os_error(err, path) from err
         if len(data) != wanted:
-            raise StoreError(f"{name} gave {len(data)} bytes from {offset}, {wanted} were expected", hint=_DAMAGED)
+            raise StoreError(
+                Text(
+                    zh=f"{name} 从 {offset} 起读得 {len(data)} 字节，应有 {wanted}",
+                    en=f"{name} gave {len(data)} bytes from {offset}, {wanted} were expected",
+                ),
+                hint=_DAMAGED,
+            )
         return data
 
     def size(self, name: str) -> int | None:

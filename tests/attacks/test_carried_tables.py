@@ -231,6 +231,6 @@ def test_center_that_looked_away_at_admission_is_found_out_by_the_audit(
         assert _carry(hospital, [patients(300)], 1).level is Level.STORED
         assert _carry(hospital, [patients(300)], 1, change=later).level is Level.STORED, "the lie is logged"
     findings = [finding for finding in audit(open_audited(folder)).findings if not finding.is_note]
-    assert [(f.where, "carried over from 1, which did not read it so" in f.reason) for f in findings] == [
+    assert [(f.where, "carried over from 1, which did not read it so" in f.reason.en) for f in findings] == [
         (f"{hospital.unit} {hospital.source}#3", True)
     ]

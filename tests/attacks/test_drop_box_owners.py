@@ -101,7 +101,7 @@ def test_a_link_in_place_of_a_shelf_leads_nowhere(drop: Drop, center: Opened, ba
         drop.carry()
     for _ in range(2):
         (outcome,) = center[1].scan()
-        assert (outcome.fate, "cannot be" in outcome.reason) == (Fate.WAITS, True), outcome
+        assert (outcome.fate, "cannot be" in outcome.reason.en) == (Fate.WAITS, True), outcome
         drop.clock.now += timedelta(days=30)
     assert _files(backups) == before
     assert sorted(path.name for path in backups.iterdir()) == ["2020-01-01", "2020-01-02"]

@@ -31,7 +31,10 @@ from evidence.medium.image import ImageFiles
 from evidence.medium.layout import LISTING, LISTING_AGAIN
 from evidence.medium.listing import ListedFile, parse_listing
 from evidence.medium.recovery import find_names, find_program
+from terminal.language import Text
 from tests.builders.world import World, make_incompressible, run_sql, sqlite_source
+
+FOREIGN = Text(zh="修复数据涉及不属于包裹的文件", en="the recovery data speak of files that are none of a bag's")
 
 
 @dataclass(frozen=True)
@@ -182,7 +185,7 @@ def test_recovery_data_that_name_other_files_are_not_used(tmp_path: Path, name: 
     )
     assert set(find_names(target.read_bytes())) == {name}
     victim.write_bytes(b"what must stay")
-    assert repair(tmp_path) == "the recovery data speak of files that are none of a bag's"
+    assert repair(tmp_path) == FOREIGN
     assert victim.read_bytes() == b"what must stay"
 
 
@@ -195,7 +198,7 @@ def test_paths_of_forged_recovery_data_are_seen_wherever_they_stand(tmp_path: Pa
     folder.mkdir(parents=True)
     (folder / "recovery.par2").write_bytes(b"PAR2\0PKT" + os.urandom(999) + packet + os.urandom(99))
     assert name in set(find_names((folder / "recovery.par2").read_bytes()))
-    assert repair(tmp_path) == "the recovery data speak of files that are none of a bag's"
+    assert repair(tmp_path) == FOREIGN
 
 
 def test_an_image_with_one_bad_byte_among_its_folders_stops_no_other_and_is_mended(
@@ -386,7 +389,7 @@ def test_recovery_data_in_capitals_are_looked_at_as_well(tmp_path: Path) -> None
     target.write_bytes(b"".join(b"PAR2\0PKT" + packet for packet in packets if b"FileDesc" not in packet[:56]))
     assert not list(find_names(target.read_bytes()))
     victim.write_bytes(b"what must stay")
-    assert repair(tmp_path) == "the recovery data speak of files that are none of a bag's"
+    assert repair(tmp_path) == FOREIGN
     assert victim.read_bytes() == b"what must stay"
 
 

@@ -92,7 +92,7 @@ def test_a_table_damaged_in_the_store_does_not_keep_the_others_back(open_place: 
     with closing(open_place()) as target:
         report = restore(snapshot, target)
     assert [(t.name, t.is_equal) for t in report.tables] == [("visit_item", True), ("zzz", False)]
-    assert "not at hand" in report.tables[1].error
+    assert "not at hand" in report.tables[1].error.en
     assert not report.is_equal
 
 
@@ -166,5 +166,5 @@ def test_a_copy_may_be_read_back_in_part(open_place: Open) -> None:
 
 def test_what_is_outside_the_roots_is_said(open_place: Open) -> None:
     report = _restore(open_place, nasty.composite())
-    assert any("indexes" in line for line in report.outside_roots)
-    assert not any("access control lists" in line for line in report.outside_roots)
+    assert any("indexes" in line.en for line in report.outside_roots)
+    assert not any("access control lists" in line.en for line in report.outside_roots)

@@ -115,7 +115,7 @@ def test_a_center_whose_disk_fills_up_while_it_reads_goes_on_later(world: World,
         disk.resize(used + room_mib)
         with Center.open(folder) as center:
             media = center.media_reader().read(paths, world.folder / "back").media
-        reasons = [medium.reason for medium in media if medium.fate is Fate.POSTPONED]
+        reasons = [medium.reason.en for medium in media if medium.fate is Fate.POSTPONED]
         assert all("room" in reason for reason in reasons), reasons
         postponed += bool(reasons)
     assert postponed >= 2

@@ -27,7 +27,7 @@ def test_a_disc_that_was_written_before_the_key_gave_way_is_taken_after_it(tmp_p
             agent.send(Silent())  # the statement goes ahead of the disc
             assert agent.replace_key(Silent()).is_known
         reading = center.media_reader().read([medium.path for medium in disc.media], tmp_path / "back")
-        assert [(medium.fate, medium.reason) for medium in reading.media] == [(Fate.TAKEN, "")]
+        assert [(medium.fate, medium.reason.en) for medium in reading.media] == [(Fate.TAKEN, "")]
         assert check_chain(center, "X013", "his") == ["snapshot", "key"]
         assert read_back(center, "X013", "his", 1) > 600
 
@@ -46,7 +46,7 @@ def test_a_disc_that_is_written_before_the_center_knows_of_the_new_key_is_taken(
             with Agent.open(folder) as agent:
                 agent.greet()  # the center has been started anew
             reading = center.media_reader().read([medium.path for medium in disc.media], tmp_path / "back")
-            assert [(medium.fate, medium.reason) for medium in reading.media] == [(Fate.TAKEN, "")]
+            assert [(medium.fate, medium.reason.en) for medium in reading.media] == [(Fate.TAKEN, "")]
             assert check_chain(center, "X013", "his") == ["snapshot", "key", "snapshot"]
             with Agent.open(folder) as agent:
                 agent.take_media_receipt(reading.receipts[0])

@@ -112,7 +112,7 @@ def test_a_share_finds_a_pack_that_was_cut_off_though_it_does_not_read_it(folder
     path = folder / "store" / file.path
     path.write_bytes(path.read_bytes()[:-1])
     report = run(folder, percent=1, chance=lambda: 0.9)
-    assert any(f.where == f"store/{file.path}" and "its objects need" in f.reason for f in damages(report))
+    assert any(f.where == f"store/{file.path}" and "its objects need" in f.reason.en for f in damages(report))
 
 
 def test_a_damaged_page_is_located_to_its_table_its_keys_and_its_snapshots(folder: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_damaged_page_is_located_to_its_table_its_keys_and_its_snapshots(folde
     with Catalog(folder / CATALOG_NAME) as catalog:
         fact = catalog.find_facts("X013", "his", "0:int", [first[1].object_id])[first[1].object_id]
     short = first[1].object_id.hex()[:16]
-    hit = [f for f in damages(run(folder)) if f.thing is Thing.PAGE and f.reason.startswith(f"PAGE object {short}")]
+    hit = [f for f in damages(run(folder)) if f.thing is Thing.PAGE and f.reason.en.startswith(f"PAGE object {short}")]
     assert [f.table for f in hit] == ["patient"]
     assert hit[0].keys is not None
     assert hit[0].keys.first == fact.first_key
@@ -142,7 +142,7 @@ def test_a_page_that_both_snapshots_share_is_one_finding_that_names_both(folder:
         ]
     flip(folder, *shared[0])
     pages = [f for f in damages(run(folder)) if f.thing is Thing.PAGE and f.where == f"store/{shared[0][0].path}"]
-    assert [f.snapshots for f in pages if f.reason.startswith("PAGE")] == [(HIS_1, HIS_2)]
+    assert [f.snapshots for f in pages if f.reason.en.startswith("PAGE")] == [(HIS_1, HIS_2)]
 
 
 def test_a_damaged_base_is_named_and_not_the_packs_that_need_it(folder: Path) -> None:
@@ -234,7 +234,7 @@ def test_a_statement_whose_trees_are_false_is_found_though_every_hash_of_storage
         center.replay.catch_up()
     found = damages(run(folder))
     assert [(f.thing, f.snapshots) for f in found] == [(Thing.SNAPSHOT, (SnapshotName("X013", "his", 3),))]
-    assert "root" in found[0].reason
+    assert "root" in found[0].reason.en
 
 
 def test_a_statement_that_breaks_the_chain_is_found(folder: Path) -> None:
@@ -248,7 +248,7 @@ def test_a_statement_that_breaks_the_chain_is_found(folder: Path) -> None:
         center.replay.catch_up()
     found = damages(run(folder))
     assert [f.thing for f in found] == [Thing.STATEMENT]
-    assert "does not name the statement before it" in found[0].reason
+    assert "does not name the statement before it" in found[0].reason.en
 
 
 def test_a_statement_by_a_key_that_the_unit_never_had_is_found(folder: Path) -> None:
@@ -274,7 +274,7 @@ def test_a_key_that_was_slipped_into_a_unit_is_found(folder: Path) -> None:
     forged = stranger.statement.renamed("X013").vkey
     path.write_text(text.replace(own.statement.vkey, forged))
     found = damages(run(folder))
-    assert any(f.where == "units/X013/unit.json" and forged in f.reason for f in found)
+    assert any(f.where == "units/X013/unit.json" and forged in f.reason.en for f in found)
 
 
 def test_a_unit_that_the_log_says_is_disabled_cannot_be_enabled_by_editing_a_file(folder: Path) -> None:
@@ -316,7 +316,7 @@ def test_a_false_row_of_the_catalog_is_found_and_only_the_catalog_is_blamed(
     connection.close()
     found = damages(run(folder))
     assert {f.where for f in found} == {CATALOG_NAME}
-    assert any(says in f.reason for f in found)
+    assert any(says in f.reason.en for f in found)
     assert "rebuild" in found[0].hint.en
 
 
@@ -349,7 +349,7 @@ def test_a_snapshot_that_does_not_list_a_file_of_its_rows_is_found(folder: Path)
         center.replay.catch_up()
     found = damages(run(folder))
     assert [(f.thing, f.table, f.snapshots) for f in found] == [(Thing.BLOB, "scan", (SnapshotName("X013", "ct", 2),))]
-    assert "does not list" in found[0].reason
+    assert "does not list" in found[0].reason.en
 
 
 def test_an_older_copy_of_ledger_sqlite_is_found(folder: Path) -> None:
@@ -359,7 +359,7 @@ def test_an_older_copy_of_ledger_sqlite_is_found(folder: Path) -> None:
     (folder / "ledger" / "ledger.sqlite").write_bytes(old)
     found = damages(run(folder))
     assert {f.where for f in found} == {"ledger/ledger.sqlite"}
-    assert "an older copy" in found[0].reason
+    assert "an older copy" in found[0].reason.en
 
 
 def test_another_log_key_in_the_key_file_is_blamed_on_the_key_file(folder: Path) -> None:

@@ -100,7 +100,7 @@ def test_the_entries_that_a_damaged_bundle_changes_are_named(folder: Path) -> No
     (folder / tile.path).write_bytes(encode_bundle(entries))
     log, findings = run(folder)
     assert [(f.thing, f.where) for f in findings] == [(Thing.BUNDLE, f"ledger/{tile.path}")]
-    assert "log@261" in findings[0].reason
+    assert "log@261" in findings[0].reason.en
     assert log.damaged_bundles == {1}
     assert [index for index, data in log.entries() if data is None] == list(range(256, 512))
 
@@ -168,7 +168,7 @@ def test_without_the_logs_key_tiles_are_judged_all_the_same(folder: Path) -> Non
 def test_a_cosignature_by_nobody_known_is_named(folder: Path) -> None:
     _, findings = run(folder, Signers(LOG.key, []))
     assert {f.where for f in findings} == {"ledger/checkpoint", "ledger/ledger.sqlite"}
-    assert all("X013" in f.reason for f in findings)
+    assert all("X013" in f.reason.en for f in findings)
 
 
 def test_two_histories_are_found(folder: Path, tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_two_histories_are_found(folder: Path, tmp_path: Path) -> None:
     shutil.copyfile(other / "ledger.sqlite", folder / "ledger.sqlite")
     found = [f for f in run(folder)[1] if not f.is_note]
     assert {f.where for f in found} == {"ledger/ledger.sqlite"}
-    assert any("another root than the tiles give" in f.reason for f in found)
+    assert any("another root than the tiles give" in f.reason.en for f in found)
 
 
 def test_a_checkpoint_that_is_not_published_yet_is_a_note(folder: Path, filled: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from center.errors import NotFoundError
 from evidence.rows.line import Cell, encode_line
 from evidence.rows.schema import Column, Schema
 from evidence.rows.values import Kind
+from terminal.language import Text
 from tests.fakes import nasty
 from tests.fakes.snapshot import SourceHistory, TableContent
 
@@ -129,12 +130,14 @@ def test_columns_and_tables_that_one_side_lacks_are_differences() -> None:
 def test_a_table_that_was_not_read_is_no_equal_table() -> None:
     before = SourceHistory().take(nasty.keyless("a"), omitted={"secret": "no rights"})
     after = SourceHistory().take(nasty.keyless("a"))
-    assert Unmatched("secret", True, "not read: no rights") in list(compare_systems(before, after))
+    assert Unmatched("secret", True, Text(zh="未读：no rights", en="not read: no rights")) in list(
+        compare_systems(before, after)
+    )
 
 
 def test_several_tables_of_one_name_must_be_paired_by_hand() -> None:
     events = _compare([nasty.keyless("a.t"), nasty.keyless("b.t")], [nasty.keyless("c.t")])
-    assert all(isinstance(e, Unmatched) and "--table" in e.reason for e in events)
+    assert all(isinstance(e, Unmatched) and "--table" in e.reason.en for e in events)
     (match,) = _compare([nasty.keyless("a.t"), nasty.keyless("b.t")], [nasty.keyless("c.t")], **{"b.t": "c.t"})
     assert isinstance(match, TableMatch)
     assert match.is_equal()

@@ -14,6 +14,7 @@ from center.errors import NotFoundError
 from evidence.rows.line import Token
 from evidence.rows.schema import Column, Schema
 from evidence.rows.values import Kind
+from terminal.language import NOTHING
 from tests.fakes import nasty
 from tests.fakes.snapshot import SourceHistory, TableContent
 
@@ -46,7 +47,7 @@ def test_inserted_deleted_and_updated_rows_are_told_apart_by_key() -> None:
         [TableContent(PATIENT, [b"1\ta\t1", b"2\tb\t2", b"10\tc"])],
         [TableContent(PATIENT, [b"1\ta\t1", b"3\tnew", b"10\tC"])],
     )
-    assert events[0] == TableDiff("patient", Presence.CHANGED, (3, 3), (), Method.BY_KEY, "")
+    assert events[0] == TableDiff("patient", Presence.CHANGED, (3, 3), (), Method.BY_KEY, NOTHING)
     assert _rows(events) == [
         (Action.DELETED, b"2\tb\t2", None),
         (Action.INSERTED, None, b"3\tnew"),
@@ -103,7 +104,9 @@ def test_tables_added_and_removed_are_not_tables_that_could_not_be_read() -> Non
     after = history.take(
         TableContent(replace(PATIENT, name="new"), []), omitted={"visit": "permission denied", "closed": "no rights"}
     )
-    found = [(e.name, e.presence, e.rows, e.reason) for e in diff_snapshots(before, after) if isinstance(e, TableDiff)]
+    found = [
+        (e.name, e.presence, e.rows, e.reason.en) for e in diff_snapshots(before, after) if isinstance(e, TableDiff)
+    ]
     assert found == [
         ("closed", Presence.NOT_READ, (None, None), "not read after: no rights"),
         ("new", Presence.ADDED, (None, 0), ""),
@@ -149,7 +152,7 @@ def test_a_changed_key_is_said_and_rows_are_compared_as_whole_lines() -> None:
     events = _diff([TableContent(PATIENT, lines)], [TableContent(by_name, [*lines, b"3\tw"])])
     head = events[0]
     assert isinstance(head, TableDiff)
-    assert (head.method, head.reason) == (
+    assert (head.method, head.reason.en) == (
         Method.BY_LINE, "not comparable by key: the key was (id int) and is (name text)",
     )  # fmt: skip
     assert _rows(events) == [(Action.INSERTED, None, b"3\tw")]

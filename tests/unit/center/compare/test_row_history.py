@@ -70,7 +70,7 @@ def test_what_was_not_read_is_marked_where_it_lies() -> None:
         (GapKind.NO_TABLE, 6, 6),
         (GapKind.MISSING, 7, 8),
     ]
-    assert gaps[2].reason == "permission denied"
+    assert gaps[2].reason.en == "permission denied"
     last = events[-1]
     assert isinstance(last, Version)
     assert gaps_between(events, last) == gaps[1:]
@@ -104,7 +104,7 @@ def test_a_signed_gap_is_shown_with_its_cause() -> None:
     history.take(_table(b"7\tb"))
     gap = next(e for e in _read(history) if isinstance(e, Gap))
     assert (gap.kind, gap.first) == (GapKind.STATED, 2)
-    assert gap.reason == "outage: 5 hours (2026-11-22 01:00 to 2026-11-22 06:00 UTC)"
+    assert gap.reason.en == "outage: 5 hours (2026-11-22 01:00 to 2026-11-22 06:00 UTC)"
 
 
 def test_a_table_carried_over_is_no_new_reading() -> None:

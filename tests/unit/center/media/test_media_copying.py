@@ -79,7 +79,7 @@ def copied(medium: BadMedium, listing: Listing | None, root: Path) -> dict[str, 
     done: list[int] = []
     sizes = measure_medium(medium, listing)
     medium.opened.clear()
-    found = {damage.path: damage.reason for damage in copy_medium(medium, listing, sizes, root, done.append)}
+    found = {damage.path: damage.reason.en for damage in copy_medium(medium, listing, sizes, root, done.append)}
     assert sum(done) <= sum(map(len, medium.bodies.values()))
     return found
 

@@ -93,7 +93,7 @@ def test_programs_are_listed_and_not_made_unless_asked_for(
 ) -> None:
     monkeypatch.setenv("PGPASSWORD", postgres_server.password)
     report = _restore_postgresql(postgres_server, live, postgres_database, tmp_path, Ddl.SHAPES)
-    listed = [note for note in report.notes if note.startswith("not run, for it is a program")]
+    listed = [note for note in report.notes if note.en.startswith("not run, for it is a program")]
     assert len(listed) == len(report.notes) == 4
     missing = set(_dump(postgres_server, live)) - set(_dump(postgres_server, postgres_database))
     assert any("CREATE TRIGGER touch" in line for line in missing)
@@ -127,7 +127,7 @@ def test_ddl_that_is_refused_is_noted_and_the_rows_are_there(
     with closing(open_target(url)) as target:
         report = restore(snapshot, target, ddl=Ddl.SHAPES)
     assert report.is_equal
-    assert [note[:30] for note in report.notes] == ["refused: CREATE TABLE public.t"]
+    assert [note.en[:30] for note in report.notes] == ["refused: CREATE TABLE public.t"]
 
 
 _MARIADB = (
@@ -285,7 +285,7 @@ def test_programs_of_a_mariadb_are_listed_and_not_made_unless_asked_for(
 ) -> None:
     monkeypatch.setenv("MYSQL_PWD", mariadb_server.password)
     report = _restore_mariadb(mariadb_server, mariadb_live, mariadb_database, tmp_path, Ddl.SHAPES)
-    assert len([note for note in report.notes if note.startswith("not run, for it is a program")]) == 3
+    assert len([note for note in report.notes if note.en.startswith("not run, for it is a program")]) == 3
     assert mariadb_server.execute("SHOW TRIGGERS", database=mariadb_database) == []
     assert ("a_dear", "VIEW") in mariadb_server.execute("SHOW FULL TABLES", database=mariadb_database)
 

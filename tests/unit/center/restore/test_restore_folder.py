@@ -106,7 +106,7 @@ def test_a_dump_and_files_without_modes_come_back_equal(tmp_path: Path) -> None:
 def test_a_path_that_leaves_the_folder_is_refused_and_the_others_restored(path: bytes, tmp_path: Path) -> None:
     report = _restore(tmp_path / "out", _files(_file(path, b"evil"), _file(b"good", b"good"), blobs=(b"evil", b"good")))
     assert not report.is_equal
-    assert "not one below the target" in report.tables[0].notes[0]
+    assert "not one below the target" in report.tables[0].notes[0].en
     assert (tmp_path / "out/good").read_bytes() == b"good"
     found = [p for p in tmp_path.rglob("*") if p.is_file()]
     assert found == [tmp_path / "out/good"]
@@ -117,7 +117,7 @@ def test_a_restored_link_is_never_followed(tmp_path: Path) -> None:
     content = _files(_link(b"a", str(tmp_path / "outside").encode()), _file(b"a/evil", b"evil"), blobs=(b"evil",))
     report = _restore(tmp_path / "out", content)
     assert not report.is_equal
-    assert "a file or a link stands where the path has a folder" in report.tables[0].notes[0]
+    assert "a file or a link stands where the path has a folder" in report.tables[0].notes[0].en
     assert list((tmp_path / "outside").iterdir()) == []
 
 
@@ -141,7 +141,7 @@ def test_setuid_bits_are_not_lent_and_that_is_said(tmp_path: Path) -> None:
     assert not report.is_equal
     assert report.tables[0].differences is not None
     assert report.tables[0].differences.count == 1
-    assert "setuid" in report.tables[0].notes[0]
+    assert "setuid" in report.tables[0].notes[0].en
 
 
 def test_files_that_were_there_are_kept_and_counted_as_a_difference(tmp_path: Path) -> None:
@@ -166,8 +166,8 @@ def test_a_file_whose_content_the_snapshot_lacks_is_not_invented(tmp_path: Path)
     report = _restore(tmp_path / "out", content)
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["good"]
     assert not report.is_equal
-    assert any("no content of them" in note for note in report.tables[0].notes)
-    assert any("not restored" in note and "lost" in note for note in report.tables[0].notes)
+    assert any("no content of them" in note.en for note in report.tables[0].notes)
+    assert any("not restored" in note.en and "lost" in note.en for note in report.tables[0].notes)
 
 
 def test_a_csv_file_is_what_others_read(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from center.restore.mysql import MysqlTarget, _size_of_table
 from evidence.rows.line import encode_line
 from evidence.rows.schema import Column, Schema
 from evidence.rows.values import Kind
+from terminal.language import NOTHING
 from tests.fakes import nasty
 from tests.fakes.recipe import take_with_agent
 from tests.fakes.snapshot import SourceHistory, TableContent
@@ -66,8 +67,8 @@ def test_types_are_the_nearest_exact_ones(url: str, query: Query) -> None:
     }  # fmt: skip
     assert _types(query, "c")["code"] == "varchar(1)"
     notes = next(t.notes for t in report.tables if t.name == "b")
-    assert any("'zero_date' is text" in note for note in notes)
-    assert any("'gbk' is binary" in note for note in notes)
+    assert any("'zero_date' is text" in note.en for note in notes)
+    assert any("'gbk' is binary" in note.en for note in notes)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ def test_a_mariadb_comes_back_in_its_own_types_and_the_copy_has_the_same_roots(
         assert copied == own
         # The copy, snapshotted by the agent under the source's names, is what was registered.
         names = {f"{mariadb_database}.{t}": f"{source}.{t}" for t in ("患者", "no_key", "odd.name`s")}
-        assert {t.where for t in report.tables} >= {"table `患者`", "table `no_key`", "table `odd.name``s`"}
+        assert {t.where.en for t in report.tables} >= {"table `患者`", "table `no_key`", "table `odd.name``s`"}
         again = take_with_agent(
             SourceHistory(), MysqlCollector(settings_for(mariadb_server, mariadb_database)), tmp_path / "again"
         )
@@ -160,7 +161,7 @@ def test_values_that_the_own_type_refuses_are_kept_in_another(url: str, query: Q
     content = _column(Kind.TEXT, "enum('a','b')", b"a", b"", b"neither")
     report = _restore(url, content, position="mysql x:4")
     assert report.is_equal
-    assert any("not in the source's own types" in note for note in report.tables[0].notes)
+    assert any("not in the source's own types" in note.en for note in report.tables[0].notes)
     assert _types(query, "t")["x"] == "longtext"
 
 
@@ -179,7 +180,7 @@ def test_a_key_that_no_index_can_hold_is_said_and_the_rows_are_there(url: str) -
     content = TableContent(Schema("t", columns, ("k",)), [encode_line([b"x" * 900, b"1"]), encode_line([b"y", b"2"])])
     report = _restore(url, content)
     assert report.is_equal
-    assert any("too long for an index" in note for note in report.tables[0].notes)
+    assert any("too long for an index" in note.en for note in report.tables[0].notes)
 
 
 def test_keys_that_differ_in_blanks_case_or_accent_alone_are_kept_apart(url: str, query: Query) -> None:
@@ -221,7 +222,7 @@ def test_a_cell_over_the_servers_packet_is_refused_with_what_to_set(mariadb_serv
     finally:
         mariadb_server.execute("SET GLOBAL max_allowed_packet = 67108864")
     assert not report.is_equal
-    assert "over max_allowed_packet" in report.tables[0].error
+    assert "over max_allowed_packet" in report.tables[0].error.en
 
 
 @pytest.mark.long
@@ -288,7 +289,7 @@ def test_an_own_text_type_compares_by_code_points() -> None:
         "x", Column("x", Kind.TEXT, True, "varchar(9)"), Survey(Kind.TEXT), is_key=False, is_own=True, is_content=False,
         text="COLLATE y",
     )  # fmt: skip
-    assert (planned.type, note) == ("varchar(9) COLLATE y", "")
+    assert (planned.type, note) == ("varchar(9) COLLATE y", NOTHING)
 
 
 def test_the_server_never_gets_a_file_of_ours(

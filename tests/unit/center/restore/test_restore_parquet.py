@@ -60,7 +60,7 @@ def test_a_value_that_arrow_cannot_hold_makes_the_column_a_string_and_is_said(tm
         "nanos": "large_string", "nul": "large_string", "gbk": "large_binary", "broken_json": "large_string",
     }  # fmt: skip
     notes = next(t.notes for t in report.tables if t.name == "b")
-    assert [note.split("'")[1] for note in notes] == ["wide", "zero_date", "long_time", "nanos", "gbk"]
+    assert [note.en.split("'")[1] for note in notes] == ["wide", "zero_date", "long_time", "nanos", "gbk"]
 
 
 def test_row_groups_are_bounded_and_rows_keep_their_order(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_types_are_the_nearest_exact_ones(dsn: str) -> None:
         "id": "numeric", "wide": "numeric", "zero_date": "text", "long_time": "text", "nanos": "text", "nul": "bytea",
         "gbk": "bytea", "broken_json": "text",
     }  # fmt: skip
-    notes = " ".join(note for t in report.tables for note in t.notes)
+    notes = " ".join(note.en for t in report.tables for note in t.notes)
     assert "column 'nul' is bytea: a value has NUL or is not UTF-8" in notes
     assert "column 'zero_date' is text" in notes
     assert _query(dsn, "SELECT texts, numbers FROM t WHERE id = 2") == [("2", 2)]
@@ -104,7 +104,7 @@ def test_a_type_that_the_target_does_not_have_is_replaced_by_one_that_holds_the_
     _run(dsn, "DROP TABLE t; CREATE TYPE mood AS ENUM ('sad')")
     report = _restore(dsn, content, position="pg 0/1")
     assert report.is_equal
-    assert "invalid input value for enum" in report.tables[0].notes[0]
+    assert "invalid input value for enum" in report.tables[0].notes[0].en
     _run(dsn, "DROP TABLE t; ALTER TYPE mood ADD VALUE 'happy'")
     report = _restore(dsn, content, position="pg 0/1")
     assert report.is_equal
@@ -169,7 +169,7 @@ def test_a_table_that_others_depend_on_is_refused_and_the_others_restored(dsn: s
     _run(dsn, "CREATE TABLE visit_item (x int); CREATE VIEW v AS SELECT x FROM visit_item")
     report = _restore(dsn, nasty.composite(), nasty.keyless(), overwrite=True)
     assert [(t.name, t.is_equal) for t in report.tables] == [("visit_item", False), ("无主键", True)]
-    assert "other objects depend on it" in report.tables[0].error
+    assert "other objects depend on it" in report.tables[0].error.en
     assert _query(dsn, "SELECT x FROM v") == []
 
 
@@ -195,7 +195,7 @@ def test_a_table_damaged_in_the_store_is_named_with_the_damage(dsn: str) -> None
     report = restore(snapshot, target)
     target.close()
     assert [(t.name, t.is_equal) for t in report.tables] == [("visit_item", True), ("zzz", False)]
-    assert "not at hand" in report.tables[1].error
+    assert "not at hand" in report.tables[1].error.en
     assert _query(dsn, "SELECT to_regclass('public.zzz')") == [(None,)]
 
 
@@ -230,7 +230,7 @@ def test_sequences_go_on_where_they_were(dsn: str) -> None:
     ]
     report = _restore(dsn, TableContent(SEQUENCES, lines), position="pg 0/1")
     assert report.is_equal
-    assert report.tables[0].where == "sequences"
+    assert report.tables[0].where.en == "sequences"
     assert _query(dsn, "SELECT nextval('his.编号'), nextval('public.fresh'), nextval('public.unseen')") == [(43, 7, -5)]
 
 
@@ -238,7 +238,7 @@ def test_a_sequence_cannot_inject(dsn: str) -> None:
     line = b"public.s\t1\tt\t1\t1\t1\t9\t1\tf\tbigint; CREATE TABLE evil ()"
     report = _restore(dsn, TableContent(SEQUENCES, [line]), position="pg 0/1")
     assert not report.is_equal
-    assert "has the type" in report.tables[0].error
+    assert "has the type" in report.tables[0].error.en
     assert _query(dsn, "SELECT to_regclass('public.evil')") == [(None,)]
 
 
@@ -263,7 +263,7 @@ def test_large_objects_keep_oid_owner_and_content(dsn: str, postgres_server: Pos
 def test_an_owner_that_is_not_there_is_said_and_makes_a_difference(dsn: str) -> None:
     report = _restore(dsn, TableContent(OBJECTS, [b"5\tnobody\t\\\\x"]), position="pg 0/1")
     assert not report.is_equal
-    assert 'role "nobody" does not exist' in report.tables[0].notes[0]
+    assert 'role "nobody" does not exist' in report.tables[0].notes[0].en
 
 
 def test_large_objects_that_are_not_postgresqls_are_a_plain_table(dsn: str) -> None:
@@ -279,15 +279,15 @@ def test_names_that_are_too_long_or_reserved_get_names_of_their_own(dsn: str) ->
     tables = [TableContent(Schema(name, columns), [b"1\t2\t3"]) for name in (long + "1", long + "2", "pg_x.t", "a.b.c")]
     report = _restore(dsn, *tables)
     assert report.is_equal
-    assert all(len(t.where.split('"')[3].encode()) <= 63 for t in report.tables)
-    assert any(t.where == 'table "_pg_x"."t"' for t in report.tables)
+    assert all(len(t.where.en.split('"')[3].encode()) <= 63 for t in report.tables)
+    assert any(t.where.en == 'table "_pg_x"."t"' for t in report.tables)
 
 
 def test_data_that_break_the_declared_rules_are_restored_without_the_rules(dsn: str) -> None:
     schema = Schema("t", (Column("id", Kind.TEXT, False, "text"), Column("x", Kind.TEXT, False, "text")), ("id",))
     report = _restore(dsn, TableContent(schema, [b"a\tx", b"b", b"c" * 60_000 + b"\tx"]))
     assert report.is_equal
-    assert [note.split(" is not enforced")[0] for note in report.tables[0].notes] == ["NOT NULL of column 'x'"]
+    assert [note.en.split(" is not enforced")[0] for note in report.tables[0].notes] == ["NOT NULL of column 'x'"]
 
 
 def test_a_server_that_is_down_or_refuses_is_said_in_one_sentence(dsn: str) -> None:

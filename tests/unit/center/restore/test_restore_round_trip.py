@@ -175,7 +175,7 @@ def test_a_postgresql_database_comes_back_as_the_agent_sees_it(
     assert _roots(copy) == _roots(original)
     for name in ("public.log", "public.parts", "public.empty", "@sequences", "@large_objects"):
         assert copy.table(name).schema == original.table(name).schema
-    own = {t.name: t.notes for t in report.tables}
+    own = {t.name: tuple(note.en for note in t.notes) for t in report.tables}
     assert own['病案.住院 "首页"'] == ("column 'c' is text: its own type '\"char\"' is not used here",)
 
 

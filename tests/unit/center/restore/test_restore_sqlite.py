@@ -86,7 +86,7 @@ def test_data_that_break_the_declared_rules_are_restored_without_the_rules(tmp_p
     schema = Schema("t", (Column("id", Kind.INT, False, "int"), Column("x", Kind.TEXT, False, "char(3)")), ("id",))
     report = _restore(tmp_path / "copy.sqlite", TableContent(schema, [b"1\ta", b"2"]))
     assert report.is_equal
-    assert "NOT NULL" in report.tables[0].notes[0]
+    assert "NOT NULL" in report.tables[0].notes[0].en
 
 
 def test_names_that_differ_only_in_case_get_names_of_their_own(tmp_path: Path) -> None:
@@ -98,10 +98,10 @@ def test_names_that_differ_only_in_case_get_names_of_their_own(tmp_path: Path) -
         tmp_path / "copy.sqlite", table("public.T"), table("public.t"), table("sqlite_x"), table("\\@files")
     )
     assert report.is_equal
-    assert [t.where for t in report.tables] == [
+    assert [t.where.en for t in report.tables] == [
         "table @files", "table public.T", "table public.t_2", "table _sqlite_x",
     ]  # fmt: skip
-    assert report.tables[0].notes == ("column 'a' is named 'a_2'",)
+    assert [note.en for note in report.tables[0].notes] == ["column 'a' is named 'a_2'"]
 
 
 def test_the_declared_types_of_a_sqlite_source_are_kept_and_cannot_inject(tmp_path: Path) -> None:
@@ -127,5 +127,5 @@ def test_documents_are_kept_beside_and_what_is_outside_the_roots_is_said(tmp_pat
     target.close()
     assert (tmp_path / "copy.sqlite.ddl.sql").read_bytes() == b"CREATE ..."
     assert report.documents == (str(tmp_path / "copy.sqlite.ddl.sql"),)
-    assert any("indexes" in line for line in report.outside_roots)
+    assert any("indexes" in line.en for line in report.outside_roots)
     assert report.omitted == (("secret", "no rights"),)

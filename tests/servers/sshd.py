@@ -28,10 +28,15 @@ KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
 MaxStartups 100
 LogLevel VERBOSE
+SetEnv SHLVL=9
 Subsystem sftp internal-sftp
 {more}
 """
-"""`more` may have a block of `Match`, which goes before what stands above it."""
+"""`more` may have a block of `Match`, which goes before what stands above it.
+
+SHLVL: in a session of SSH at the first level bash would run the account's own `.bashrc`, which may take seconds, and wait
+for ever where one that was killed in it has left a lock.
+"""
 
 
 class SshServer:

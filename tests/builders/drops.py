@@ -25,7 +25,8 @@ from center.receive.inbox import BagOutcome, Fate, Inbox
 from evidence.bag.layout import ENVELOPE_PATH
 from evidence.bag.read import BagReader
 from tests.builders.receivers import NOW, MovableClock
-from tests.builders.world import CENTER_COMMAND, ROOT, check_kept, free_port, sqlite_source
+from tests.builders.world import CENTER_COMMAND, ROOT, check_kept, sqlite_source
+from tests.servers.ports import free_port
 
 ORIGIN = "archives.example/drops"
 SETTLE = timedelta(minutes=10)

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.servers.postgresql import find_free_port
+from tests.servers.ports import free_port
 
 _SETTINGS = """\
 ListenAddress {listen}
@@ -58,7 +58,7 @@ class SshServer:
         """Make a server with a new host key in a temporary folder, and start it. `more`: lines of its settings."""
         folder = Path(tempfile.mkdtemp(prefix="jinsuo-sshd-"))
         make_host_key(folder / "host_key")
-        server = cls(folder, keys or folder / "authorized_keys", find_free_port(), host, more)
+        server = cls(folder, keys or folder / "authorized_keys", free_port(), host, more)
         server.start()
         return server
 

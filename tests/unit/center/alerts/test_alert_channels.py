@@ -26,7 +26,7 @@ from evidence.encode import parse_json
 from terminal.language import Language, Text
 from tests.builders.listeners import MailBox, run_hook, run_mail
 from tests.builders.scenes import NOW
-from tests.builders.world import free_port
+from tests.servers.ports import free_port
 
 ORIGIN = "archives.example/jinsuo"
 ALERT = Alert(

@@ -16,7 +16,7 @@ from agent.collectors.mysql.snapshot import Snapshot
 from agent.collectors.mysql.view import MysqlView
 from agent.errors import AgentError, BudgetError, LoginError, SourceDownError, SourceError, TableLostError
 from tests.servers.mariadb import MariadbServer
-from tests.servers.postgresql import find_free_port
+from tests.servers.ports import free_port
 from tests.servers.reading import Clock, KeptBlobs, find_table, read_lines, wait_for
 from tests.servers.reading_mysql import count_sessions, session, settings_for
 
@@ -254,7 +254,7 @@ def test_too_many_connections_is_tried_again_later(mariadb_server: MariadbServer
 
 
 def test_nobody_at_the_port_is_down() -> None:
-    settings = MysqlSettings(host="127.0.0.1", port=find_free_port(), database="x", user="x", password="x-secret")
+    settings = MysqlSettings(host="127.0.0.1", port=free_port(), database="x", user="x", password="x-secret")
     assert type(_refused(settings)) is SourceDownError
 
 

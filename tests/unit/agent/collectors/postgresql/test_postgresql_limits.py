@@ -25,7 +25,8 @@ from agent.errors import (
     SourceError,
     TableLostError,
 )
-from tests.servers.postgresql import PostgresServer, find_free_port
+from tests.servers.ports import free_port
+from tests.servers.postgresql import PostgresServer
 from tests.servers.reading import (
     Clock,
     KeptBlobs,
@@ -365,7 +366,7 @@ def test_too_many_connections_is_tried_again_later(postgres_server: PostgresServ
 
 
 def test_nobody_at_the_port_is_down(postgres_server: PostgresServer) -> None:
-    settings = PostgresqlSettings(host="127.0.0.1", port=find_free_port(), database="x", user="x", password="x-secret")
+    settings = PostgresqlSettings(host="127.0.0.1", port=free_port(), database="x", user="x", password="x-secret")
     assert type(_refused(settings)) is SourceDownError
 
 

@@ -275,13 +275,13 @@ def test_socket_in_a_folder_is_a_host_too(mariadb_server: MariadbServer, large: 
 def test_lock_guard_is_refused_behind_a_long_query(mariadb_server: MariadbServer, large: str) -> None:
     def sleep() -> None:
         with contextlib.suppress(MySQLdb.Error):
-            mariadb_server.execute("SELECT SLEEP(20)")
+            mariadb_server.execute("SELECT SLEEP(200)")
 
     thread = threading.Thread(target=sleep)
     thread.start()
     try:
         while not [
-            row for row in mariadb_server.execute("SHOW PROCESSLIST") if row[7] == "SELECT SLEEP(20)" and row[5] > 1
+            row for row in mariadb_server.execute("SHOW PROCESSLIST") if row[7] == "SELECT SLEEP(200)" and row[5] > 1
         ]:
             pass
         error = _refused(settings_for(mariadb_server, large, lock_guard=True))
@@ -289,9 +289,9 @@ def test_lock_guard_is_refused_behind_a_long_query(mariadb_server: MariadbServer
         assert "busy" in str(error)
     finally:
         for row in mariadb_server.execute("SHOW PROCESSLIST"):
-            if row[7] == "SELECT SLEEP(20)":
+            if row[7] == "SELECT SLEEP(200)":
                 mariadb_server.execute(f"KILL {row[0]}")
-        thread.join(30)
+        thread.join()
 
 
 def test_lock_guard_without_the_right_says_which(mariadb_server: MariadbServer, large: str, account: str) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.servers.postgresql import find_free_port
+from tests.servers.ports import free_port
 
 BIN = Path(sys.executable).parent
 
@@ -61,7 +61,7 @@ class CenterProcess:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port = find_free_port()
+        self.port = free_port()
         _call(
             "jinsuo-center", "init", str(folder), "--origin", "bench.example/log", "--listen", f"127.0.0.1:{self.port}"
         )

@@ -41,7 +41,7 @@ from tests.builders.receivers import ORIGIN, run_receiver
 from tests.builders.roads import admit, ssh_settings, ssh_way
 from tests.contract.transports import SECRETS
 from tests.fakes.admission import FakeAdmission
-from tests.servers.postgresql import find_free_port
+from tests.servers.ports import free_port
 from tests.servers.sshd import SshServer
 
 PACK_BYTES: Final = 4 << 20
@@ -219,7 +219,7 @@ def pipe_all(bench: Bench, ssh: Sequence[str]) -> None:
 @contextmanager
 def open_tunnel(bench: Bench, ssh: Sequence[str]) -> Iterator[int]:
     """Open a port of this machine that leads through ssh to the receiver."""
-    port = find_free_port()
+    port = free_port()
     options = ["-N", "-o", "ExitOnForwardFailure=yes", "-L", f"127.0.0.1:{port}:127.0.0.1:{bench.port}"]
     with subprocess.Popen([*ssh[:-1], *options, ssh[-1]]) as process:
         try:

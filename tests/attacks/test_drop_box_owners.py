@@ -3,7 +3,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,27 +12,12 @@ import pytest
 from agent.errors import DropBoxError
 from agent.outcome import Stage
 from agent.transport.folderbox import FolderBox
-from center.app import Center
-from center.receive.inbox import Fate, Inbox
+from center.receive.inbox import Fate
 from evidence.bag.receipts import BagAnswer, Receipts, Refusal, StatementAnswer, sign_receipts
-from tests.builders.drops import ORIGIN, SETTLE, Drop, check_stored, fates, packs_of
+from tests.builders.drops import ORIGIN, SETTLE, Drop, Opened, check_stored, fates, packs_of
 from tests.builders.world import make_hospital, run_sql, sqlite_source
 
-Opened = tuple[Center, Inbox]
-
-
-@pytest.fixture
-def drop(tmp_path: Path) -> Drop:
-    return Drop.in_folders(tmp_path)
-
-
-@pytest.fixture
-def center(drop: Drop) -> Iterator[Opened]:
-    """Give a center, and an agent that has taken nothing yet."""
-    drop.make_center()
-    with drop.center() as opened:
-        drop.enroll(opened[0], make_hospital(drop.folder / "his.db", 3000))
-        yield opened
+VISITS = 3000
 
 
 def _take_away(bag: Path) -> None:

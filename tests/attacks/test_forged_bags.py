@@ -4,7 +4,7 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from agent.identity import Identity
 from agent.outcome import Stage
 from center.app import Center
 from center.errors import HeldError
-from center.receive.inbox import Fate, Inbox
+from center.receive.inbox import Fate
 from evidence.bag.envelope import BaggedPack, Envelope, read_envelope, sign_envelope
 from evidence.bag.layout import ENVELOPE_PATH
 from evidence.bag.read import BagReader
@@ -28,25 +28,11 @@ from evidence.keys.signer import Ed25519Signer
 from evidence.log.checkpoint import Checkpoint, sign_checkpoint
 from evidence.note.signed import sign_note
 from evidence.wire.secrets import Direction, SealedFor, SourceSecrets, seal_secrets
-from tests.builders.drops import ORIGIN, SETTLE, Drop, check_stored, enroll_by_files, fates
-from tests.builders.world import make_hospital, run_sql
+from tests.builders.drops import ORIGIN, SETTLE, Drop, Opened, check_stored, enroll_by_files, fates
+from tests.builders.world import run_sql
 
-Opened = tuple[Center, Inbox]
 STRANGER = Ed25519Signer.from_seed("X013", KeyType.ED25519, bytes(32))
-
-
-@pytest.fixture
-def drop(tmp_path: Path) -> Drop:
-    return Drop.in_folders(tmp_path)
-
-
-@pytest.fixture
-def center(drop: Drop) -> Iterator[Opened]:
-    drop.make_center()
-    with drop.center() as opened:
-        drop.enroll(opened[0], make_hospital(drop.folder / "his.db", 50))
-        drop.snapshot()
-        yield opened
+pytestmark = pytest.mark.usefixtures("first_bag")
 
 
 def _rewrite(bag: Path, signer: Ed25519Signer, **changes: object) -> None:

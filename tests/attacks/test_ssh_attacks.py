@@ -57,9 +57,9 @@ def key(center: Running, ssh_server: SshServer, tmp_path: Path) -> Path:
 @contextmanager
 def session(server: SshServer, key: Path) -> Iterator[paramiko.Transport]:
     """Give a session of whoever holds the key, with a client that asks for whatever it likes."""
-    with socket.create_connection((server.host, server.port), 10) as line:
+    with socket.create_connection((server.host, server.port), 60) as line:
         transport = paramiko.Transport(line)
-        transport.start_client(timeout=10)
+        transport.start_client(timeout=60)
         transport.auth_publickey(server.user, paramiko.Ed25519Key.from_private_key_file(str(key)))
         try:
             yield transport
@@ -73,7 +73,7 @@ def session(server: SshServer, key: Path) -> Iterator[paramiko.Transport]:
 def test_an_agents_key_runs_no_command(key: Path, ssh_server: SshServer, tmp_path: Path) -> None:
     proof = tmp_path / "proof"
     with session(ssh_server, key) as transport:
-        channel = transport.open_session(timeout=10)
+        channel = transport.open_session(timeout=60)
         channel.exec_command(f"touch {proof}")
         assert channel.recv_exit_status() == 1
     assert not proof.exists()
@@ -81,10 +81,10 @@ def test_an_agents_key_runs_no_command(key: Path, ssh_server: SshServer, tmp_pat
 
 def test_an_agents_key_opens_no_shell_and_no_terminal(key: Path, ssh_server: SshServer) -> None:
     with session(ssh_server, key) as transport:
-        channel = transport.open_session(timeout=10)
+        channel = transport.open_session(timeout=60)
         with pytest.raises(paramiko.SSHException):
             channel.get_pty()
-        channel = transport.open_session(timeout=10)
+        channel = transport.open_session(timeout=60)
         channel.invoke_shell()
         assert channel.recv_exit_status() == 1
 
@@ -103,9 +103,9 @@ def test_an_agents_key_leads_to_nothing_but_the_center(key: Path, ssh_server: Ss
             ("127.0.0.2", 1),
         ):
             with pytest.raises(paramiko.ChannelException) as caught:
-                transport.open_channel("direct-tcpip", target, ("127.0.0.1", 0), timeout=10)
+                transport.open_channel("direct-tcpip", target, ("127.0.0.1", 0), timeout=60)
             assert caught.value.code == 1, target
-        transport.open_channel("direct-tcpip", ("127.0.0.1", center.port), ("127.0.0.1", 0), timeout=10).close()
+        transport.open_channel("direct-tcpip", ("127.0.0.1", center.port), ("127.0.0.1", 0), timeout=60).close()
 
 
 def test_an_agents_key_listens_on_no_port_of_the_archives(key: Path, ssh_server: SshServer, center: Running) -> None:
@@ -160,7 +160,7 @@ def test_a_length_that_no_packet_has_is_not_waited_for(identity: Identity, key: 
             pytest.raises(CenterDownError, match="has 21474836"),
         ):
             road.latest("his")
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
 
 

@@ -21,14 +21,16 @@ def command_of(code: str, *words: str) -> tuple[str, ...]:
 
 
 def settings_of(code: str, *words: str, **changes: Any) -> CommandSettings:
-    """Give settings of a command that runs `code` and may be silent for some seconds only."""
-    facts: dict[str, Any] = {"argv": command_of(code, *words), "name": "his.dmp", "stall_timeout_s": 20.0}
+    """Give settings of a command that runs `code` and may be silent for some minutes only."""
+    facts: dict[str, Any] = {"argv": command_of(code, *words), "name": "his.dmp", "stall_timeout_s": 200.0}
     return CommandSettings(**(facts | {"grace_s": 2.0} | changes))
 
 
-def collector_of(code: str, *words: str, **changes: Any) -> CommandCollector:
+def collector_of(
+    code: str, *words: str, clock: Callable[[], float] = time.monotonic, **changes: Any
+) -> CommandCollector:
     """Give a collector of a command that runs `code`."""
-    return CommandCollector(settings_of(code, *words, **changes), {})
+    return CommandCollector(settings_of(code, *words, **changes), {}, clock)
 
 
 def read_dumps(view: CommandView, sink: MemorySink | None = None) -> dict[bytes, Token]:
@@ -52,7 +54,7 @@ def is_running(pid: int) -> bool:
     return state not in "ZX"
 
 
-def wait_until(is_so: Callable[[], bool], within_s: float = 20.0) -> bool:
+def wait_until(is_so: Callable[[], bool], within_s: float = 60.0) -> bool:
     """Look again and again until it is so; tell whether it came to be. For what other processes do."""
     end = time.monotonic() + within_s
     while not is_so():

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from agent.acts.outcomes import make_outcome
 from agent.app import Agent
 from agent.identity import Identity
@@ -25,10 +27,15 @@ from center.receive.inbox import BagOutcome, Fate, Inbox
 from evidence.bag.layout import ENVELOPE_PATH
 from evidence.bag.read import BagReader
 from tests.builders.receivers import NOW, MovableClock
-from tests.builders.world import CENTER_COMMAND, ROOT, check_kept, free_port, sqlite_source
+from tests.builders.world import CENTER_COMMAND, ROOT, check_kept, make_hospital, sqlite_source
+from tests.servers.ports import free_port
 
 ORIGIN = "archives.example/drops"
 SETTLE = timedelta(minutes=10)
+VISITS = 300
+
+Opened = tuple[Center, Inbox]
+"""A center that is open, and its drop boxes."""
 
 
 @dataclass
@@ -75,7 +82,7 @@ class Drop:
         path.write_text(path.read_text(encoding="utf-8").replace("  boxes: []", box), encoding="utf-8")
 
     @contextmanager
-    def center(self) -> Iterator[tuple[Center, Inbox]]:
+    def center(self) -> Iterator[Opened]:
         """Open the center and its drop boxes."""
         with Center.open(self.folder / "center", self.clock) as center:
             yield center, center.inbox()
@@ -136,6 +143,36 @@ class Drop:
         self.carry_back()
         self.send()
         return outcomes
+
+
+@pytest.fixture
+def drop_box(tmp_path: Path) -> Drop:
+    """Give a drop box of two folders, and its center; nobody is enrolled."""
+    box = Drop.in_folders(tmp_path)
+    box.make_center()
+    return box
+
+
+@pytest.fixture
+def drop(drop_box: Drop, request: pytest.FixtureRequest) -> Drop:
+    """Give a drop box whose agent is enrolled, with a hospital of 300 visits or of the module's `VISITS`."""
+    visits: int = getattr(request.module, "VISITS", VISITS)
+    with drop_box.center() as (center, _):
+        drop_box.enroll(center, make_hospital(drop_box.folder / "his.db", visits))
+    return drop_box
+
+
+@pytest.fixture
+def center(drop: Drop) -> Iterator[Opened]:
+    """Give the center of `drop`, open."""
+    with drop.center() as opened:
+        yield opened
+
+
+@pytest.fixture
+def first_bag(drop: Drop, center: Opened) -> None:
+    """Let the agent of `drop` take a snapshot: a bag lies in its outbox."""
+    drop.snapshot()
 
 
 @dataclass

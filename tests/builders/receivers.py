@@ -25,6 +25,7 @@ from evidence.manifest.statement import Channel, Consistency, SnapshotStatement,
 from evidence.note.signed import sign_note
 from evidence.wire.introduction import CenterInfo
 from tests.fakes.admission import FakeAdmission
+from tests.servers.ports import free_port
 
 ORIGIN = "center.example/line"
 LOG = Ed25519Signer.from_seed(ORIGIN, KeyType.ED25519, bytes(range(32)))
@@ -116,7 +117,7 @@ def run_receiver(
         announced = Announcements(folder / "tls")
         limits = Limits(idle_s=idle_timeout_s)
         api = make_api(info, admitted, ledger, units, sealing, clock, limits, signs, None, announced)
-        receiver = Receiver(api, host, port, tls)
+        receiver = Receiver(api, host, port or free_port(), tls)
         addresses: list[str] = []
         is_ready = threading.Event()
 
@@ -127,7 +128,7 @@ def run_receiver(
         thread = threading.Thread(target=receiver.run, args=(ready,), name="receiver")
         thread.start()
         try:
-            assert is_ready.wait(20), "the receiver did not start"
+            assert is_ready.wait(60), "the receiver did not start"
             yield Running(
                 addresses[0], folder, clock, units, ledger, admitted, api, info, sealing, receiver, thread, signs, acts
             )

@@ -26,6 +26,7 @@ from center.app import Center
 from evidence.manifest.receipt import parse_receipt, verify_receipt
 from evidence.manifest.statement import SnapshotStatement, parse_statement, statement_digest
 from evidence.note.signed import parse_note
+from tests.servers.ports import free_port
 
 ORIGIN = "archives.example/world"
 ROOT = Path(__file__).parents[2]
@@ -59,7 +60,7 @@ class Line:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self.cut()
-        self._thread.join(10)
+        self._thread.join()
 
     def cut(self) -> None:
         """Break every connection that stands."""
@@ -82,7 +83,7 @@ class Line:
             except OSError:
                 return
             try:
-                far = socket.create_connection(("127.0.0.1", self.target), 10)
+                far = socket.create_connection(("127.0.0.1", self.target), 60)
             except OSError:
                 near.close()
                 continue
@@ -151,7 +152,7 @@ class World:
             thread.start()
             self.line.target = receiver.port
             try:
-                assert is_ready.wait(20), "the receiver did not start"
+                assert is_ready.wait(60), "the receiver did not start"
                 yield center
             finally:
                 # A connection that an agent keeps open would be waited for.
@@ -198,7 +199,7 @@ class CenterProcess:
     """A center that serves as a process of its own. A context manager."""
 
     def __init__(
-        self, folder: Path, log: Path, prepare: Callable[[], object] | None = None, within_s: float = 30
+        self, folder: Path, log: Path, prepare: Callable[[], object] | None = None, within_s: float = 60
     ) -> None:
         """Start it and wait until it takes connections; `prepare` runs in the child before (limits, for example)."""
         with log.open("ab") as stderr:
@@ -370,11 +371,3 @@ def stored_pack_bytes(center: Center, unit: str, source: str) -> int:
     """Give the bytes of a source's packs in the center's store."""
     prefix = f"packs/{unit}/{source}/"
     return sum(center.store.size(name) or 0 for name in center.store.names(prefix))
-
-
-def free_port() -> int:
-    """Give a port of loopback that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -285,7 +285,7 @@ class _Working:
 
     def __enter__(self) -> None:
         self._thread.start()
-        self._began.wait(30)
+        assert self._began.wait(60), "the writer has not begun"
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()

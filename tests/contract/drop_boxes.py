@@ -1,32 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every road that carries files must do, whatever is lost, damaged, swapped or brought twice between the two sides.
 
-A road's test module subclasses this and gives `drop`, an agent that is enrolled, and `center`, opened with its drop boxes.
+A road's test module subclasses this; if its drop box is not two folders, it gives a `drop_box` of its own.
 """
 
 import shutil
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from agent.app import Agent
 from agent.outcome import Stage
 from agent.snapshot.progress import Silent
-from center.app import Center
-from center.receive.inbox import Fate, Inbox
+from center.receive.inbox import Fate
 from evidence.bag.read import BagReader
 from evidence.digest import pack_name
 from evidence.manifest.statement import Channel, SnapshotStatement, parse_statement
 from evidence.note.signed import parse_note
-from tests.builders.drops import SETTLE, Drop, check_stored, fates, flip, packs_of
+from tests.builders.drops import SETTLE, Drop, Opened, check_stored, fates, flip, packs_of
 from tests.builders.world import make_incompressible, run_sql
-
-Opened = tuple[Center, Inbox]
 
 
 class DropBoxContract:
     """The suite."""
+
+    @pytest.fixture
+    def large(self, drop: Drop) -> Drop:
+        """Give `drop` with a database of several packs."""
+        path = drop.agent_folder / "agent.yaml"
+        large = make_incompressible(drop.folder / "large.db", 14_000_000)
+        path.write_text(
+            path.read_text(encoding="utf-8").replace(str(drop.folder / "his.db"), str(large)), encoding="utf-8"
+        )
+        return drop
 
     def test_a_snapshot_is_stored_and_receipted_by_bags_alone(self, drop: Drop, center: Opened) -> None:
         outcome = drop.snapshot()
@@ -245,8 +251,3 @@ class DropBoxContract:
         drop.exchange(center[1])
         assert center[0].ledger.size == size
         check_stored(drop, center[0], 1)
-
-
-def make_large(folder: Path) -> Path:
-    """Make a database of several packs."""
-    return make_incompressible(folder / "large.db", 14_000_000)

@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The roads that carry files: two folders, and a real SFTP server; each passes the whole suite."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from agent.transport.sshkey import load_private, make_key, public_line
 from tests.builders.drops import Drop
-from tests.builders.world import make_hospital
-from tests.contract.drop_boxes import DropBoxContract, Opened, make_large
+from tests.contract.drop_boxes import DropBoxContract
 from tests.servers.sshd import SshServer
 
 
@@ -29,35 +27,13 @@ def make_sftp_drop(folder: Path, server: SshServer, port: int | None = None) -> 
     return Drop(folder, road, outbox, inbox)
 
 
-class _Fixtures(DropBoxContract):
-    @pytest.fixture
-    def box(self, tmp_path: Path) -> Drop:
-        raise NotImplementedError
+class TestFolder(DropBoxContract):
+    pass
 
+
+class TestSftp(DropBoxContract):
     @pytest.fixture
-    def center(self, box: Drop) -> Iterator[Opened]:
+    def drop_box(self, tmp_path: Path, ssh_server: SshServer) -> Drop:
+        box = make_sftp_drop(tmp_path, ssh_server)
         box.make_center()
-        with box.center() as opened:
-            yield opened
-
-    @pytest.fixture
-    def drop(self, box: Drop, center: Opened) -> Drop:
-        box.enroll(center[0], make_hospital(box.folder / "his.db", 200))
         return box
-
-    @pytest.fixture
-    def large(self, box: Drop, center: Opened) -> Drop:
-        box.enroll(center[0], make_large(box.folder))
-        return box
-
-
-class TestFolder(_Fixtures):
-    @pytest.fixture
-    def box(self, tmp_path: Path) -> Drop:
-        return Drop.in_folders(tmp_path)
-
-
-class TestSftp(_Fixtures):
-    @pytest.fixture
-    def box(self, tmp_path: Path, ssh_server: SshServer) -> Drop:
-        return make_sftp_drop(tmp_path, ssh_server)

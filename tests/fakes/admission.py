@@ -58,7 +58,7 @@ class FakeAdmission:
 
     def submit(self, unit: str, source: str, raw: bytes, register_only: bool = False) -> StatementAnswer:
         self.entered.set()
-        assert self.may_go_on.wait(60)
+        assert self.may_go_on.wait(240)
         self._fail()
         self._units.secrets(unit, source)
         key = self._units.get(unit).statement_key

@@ -34,7 +34,7 @@ class ConnectProxy:
         self._listener.close()
         for end in list(self._open):
             _shut(end)
-        self._thread.join(10)
+        self._thread.join(60)
 
     def _listen(self) -> None:
         while True:
@@ -55,7 +55,7 @@ class ConnectProxy:
                 back = threading.Thread(target=self._relay, args=(far, near, None), daemon=True)
                 back.start()
                 self._relay(near, far, self.carried)
-                back.join(10)
+                back.join(60)
 
     def _answer(self, near: socket.socket) -> socket.socket | None:
         head = b""
@@ -77,7 +77,7 @@ class ConnectProxy:
         assert method == "CONNECT"
         host, _, port = target.rpartition(":")
         try:
-            far = socket.create_connection((host.strip("[]"), int(port)), 10)
+            far = socket.create_connection((host.strip("[]"), int(port)), 60)
         except OSError:
             near.sendall(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
             return None

@@ -96,11 +96,8 @@ def test_a_server_with_another_host_key_is_shown_nothing(tmp_path: Path, ssh_ser
     assert not any("Accepted" in line for line in ssh_server.log[before:])
 
 
-def test_a_share_that_is_gone_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
-    drop = Drop.in_folders(tmp_path)
-    drop.make_center()
+def test_a_share_that_is_gone_is_told_and_nothing_is_lost(drop: Drop) -> None:
     with drop.center() as (center, inbox):
-        drop.enroll(center, make_incompressible(tmp_path / "s.db", 20_000))
         drop.outbox.rmdir()
         drop.snapshot(send=False)
         trouble = _put(drop)
@@ -153,33 +150,31 @@ def _run_killed(words: list[str], after_s: float | None) -> int:
 
 
 @pytest.mark.parametrize("kills", [5, pytest.param(40, marks=pytest.mark.long)])
-def test_killed_at_any_moment_on_either_side_nothing_is_lost_or_logged_twice(tmp_path: Path, kills: int) -> None:
+def test_killed_at_any_moment_on_either_side_nothing_is_lost_or_logged_twice(drop_box: Drop, kills: int) -> None:
     seed = int(os.environ.get("JINSUO_TEST_SEED", "0")) or random.SystemRandom().randrange(1 << 32)
     sys.stdout.write(f"JINSUO_TEST_SEED={seed}\n")
     chance = random.Random(seed)
-    drop = Drop.in_folders(tmp_path)
-    drop.make_center()
-    with drop.center() as (center, _):
-        drop.enroll(center, make_incompressible(tmp_path / "large.db", BYTES))
-    drop.snapshot(send=False)
-    sending = [*AGENT_COMMAND, "-C", str(drop.agent_folder), "send"]
-    taking = [*CENTER_COMMAND, "-C", str(tmp_path / "center"), "inbox"]
+    with drop_box.center() as (center, _):
+        drop_box.enroll(center, make_incompressible(drop_box.folder / "large.db", BYTES))
+    drop_box.snapshot(send=False)
+    sending = [*AGENT_COMMAND, "-C", str(drop_box.agent_folder), "send"]
+    taking = [*CENTER_COMMAND, "-C", str(drop_box.folder / "center"), "inbox"]
     # Starting an interpreter takes a part of a run; the moments are spread over what comes after, too.
     for _ in range(kills):
         _run_killed(sending, chance.uniform(0.2, 1.5))
     assert _run_killed(sending, None) in (0, 2)
-    drop.carry()
+    drop_box.carry()
     for _ in range(kills):
         _run_killed(taking, chance.uniform(0.3, 2.0))
     assert _run_killed(taking, None) == 0
-    drop.carry_back()
+    drop_box.carry_back()
     for _ in range(kills):
         _run_killed(sending, chance.uniform(0.2, 1.0))
     assert _run_killed(sending, None) == 0
-    assert drop.stages() == [Stage.STORED]
-    with drop.center() as (center, _):
-        check_stored(drop, center, 1)
+    assert drop_box.stages() == [Stage.STORED]
+    with drop_box.center() as (center, _):
+        check_stored(drop_box, center, 1)
         assert check_chain(center, "X013", "his") == ["snapshot"]
-    with drop.agent() as agent:
+    with drop_box.agent() as agent:
         assert agent.spool("his").packs() == []
         assert list(agent.folder.glob("bags/his/*")) == []

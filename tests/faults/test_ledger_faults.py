@@ -281,7 +281,7 @@ def start_writer(folder: Path, *args: object) -> "subprocess.Popen[str]":
 
 def finish(process: "subprocess.Popen[str]", lines: list[str]) -> tuple[dict[int, int], str]:
     """Give what was acknowledged (number → index), and stderr."""
-    rest, errors = process.communicate(timeout=60)
+    rest, errors = process.communicate(timeout=240)
     acknowledged = [line.split() for line in [*lines, *rest.splitlines()] if line.endswith("\n") or line in rest]
     return {int(number): int(index) for word, number, index in acknowledged if word == "ack"}, errors
 

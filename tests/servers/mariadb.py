@@ -16,7 +16,7 @@ from typing import Any
 
 import MySQLdb
 
-from tests.servers.postgresql import find_free_port
+from tests.servers.ports import free_port
 
 _SETTINGS = (
     "--bind-address=127.0.0.1",
@@ -56,7 +56,7 @@ class MariadbServer:
     @classmethod
     def create(cls) -> "MariadbServer":
         """Make a data folder in a temporary folder and start a server on it."""
-        server = cls(Path(tempfile.mkdtemp(prefix="jinsuo-my-")), find_free_port())
+        server = cls(Path(tempfile.mkdtemp(prefix="jinsuo-my-")), free_port())
         start = server.folder / "start.sql"
         start.write_text(
             f"CREATE USER IF NOT EXISTS '{server.user}'@'127.0.0.1' IDENTIFIED BY '{server.password}';\n"

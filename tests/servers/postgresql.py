@@ -8,7 +8,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import threading
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
+
+from tests.servers.ports import free_port
 
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -50,7 +51,7 @@ class PostgresServer:
     def create(cls, encoding: str = "UTF8", locale: str = "C.UTF-8") -> "PostgresServer":
         """Make a cluster in a temporary folder and start it."""
         folder = Path(tempfile.mkdtemp(prefix="jinsuo-pg-"))
-        server = cls(folder / "data", find_free_port())
+        server = cls(folder / "data", free_port())
         password_file = folder / "password"
         password_file.write_text(server.password)
         _give(folder)
@@ -78,7 +79,7 @@ class PostgresServer:
         """Give the connection string of the superuser for another database."""
         return (
             f"host={self.host} port={self.port} user={self.user} password={self.password} dbname={database} "
-            "client_encoding=UTF8 connect_timeout=10"
+            "client_encoding=UTF8 connect_timeout=60"
         )
 
     def start(self, *extra: str) -> None:
@@ -123,7 +124,7 @@ class PostgresServer:
         """Make a hot standby of this server and start it."""
         folder = Path(tempfile.mkdtemp(prefix="jinsuo-pg-"))
         _give(folder)
-        standby = PostgresServer(folder / "data", find_free_port(), user=self.user, password=self.password)
+        standby = PostgresServer(folder / "data", free_port(), user=self.user, password=self.password)
         command = [find_binary("pg_basebackup"), "-D", str(standby.data), "-R", "-c", "fast", "-d", self.dsn]
         subprocess.run(command, check=True, capture_output=True, cwd=folder, **_identity())
         standby.start()
@@ -160,14 +161,6 @@ def find_binary(name: str) -> str:
     if found is None:
         raise RuntimeError(f"{name} is not installed: the tests need a PostgreSQL server")
     return found
-
-
-def find_free_port() -> int:
-    """Give a loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _identity() -> dict[str, Any]:

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.servers.postgresql import find_free_port
+from tests.servers.ports import free_port
 
 _SETTINGS = """\
 ListenAddress {listen}
@@ -28,10 +28,15 @@ KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
 MaxStartups 100
 LogLevel VERBOSE
+SetEnv SHLVL=9
 Subsystem sftp internal-sftp
 {more}
 """
-"""`more` may have a block of `Match`, which goes before what stands above it."""
+"""`more` may have a block of `Match`, which goes before what stands above it.
+
+SHLVL: in a session of SSH at the first level bash would run the account's own `.bashrc`, which may take seconds, and wait
+for ever where one that was killed in it has left a lock.
+"""
 
 
 class SshServer:
@@ -53,7 +58,7 @@ class SshServer:
         """Make a server with a new host key in a temporary folder, and start it. `more`: lines of its settings."""
         folder = Path(tempfile.mkdtemp(prefix="jinsuo-sshd-"))
         make_host_key(folder / "host_key")
-        server = cls(folder, keys or folder / "authorized_keys", find_free_port(), host, more)
+        server = cls(folder, keys or folder / "authorized_keys", free_port(), host, more)
         server.start()
         return server
 

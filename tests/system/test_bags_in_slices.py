@@ -12,22 +12,20 @@ from tests.builders.drops import Drop
 from tests.builders.world import check_chain, make_incompressible, read_back
 
 
-def test_a_slice_ends_within_a_bag_and_the_next_one_goes_on_there(tmp_path: Path) -> None:
-    drop = Drop.in_folders(tmp_path)
-    drop.make_center()
-    with drop.center() as (center, inbox):
-        drop.enroll(center, make_incompressible(tmp_path / "his.db", 13 << 20))
-        drop.snapshot(send=False)
-        sender = Sender(lambda folder: Agent.open(folder, drop.clock), drop.agent_folder, time.monotonic)
+def test_a_slice_ends_within_a_bag_and_the_next_one_goes_on_there(drop_box: Drop) -> None:
+    with drop_box.center() as (center, inbox):
+        drop_box.enroll(center, make_incompressible(drop_box.folder / "his.db", 13 << 20))
+        drop_box.snapshot(send=False)
+        sender = Sender(lambda folder: Agent.open(folder, drop_box.clock), drop_box.agent_folder, time.monotonic)
         sent: list[set[Path]] = []
-        while not drop.bags():
+        while not drop_box.bags():
             sender.send(lambda: True)
-            sent.append(set(drop.outbox.rglob("*.pack")))
+            sent.append(set(drop_box.outbox.rglob("*.pack")))
             assert len(sent) < 30, "the slices never come to an end"
-            assert len(sent) > 1 or not drop.bags(), "the first slice lasted until the bag was put"
+            assert len(sent) > 1 or not drop_box.bags(), "the first slice lasted until the bag was put"
         assert next(len(packs) for packs in sent if packs) == 1
-        drop.clock.now += timedelta(minutes=1)
-        drop.exchange(inbox)
-        assert drop.stages() == [Stage.STORED]
+        drop_box.clock.now += timedelta(minutes=1)
+        drop_box.exchange(inbox)
+        assert drop_box.stages() == [Stage.STORED]
         assert check_chain(center, "X013", "his") == ["snapshot"]
         assert read_back(center, "X013", "his", 1) > 100

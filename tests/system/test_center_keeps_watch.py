@@ -11,7 +11,8 @@ from pathlib import Path
 from agent.app import Agent
 from center.app import Center
 from tests.builders.listeners import run_hook
-from tests.builders.world import ROOT, World, free_port, make_hospital, sqlite_source
+from tests.builders.world import ROOT, World, make_hospital, sqlite_source
+from tests.servers.ports import free_port
 
 
 def test_an_agent_whose_clock_is_off_is_told_once_through_kills_of_the_center(tmp_path: Path) -> None:

@@ -3,45 +3,24 @@
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from agent.errors import CenterRefusedError, SpoolError
 from agent.outcome import Stage
-from center.app import Center
-from center.receive.inbox import Fate, Inbox
+from center.receive.inbox import Fate
 from tests.builders.commands import wait_until
-from tests.builders.drops import Drop, check_stored, fates, lose_packs
+from tests.builders.drops import Drop, Opened, check_stored, fates, lose_packs
 from tests.builders.world import (
     CenterProcess,
     check_chain,
     check_kept,
-    make_hospital,
     make_incompressible,
     read_back,
     run_sql,
 )
-
-Opened = tuple[Center, Inbox]
-
-
-@pytest.fixture
-def drop(tmp_path: Path) -> Drop:
-    drop = Drop.in_folders(tmp_path)
-    drop.make_center()
-    with drop.center() as (center, _):
-        drop.enroll(center, make_hospital(tmp_path / "his.db", 300))
-    return drop
-
-
-@pytest.fixture
-def center(drop: Drop) -> Iterator[Opened]:
-    with drop.center() as opened:
-        yield opened
 
 
 def test_an_agent_restored_from_an_old_copy_finds_its_chain_and_states_a_gap(drop: Drop, center: Opened) -> None:

@@ -10,7 +10,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -186,9 +185,7 @@ def test_killed_agent_leaves_no_dump_command_running(tmp_path: Path) -> None:
         source = f"  - {{name: his, kind: command, argv: {_argv(sys.executable, '-c', code, pids)}}}\n"
         folder = world.add_agent(center, UNIT, source)
         agent = agent_process(folder, "snapshot", "his")
-        assert wait_until(lambda: bool(pids_in(pids)), 60)
+        assert wait_until(lambda: bool(pids_in(pids)))
         agent.kill()
         agent.communicate()
-    began = time.monotonic()
-    assert wait_until(lambda: not is_running(pids_in(pids)[0]))
-    assert time.monotonic() - began < 15
+    assert wait_until(lambda: not is_running(pids_in(pids)[0])), "the command would run for ten minutes"

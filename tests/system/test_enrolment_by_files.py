@@ -4,7 +4,6 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,10 +11,8 @@ import pytest
 from agent.app import Agent
 from agent.errors import EnrolmentError
 from agent.snapshot.progress import Silent
-from center.app import Center
 from center.errors import ForbiddenError, RefusedError
-from center.receive.inbox import Inbox
-from tests.builders.drops import Drop, check_stored
+from tests.builders.drops import Drop, Opened, check_stored
 from tests.builders.world import (
     AGENT_COMMAND,
     CENTER_COMMAND,
@@ -27,21 +24,12 @@ from tests.builders.world import (
     sqlite_source,
 )
 
-Opened = tuple[Center, Inbox]
-
 
 @pytest.fixture
-def drop(tmp_path: Path) -> Drop:
-    drop = Drop.in_folders(tmp_path)
-    drop.make_center()
-    make_hospital(tmp_path / "his.db", 50)
-    return drop
-
-
-@pytest.fixture
-def center(drop: Drop) -> Iterator[Opened]:
-    with drop.center() as opened:
-        yield opened
+def drop(drop_box: Drop) -> Drop:
+    """Give a drop box and a hospital's database; nobody is enrolled yet."""
+    make_hospital(drop_box.folder / "his.db", 50)
+    return drop_box
 
 
 def _new_agent(drop: Drop, name: str) -> Path:

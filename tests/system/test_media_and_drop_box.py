@@ -8,14 +8,11 @@ from agent.outcome import Stage
 from agent.snapshot.progress import Silent
 from evidence.bag.read import BagReader
 from tests.builders.drops import Drop
-from tests.builders.world import check_chain, make_hospital, read_back, run_sql
+from tests.builders.world import check_chain, read_back, run_sql
 
 
-def test_bags_of_the_nights_in_between_carry_statements_alone(tmp_path: Path) -> None:
-    drop = Drop.in_folders(tmp_path)
-    drop.make_center()
+def test_bags_of_the_nights_in_between_carry_statements_alone(drop: Drop, tmp_path: Path) -> None:
     with drop.center() as (center, inbox):
-        drop.enroll(center, make_hospital(tmp_path / "his.db", 300))
         with drop.agent() as agent:
             disk = agent.write_media("his", Wish(tmp_path / "disk", 1 << 30), Choice.ALL, Silent())
         run_sql(tmp_path / "his.db", "UPDATE ward SET beds = 7")

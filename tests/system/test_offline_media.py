@@ -285,7 +285,7 @@ def test_images_are_read_by_other_programs(
     write_image(medium.path, image, medium.number, datetime(2026, 11, 26, tzinfo=UTC))
     words = {
         "7z": ["7z", "x", "-y", f"-o{there}", str(image)],
-        "xorriso": ["xorriso", "-osirrox", "on", "-indev", str(image), "-extract", "/", str(there)],
+        "xorriso": ["xorriso", "-osirrox", "on", "-indev", f"stdio:{image}", "-extract", "/", str(there)],
     }[program]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

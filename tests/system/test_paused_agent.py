@@ -2,8 +2,6 @@
 """A pause across processes: what runs lets go of the source, nothing begins, and nothing that was read is lost."""
 
 import json
-import os
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ from agent.cli.main import make_program
 from agent.errors import PausedError
 from agent.outcome import Stage
 from agent.snapshot.progress import Silent
+from tests.builders.commands import wait_until
 from tests.builders.world import (
     World,
     agent_process,
@@ -43,9 +42,7 @@ def test_running_snapshot_of_another_process_ends_at_a_pause_and_the_next_one_go
         folder = world.add_agent(center, UNIT, source)
         process = agent_process(folder, "snapshot", "his", "--json")
         try:
-            deadline = time.monotonic() + 60
-            while not list((folder / "reading").glob("his/*")) and time.monotonic() < deadline:
-                os.sched_yield()
+            assert wait_until(lambda: bool(list((folder / "reading").glob("his/*"))))
             assert _cli(folder, "pause") == 0
             printed, _ = process.communicate(timeout=60)
         finally:

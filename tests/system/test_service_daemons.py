@@ -53,7 +53,7 @@ def test_agent_is_ready_beats_and_ends_within_seconds(tmp_path: Path) -> None:
         assert [hear(manager) for _ in range(3)] == ["WATCHDOG=1"] * 3
         process.send_signal(signal.SIGTERM)
         assert hear_the_end(manager) == "STOPPING=1"
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
 
 
 def test_agent_whose_settings_are_wrong_is_never_ready(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_center_is_ready_when_it_takes_connections_and_reads_its_passphrase_from
         address = ready.removeprefix("READY=1\nSTATUS=listening on https://")
         assert address != ready
         host, _, port = address.rpartition(":")
-        socket.create_connection((host, int(port)), 10).close()
+        socket.create_connection((host, int(port)), 60).close()
         assert [hear(manager) for _ in range(2)] == ["WATCHDOG=1"] * 2
         process.send_signal(signal.SIGTERM)
         assert hear_the_end(manager) == "STOPPING=1"

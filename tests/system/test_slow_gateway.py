@@ -1,26 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A gateway that takes days each way, and a snapshot every night: something is always on its way, and all comes to its end."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from agent.outcome import Stage
 from tests.builders.drops import Drop, SlowGateway, lose_packs
-from tests.builders.world import check_chain, make_hospital, read_back, run_sql
+from tests.builders.world import check_chain, read_back, run_sql
 
 DAYS = 2
 EDIT = "UPDATE 病程记录 SET 内容 = 内容 || '。' WHERE 编号 % 7 = 3"
-
-
-@pytest.fixture
-def drop(tmp_path: Path) -> Iterator[Drop]:
-    drop = Drop.in_folders(tmp_path)
-    drop.make_center()
-    with drop.center() as (center, _):
-        drop.enroll(center, make_hospital(tmp_path / "his.db", 300))
-    yield drop
 
 
 def live(drop: Drop, gateway: SlowGateway, nights: int, *, take: bool = True) -> list[int]:

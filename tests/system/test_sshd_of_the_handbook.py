@@ -126,17 +126,17 @@ def _try_what_the_block_forbids(server: SshServer, key: Path, center: Center) ->
     restricted = keys.read_text()
     keys.write_text(" ".join(restricted.split()[1:]) + "\n")
     try:
-        with socket.create_connection((server.host, server.port), 10) as line:
+        with socket.create_connection((server.host, server.port), 60) as line:
             session = paramiko.Transport(line)
-            session.start_client(timeout=10)
+            session.start_client(timeout=60)
             session.auth_publickey(server.user, paramiko.Ed25519Key.from_private_key_file(str(key)))
-            channel = session.open_session(timeout=10)
+            channel = session.open_session(timeout=60)
             channel.exec_command("true")
             assert channel.recv_exit_status() == 1
             with pytest.raises(paramiko.SSHException):
                 session.request_port_forward("127.0.0.1", 0)
             with pytest.raises(paramiko.ChannelException):
-                session.open_channel("direct-tcpip", ("127.0.0.1", server.port), ("127.0.0.1", 0), timeout=10)
+                session.open_channel("direct-tcpip", ("127.0.0.1", server.port), ("127.0.0.1", 0), timeout=60)
             session.close()
     finally:
         keys.write_text(restricted)

@@ -49,7 +49,7 @@ def watching_opens(folder: Path) -> Iterator[set[str]]:
         yield opened
         # Events come in their order: when this one is there, all before it are.
         last.write_bytes(b"x")
-        assert is_over.wait(30)
+        assert is_over.wait(60)
     finally:
         observer.stop()
         observer.join()

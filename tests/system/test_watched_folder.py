@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,8 @@ from tests.builders.commands import wait_until
 from tests.builders.world import World, agent_process, check_chain, check_kept, make_hospital
 
 UNIT = "X013"
-WATCH = "watch: {settle: 2 s, most_wait: 60 s, poll: 3600 s}"
+SETTLE_S = 2
+WATCH = f"watch: {{settle: {SETTLE_S} s, most_wait: 600 s, poll: 3600 s}}"
 
 
 @contextmanager
@@ -50,6 +52,26 @@ def _stored(center: Center, source: str = "exports") -> int:
     return 0 if latest is None else latest.sequence
 
 
+def _write_bit_by_bit(path: Path, center: Center) -> bool:
+    """Write a file as an application does: nothing is taken meanwhile.
+
+    False if this machine has let it stand still for so long that it was rightly taken, or will be: write it again then.
+    """
+    before, moments = _stored(center), []
+    with path.open("wb", buffering=0) as file:
+        for _ in range(10):
+            file.write(b"<row/>")
+            moments.append(time.monotonic())
+            time.sleep(0.2)
+    after = _stored(center)
+    if max(b - a for a, b in pairwise([*moments, time.monotonic()])) >= SETTLE_S:
+        assert wait_until(lambda: _stored(center) > before)
+        time.sleep(SETTLE_S + 1)
+        return False
+    assert after == before, "a file was taken while it was being written"
+    return True
+
+
 def test_what_settles_in_a_folder_is_at_the_center(tmp_path: Path) -> None:
     exports = tmp_path / "指定目录"
     exports.mkdir()
@@ -62,28 +84,28 @@ def test_what_settles_in_a_folder_is_at_the_center(tmp_path: Path) -> None:
             # A large export is written bit by bit, under a temporary name first, then under its own.
             with (exports / "2026-002.xml.part").open("wb", buffering=0) as file:
                 file.write(b"<record>")
-                time.sleep(2.5)
+                time.sleep(SETTLE_S + 0.5)
                 file.write(b"</record>")
-            with (exports / "2026-003.xml").open("wb", buffering=0) as file:
-                for _ in range(10):
-                    file.write(b"<row/>")
-                    time.sleep(0.2)
-            assert _stored(center) == 1
+            while not _write_bit_by_bit(exports / "2026-003.xml", center):
+                pass
+            taken = _stored(center)
             (exports / "2026-002.xml.part").rename(exports / "2026-002.xml")
-            assert wait_until(lambda: _stored(center) == 2)
-            time.sleep(3)
+            assert wait_until(lambda: _stored(center) > taken and len(_paths(center)) == 3)
+            time.sleep(SETTLE_S + 1)
+            taken, before = _stored(center), taken
+            assert taken <= before + 2, "both at once; one after the other if this machine stood still between them"
         assert _paths(center, 1) == [b"2026-001.xml"]
         assert _paths(center) == [b"2026-001.xml", b"2026-002.xml", b"2026-003.xml"]
-        assert any(line.endswith("watch stopped snapshots=2") for line in said)
+        assert any(line.endswith(f"watch stopped snapshots={taken}") for line in said)
 
         # While nobody watches, a file comes; the next start finds it, the one after finds nothing.
         (exports / "2026-004.xml").write_bytes(b"<record/>")
         with _watching(folder, "exports"):
-            assert wait_until(lambda: _stored(center) == 3)
+            assert wait_until(lambda: _stored(center) == taken + 1)
         with _watching(folder, "exports"):
             time.sleep(5)
-        assert _stored(center) == 3
-        assert check_chain(center, UNIT, "exports") == ["snapshot"] * 3
+        assert _stored(center) == taken + 1
+        assert check_chain(center, UNIT, "exports") == ["snapshot"] * (taken + 1)
         check_kept(center, folder, UNIT, "exports")
 
 

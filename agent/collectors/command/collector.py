@@ -4,7 +4,8 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -29,11 +30,17 @@ _PASSWORD: Final = re.compile(
 
 
 class CommandCollector:
-    """Run one command. `environ` is the agent's own environment, of which a command sees a few variables."""
+    """Run one command. `environ` is the agent's own environment, of which a command sees a few variables.
 
-    def __init__(self, settings: CommandSettings, environ: Mapping[str, str]) -> None:
+    `clock` is monotonic, in seconds.
+    """
+
+    def __init__(
+        self, settings: CommandSettings, environ: Mapping[str, str], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._settings = settings
         self._environ = environ
+        self._clock = clock
 
     @contextmanager
     def open_view(self) -> Iterator[CommandView]:
@@ -41,7 +48,7 @@ class CommandCollector:
         find_program(self._settings, self._environment())
         if self._settings.output is Output.FILE:
             find_files(self._settings)
-        view = CommandView(self._settings, self._environ)
+        view = CommandView(self._settings, self._environ, self._clock)
         try:
             yield view
         finally:

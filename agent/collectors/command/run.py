@@ -11,7 +11,6 @@ import io
 import os
 import shutil
 import signal
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -49,7 +48,10 @@ def find_program(settings: CommandSettings, environment: Mapping[str, str]) -> s
 class Run:
     """A command at work. A context manager: whatever happens, nothing of it runs after the block."""
 
-    def __init__(self, settings: CommandSettings, environ: Mapping[str, str], heed: Callable[[], None] = go_on) -> None:
+    def __init__(
+        self, settings: CommandSettings, environ: Mapping[str, str], clock: Callable[[], float],
+        heed: Callable[[], None] = go_on,
+    ) -> None:  # fmt: skip
         """Start the command; `heed` is asked about once a second while it is waited for.
 
         Raises: SourceError if it cannot be started or its folder of dumps cannot be read.
@@ -67,7 +69,7 @@ class Run:
         self._tails = {"stderr.txt": Tail(self._child.stderr, mask)}
         if self._feed is None:
             self._tails["stdout.txt"] = Tail(self._child.stdout, mask)
-        self._patience = Patience(settings.program, settings.timeout_s, settings.stall_timeout_s, time.monotonic)
+        self._patience = Patience(settings.program, settings.timeout_s, settings.stall_timeout_s, clock)
 
     def __enter__(self) -> "Run":
         return self

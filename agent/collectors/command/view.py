@@ -40,11 +40,12 @@ class CommandView:
 
     position: str = "-"
 
-    def __init__(self, settings: CommandSettings, environ: Mapping[str, str]) -> None:
+    def __init__(self, settings: CommandSettings, environ: Mapping[str, str], clock: Callable[[], float]) -> None:
         self.consistency: Consistency = settings.consistency
         self.heed: Callable[[], None] = go_on
         self._settings = settings
         self._environ = environ
+        self._clock = clock
         self._notes: list[str] = []
         self._words: dict[str, bytes] = {}
         self._made: set[Path] = set()
@@ -62,7 +63,7 @@ class CommandView:
         that it left is still being written; SourceError; what `heed` raises, by which the command is ended.
         """
         self._notes, self._is_raw = [], False
-        run = Run(self._settings, self._environ, self.heed)
+        run = Run(self._settings, self._environ, self._clock, self.heed)
         with run:
             is_stream = self._settings.output is Output.STDOUT
             rows = self._read_stream(run, blobs) if is_stream else self._read_files(run, blobs)

@@ -31,8 +31,8 @@ from terminal.errors import OperatorError
 from terminal.language import Language
 from tests.builders.receivers import run_receiver
 from tests.builders.roads import admit, proxy_way, ssh_settings, ssh_way
-from tests.builders.world import free_port
 from tests.fakes.proxy import ConnectProxy
+from tests.servers.ports import free_port
 from tests.servers.sshd import SshServer
 
 _HAN = re.compile("[\u4e00-\u9fff]")

@@ -180,7 +180,7 @@ def test_abandoned_walk_closes_its_folders(tmp_path: Path) -> None:
     assert [next(entries).path for _ in range(4)][-1] == b"a/b/c/d"
     entries.close()  # type: ignore[attr-defined]  # a generator
     folder.close()
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def ask(looks: _Looks) -> Iterator[Callable[..., tuple[int, str]]]:
     assert desk.port is not None
 
     def get(path: str, method: str = "GET", **headers: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", desk.port or 0, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", desk.port or 0, timeout=60)
         connection.request(method, path, headers=headers)
         answer = connection.getresponse()
         body = answer.read().decode()

@@ -352,7 +352,7 @@ class _Stuck(SqliteCollector):
         def ask() -> None:
             if self.is_open:
                 self.is_asked.set()
-                self.freed.append(self.is_closed.wait(20))
+                self.freed.append(self.is_closed.wait(60))
 
         yield ask
 
@@ -363,5 +363,5 @@ def test_probe_without_an_answer_keeps_no_view_open(tmp_path: Path, supervision:
         db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
     collector = _Stuck(SqliteSettings(path))
     with supervision.run() as run, run.attend(GuardedCollector(collector, None)).open_view():
-        assert collector.is_asked.wait(20)
+        assert collector.is_asked.wait(60)
     assert collector.freed[0]

@@ -36,12 +36,12 @@ def listening(files: TlsFiles, most: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) ->
         thread = threading.Thread(target=serve)
         thread.start()
         yield server.getsockname()[1]
-        thread.join(10)
+        thread.join(60)
 
 
 def greet(port: int, pin: bytes) -> tuple[bytes, PinnedContext]:
     context = PinnedContext(pin)
-    with context.wrap_socket(socket.create_connection(("127.0.0.1", port), 10)) as line:
+    with context.wrap_socket(socket.create_connection(("127.0.0.1", port), 60)) as line:
         return line.recv(5), context
 
 

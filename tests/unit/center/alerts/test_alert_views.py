@@ -155,14 +155,14 @@ def test_metrics_are_served_and_nothing_else_is() -> None:
     server = open_metrics("127.0.0.1", 0, write)
     with server.running():
         url = f"http://127.0.0.1:{server.port}"
-        with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"{url}/metrics", timeout=60) as answer:
             assert answer.read() == b"jinsuo_up 1\n"
             assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
         for path, host, status in (
             ("/", "127.0.0.1", 404), ("/metrics", "127.0.0.1", 500), ("/metrics", "evil.example", 421),
         ):  # fmt: skip
             with pytest.raises(urllib.error.HTTPError) as caught:
-                urllib.request.urlopen(urllib.request.Request(url + path, headers={"Host": host}), timeout=10)
+                urllib.request.urlopen(urllib.request.Request(url + path, headers={"Host": host}), timeout=60)
             assert caught.value.code == status
             assert b"secret" not in caught.value.read()
             caught.value.close()

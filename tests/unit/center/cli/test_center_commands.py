@@ -447,7 +447,7 @@ def test_serve_says_where_it_listens_and_ends_at_a_signal(folder: Path) -> None:
             started = json.loads(process.stdout.readline())
             assert started["event"] == "listening"
             host, _, port = started["address"].removeprefix("https://").rpartition(":")
-            with socket.create_connection((host, int(port)), timeout=10):
+            with socket.create_connection((host, int(port)), timeout=60):
                 pass
             # Commands work beside the daemon.
             assert run(folder, "snapshots") == 0

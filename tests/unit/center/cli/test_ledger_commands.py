@@ -187,7 +187,7 @@ def test_a_center_whose_only_agent_is_lost_gets_a_new_one_by_the_operators_word(
             assert run(folder, "unit", "rekey", "X013") == 0
         finally:
             daemon.send_signal(signal.SIGTERM)
-        assert daemon.wait(30) == 0
+        assert daemon.wait(60) == 0
     with open_center(folder) as center:
         acts = [parse_entry(raw) for raw in center.ledger.entries()]
         decisions = [parse_act(parse_note(entry.note).text) for entry in acts if entry.kind == "decision"]

@@ -194,12 +194,12 @@ def test_writer_lock_excludes_threads_and_processes(tmp_path: Path) -> None:
     with mine:
         process.start()
         thread.start()
-        assert ready.wait(30)
+        assert ready.wait(60)
         assert not taken.wait(0.1)
         assert got == []
-    thread.join(30)
-    assert taken.wait(30)
-    process.join(30)
+    thread.join(60)
+    assert taken.wait(60)
+    process.join(60)
     assert got == ["thread"]
     mine.close()
     other.close()

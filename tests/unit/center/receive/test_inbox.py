@@ -6,10 +6,8 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -17,29 +15,15 @@ from center.app import Center
 from center.errors import InboxError, ServedError
 from center.receive.answers import Answers
 from center.receive.bags import TakenBag
-from center.receive.inbox import Fate, Inbox, InboxPoller
+from center.receive.inbox import Fate, InboxPoller
 from evidence.bag.layout import ENVELOPE_PATH
 from evidence.bag.read import BagReader
 from evidence.bag.receipts import parse_receipts
 from tests.builders.commands import wait_until
-from tests.builders.drops import SETTLE, Drop, check_stored, fates, packs_of
-from tests.builders.world import CENTER_COMMAND, ROOT, make_hospital, run_sql
+from tests.builders.drops import SETTLE, Drop, Opened, check_stored, fates, packs_of
+from tests.builders.world import CENTER_COMMAND, ROOT, run_sql
 
-Opened = tuple[Center, Inbox]
-
-
-@pytest.fixture
-def drop(tmp_path: Path) -> Drop:
-    return Drop.in_folders(tmp_path)
-
-
-@pytest.fixture
-def center(drop: Drop) -> Iterator[Opened]:
-    drop.make_center()
-    with drop.center() as opened:
-        drop.enroll(opened[0], make_hospital(drop.folder / "his.db", 20))
-        drop.snapshot()
-        yield opened
+pytestmark = pytest.mark.usefixtures("first_bag")
 
 
 def test_a_bag_that_comes_file_by_file_in_any_order_is_taken_when_it_is_whole(drop: Drop, center: Opened) -> None:

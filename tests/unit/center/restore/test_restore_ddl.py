@@ -52,6 +52,13 @@ _POSTGRESQL = r"""
 
 
 @pytest.fixture
+def copy(postgres_server: PostgresServer, postgres_database: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Give the address of the empty database that is restored to."""
+    monkeypatch.setenv("PGPASSWORD", postgres_server.password)
+    return f"postgresql://{postgres_server.user}@{postgres_server.host}:{postgres_server.port}/{postgres_database}"
+
+
+@pytest.fixture
 def live(postgres_server: PostgresServer, postgres_database: str) -> Iterator[str]:
     name = f"{postgres_database}_live"
     postgres_server.create_database(name)
@@ -73,26 +80,24 @@ def _dump(server: PostgresServer, database: str) -> list[str]:
 def _restore_postgresql(server: PostgresServer, live: str, copy: str, folder: Path, ddl: Ddl) -> RestoreReport:
     settings = PostgresqlSettings(server.host, live, server.user, server.password, server.port)
     snapshot = take_with_agent(SourceHistory(), PostgresqlCollector(settings), folder)
-    with closing(open_target(f"postgresql://{server.user}@{server.host}:{server.port}/{copy}")) as target:
+    with closing(open_target(copy)) as target:
         report = restore(snapshot, target, ddl=ddl)
     assert [(t.name, t.error, t.differences, t.notes) for t in report.tables if not t.is_equal or t.notes] == []
     return report
 
 
 def test_pg_dump_finds_no_difference_between_original_and_copy(
-    postgres_server: PostgresServer, postgres_database: str, live: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    postgres_server: PostgresServer, postgres_database: str, live: str, copy: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("PGPASSWORD", postgres_server.password)
-    report = _restore_postgresql(postgres_server, live, postgres_database, tmp_path, Ddl.PROGRAMS)
+    report = _restore_postgresql(postgres_server, live, copy, tmp_path, Ddl.PROGRAMS)
     assert report.notes == ()
     assert _dump(postgres_server, postgres_database) == _dump(postgres_server, live)
 
 
 def test_programs_are_listed_and_not_made_unless_asked_for(
-    postgres_server: PostgresServer, postgres_database: str, live: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    postgres_server: PostgresServer, postgres_database: str, live: str, copy: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("PGPASSWORD", postgres_server.password)
-    report = _restore_postgresql(postgres_server, live, postgres_database, tmp_path, Ddl.SHAPES)
+    report = _restore_postgresql(postgres_server, live, copy, tmp_path, Ddl.SHAPES)
     listed = [note for note in report.notes if note.en.startswith("not run, for it is a program")]
     assert len(listed) == len(report.notes) == 4
     missing = set(_dump(postgres_server, live)) - set(_dump(postgres_server, postgres_database))
@@ -103,28 +108,22 @@ def test_programs_are_listed_and_not_made_unless_asked_for(
 
 
 def test_a_target_that_is_not_empty_or_of_another_product_takes_no_ddl(
-    postgres_server: PostgresServer, postgres_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    postgres_server: PostgresServer, postgres_database: str, copy: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("PGPASSWORD", postgres_server.password)
-    url = f"postgresql://{postgres_server.user}@{postgres_server.host}:{postgres_server.port}/{postgres_database}"
     snapshot = SourceHistory().take(nasty.composite(), documents={"ddl.sql": b"CREATE TABLE x (y int);"})
     with closing(open_target(f"sqlite:///{tmp_path}/x.db")) as target, pytest.raises(TargetError, match="takes no DDL"):
         restore(snapshot, target, ddl=Ddl.SHAPES)
-    with closing(open_target(url)) as target, pytest.raises(TargetError, match="no PostgreSQL"):
+    with closing(open_target(copy)) as target, pytest.raises(TargetError, match="no PostgreSQL"):
         restore(snapshot, target, ddl=Ddl.SHAPES)
     postgres_server.execute("CREATE TABLE t (x int)", database=postgres_database)
-    with closing(open_target(url)) as target, pytest.raises(TargetError, match="is not empty"):
+    with closing(open_target(copy)) as target, pytest.raises(TargetError, match="is not empty"):
         restore(snapshot, target, overwrite=True, ddl=Ddl.SHAPES)
 
 
-def test_ddl_that_is_refused_is_noted_and_the_rows_are_there(
-    postgres_server: PostgresServer, postgres_database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PGPASSWORD", postgres_server.password)
-    url = f"postgresql://{postgres_server.user}@{postgres_server.host}:{postgres_server.port}/{postgres_database}"
+def test_ddl_that_is_refused_is_noted_and_the_rows_are_there(copy: str) -> None:
     ddl = b"CREATE TABLE public.t (x nosuchtype); CREATE INDEX i ON public.visit_item (note); GRANT ALL ON x TO y;"
     snapshot = SourceHistory(position="pg 0/1").take(nasty.composite(), documents={"ddl.sql": ddl})
-    with closing(open_target(url)) as target:
+    with closing(open_target(copy)) as target:
         report = restore(snapshot, target, ddl=Ddl.SHAPES)
     assert report.is_equal
     assert [note.en[:30] for note in report.notes] == ["refused: CREATE TABLE public.t"]
@@ -154,6 +153,13 @@ _MARIADB = (
 
 
 @pytest.fixture
+def mariadb_copy(mariadb_server: MariadbServer, mariadb_database: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Give the address of the empty database that is restored to."""
+    monkeypatch.setenv("MYSQL_PWD", mariadb_server.password)
+    return f"mysql://{mariadb_server.user}@{mariadb_server.host}:{mariadb_server.port}/{mariadb_database}"
+
+
+@pytest.fixture
 def mariadb_live(mariadb_server: MariadbServer, mariadb_database: str) -> Iterator[str]:
     name = f"{mariadb_database}_live"
     mariadb_server.create_database(name)
@@ -176,21 +182,16 @@ def _dump_mariadb(server: MariadbServer, database: str) -> list[str]:
 
 def _restore_mariadb(server: MariadbServer, live: str, copy: str, folder: Path, ddl: Ddl) -> RestoreReport:
     snapshot = take_with_agent(SourceHistory(), MysqlCollector(settings_for(server, live)), folder)
-    with closing(open_target(f"mysql://{server.user}@{server.host}:{server.port}/{copy}")) as target:
+    with closing(open_target(copy)) as target:
         report = restore(snapshot, target, ddl=ddl)
     assert [(t.name, t.error, t.differences, t.notes) for t in report.tables if not t.is_equal or t.notes] == []
     return report
 
 
 def test_mariadb_dump_finds_no_difference_between_original_and_copy(
-    mariadb_server: MariadbServer,
-    mariadb_database: str,
-    mariadb_live: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    mariadb_server: MariadbServer, mariadb_database: str, mariadb_live: str, mariadb_copy: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("MYSQL_PWD", mariadb_server.password)
-    report = _restore_mariadb(mariadb_server, mariadb_live, mariadb_database, tmp_path, Ddl.PROGRAMS)
+    report = _restore_mariadb(mariadb_server, mariadb_live, mariadb_copy, tmp_path, Ddl.PROGRAMS)
     assert report.notes == ()
     assert _dump_mariadb(mariadb_server, mariadb_database) == _dump_mariadb(mariadb_server, mariadb_live)
 
@@ -215,19 +216,14 @@ def _make_oddly(server: MariadbServer, live: str) -> None:
 
 
 def test_programs_and_views_of_any_mode_and_character_set_mean_in_the_copy_what_they_meant(
-    mariadb_server: MariadbServer,
-    mariadb_database: str,
-    mariadb_live: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    mariadb_server: MariadbServer, mariadb_database: str, mariadb_live: str, mariadb_copy: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("MYSQL_PWD", mariadb_server.password)
     for name in (mariadb_live, mariadb_database):
         mariadb_server.execute(f"ALTER DATABASE {name} COLLATE utf8mb4_general_ci")
     _make_oddly(mariadb_server, mariadb_live)
     # Neither server's own settings nor the collation of the target count.
     mariadb_server.execute(f"ALTER DATABASE {mariadb_database} COLLATE utf8mb4_unicode_ci")
-    report = _restore_mariadb(mariadb_server, mariadb_live, mariadb_database, tmp_path, Ddl.PROGRAMS)
+    report = _restore_mariadb(mariadb_server, mariadb_live, mariadb_copy, tmp_path, Ddl.PROGRAMS)
     assert report.notes == ()
     collation = (
         f"SELECT DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = '{mariadb_database}'"
@@ -240,14 +236,9 @@ def test_programs_and_views_of_any_mode_and_character_set_mean_in_the_copy_what_
 
 
 def test_a_copy_of_a_mariadb_never_refers_to_the_original(
-    mariadb_server: MariadbServer,
-    mariadb_database: str,
-    mariadb_live: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    mariadb_server: MariadbServer, mariadb_database: str, mariadb_live: str, mariadb_copy: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("MYSQL_PWD", mariadb_server.password)
-    _restore_mariadb(mariadb_server, mariadb_live, mariadb_database, tmp_path, Ddl.SHAPES)
+    _restore_mariadb(mariadb_server, mariadb_live, mariadb_copy, tmp_path, Ddl.SHAPES)
     before = mariadb_server.execute("SELECT * FROM numbers", database=mariadb_live)
     mariadb_server.execute("INSERT INTO counted (x) VALUES (3)", database=mariadb_database)
     assert mariadb_server.execute("SELECT * FROM numbers", database=mariadb_live) == before
@@ -257,34 +248,23 @@ def test_a_copy_of_a_mariadb_never_refers_to_the_original(
 
 
 def test_a_restore_with_ddl_that_breaks_off_leaves_nothing(
-    mariadb_server: MariadbServer,
-    mariadb_database: str,
-    mariadb_live: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    mariadb_server: MariadbServer, mariadb_database: str, mariadb_live: str, mariadb_copy: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("MYSQL_PWD", mariadb_server.password)
     snapshot = take_with_agent(SourceHistory(), MysqlCollector(settings_for(mariadb_server, mariadb_live)), tmp_path)
 
     def break_off(phase: str, table: str, done: int, total: int) -> None:
         if done:
             raise KeyboardInterrupt
 
-    url = f"mysql://{mariadb_server.user}@{mariadb_server.host}:{mariadb_server.port}/{mariadb_database}"
-    with closing(open_target(url)) as target, pytest.raises(KeyboardInterrupt):
+    with closing(open_target(mariadb_copy)) as target, pytest.raises(KeyboardInterrupt):
         restore(snapshot, target, progress=break_off, ddl=Ddl.SHAPES)
     assert mariadb_server.execute("SHOW TABLES", database=mariadb_database) == []
 
 
 def test_programs_of_a_mariadb_are_listed_and_not_made_unless_asked_for(
-    mariadb_server: MariadbServer,
-    mariadb_database: str,
-    mariadb_live: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    mariadb_server: MariadbServer, mariadb_database: str, mariadb_live: str, mariadb_copy: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("MYSQL_PWD", mariadb_server.password)
-    report = _restore_mariadb(mariadb_server, mariadb_live, mariadb_database, tmp_path, Ddl.SHAPES)
+    report = _restore_mariadb(mariadb_server, mariadb_live, mariadb_copy, tmp_path, Ddl.SHAPES)
     assert len([note for note in report.notes if note.en.startswith("not run, for it is a program")]) == 3
     assert mariadb_server.execute("SHOW TRIGGERS", database=mariadb_database) == []
     assert ("a_dear", "VIEW") in mariadb_server.execute("SHOW FULL TABLES", database=mariadb_database)

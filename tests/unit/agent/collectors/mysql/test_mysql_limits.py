@@ -16,7 +16,7 @@ from agent.collectors.mysql.snapshot import Snapshot
 from agent.collectors.mysql.view import MysqlView
 from agent.errors import AgentError, BudgetError, LoginError, SourceDownError, SourceError, TableLostError
 from tests.servers.mariadb import MariadbServer
-from tests.servers.postgresql import find_free_port
+from tests.servers.ports import free_port
 from tests.servers.reading import Clock, KeptBlobs, find_table, read_lines, wait_for
 from tests.servers.reading_mysql import count_sessions, session, settings_for
 
@@ -254,7 +254,7 @@ def test_too_many_connections_is_tried_again_later(mariadb_server: MariadbServer
 
 
 def test_nobody_at_the_port_is_down() -> None:
-    settings = MysqlSettings(host="127.0.0.1", port=find_free_port(), database="x", user="x", password="x-secret")
+    settings = MysqlSettings(host="127.0.0.1", port=free_port(), database="x", user="x", password="x-secret")
     assert type(_refused(settings)) is SourceDownError
 
 
@@ -275,13 +275,13 @@ def test_socket_in_a_folder_is_a_host_too(mariadb_server: MariadbServer, large: 
 def test_lock_guard_is_refused_behind_a_long_query(mariadb_server: MariadbServer, large: str) -> None:
     def sleep() -> None:
         with contextlib.suppress(MySQLdb.Error):
-            mariadb_server.execute("SELECT SLEEP(20)")
+            mariadb_server.execute("SELECT SLEEP(200)")
 
     thread = threading.Thread(target=sleep)
     thread.start()
     try:
         while not [
-            row for row in mariadb_server.execute("SHOW PROCESSLIST") if row[7] == "SELECT SLEEP(20)" and row[5] > 1
+            row for row in mariadb_server.execute("SHOW PROCESSLIST") if row[7] == "SELECT SLEEP(200)" and row[5] > 1
         ]:
             pass
         error = _refused(settings_for(mariadb_server, large, lock_guard=True))
@@ -289,9 +289,9 @@ def test_lock_guard_is_refused_behind_a_long_query(mariadb_server: MariadbServer
         assert "busy" in str(error)
     finally:
         for row in mariadb_server.execute("SHOW PROCESSLIST"):
-            if row[7] == "SELECT SLEEP(20)":
+            if row[7] == "SELECT SLEEP(200)":
                 mariadb_server.execute(f"KILL {row[0]}")
-        thread.join(30)
+        thread.join()
 
 
 def test_lock_guard_without_the_right_says_which(mariadb_server: MariadbServer, large: str, account: str) -> None:

@@ -167,11 +167,11 @@ def test_what_a_driver_prints_never_reaches_the_answers(database: Path) -> None:
 
 def test_parent_that_is_gone_takes_the_process_along_even_from_a_long_query(database: Path) -> None:
     process = DriverProcess("his", 60, lambda: None)
-    process.ask(b"C", text=f"Driver=SQLite3;Database={database};StepAPI=1", timeout_s=5)
+    process.ask(b"C", text=f"Driver=SQLite3;Database={database};StepAPI=1", timeout_s=60)
     process.send(b"Q", sql="SELECT count(*) AS n FROM t a, t b, t c WHERE a.a < b.a || c.a")
     time.sleep(0.2)
     process._stdin.close()
-    assert process._process.wait(20) == 0
+    assert process._process.wait(60) == 0
     process.close()
 
 

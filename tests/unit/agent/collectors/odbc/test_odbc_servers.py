@@ -4,7 +4,7 @@
 import sqlite3
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +17,10 @@ from agent.collectors.odbc import OdbcCollector, OdbcSettings
 from agent.collectors.odbc.view import OdbcView
 from agent.errors import BudgetError, DriverError, LoginError, SourceDownError, SourceError, TableLostError
 from evidence.manifest.statement import Consistency
+from tests.fakes.machine import FakeTime
 from tests.servers.mariadb import MariadbServer
 from tests.servers.postgresql import PostgresServer
-from tests.servers.reading import KeptBlobs, find_table, read_lines, session
+from tests.servers.reading import KeptBlobs, find_table, read_lines, session, wait_for
 
 
 def _postgresql(server: PostgresServer, database: str, **changes: object) -> OdbcSettings:
@@ -33,9 +34,16 @@ def _mariadb(server: MariadbServer, database: str, **changes: object) -> OdbcSet
 
 
 @contextmanager
-def _view(settings: OdbcSettings) -> Iterator[OdbcView]:
-    with OdbcCollector(settings).open_view() as view:
+def _view(settings: OdbcSettings, clock: Callable[[], float] = time.monotonic) -> Iterator[OdbcView]:
+    with OdbcCollector(settings, clock=clock).open_view() as view:
         yield view
+
+
+def _let_time_pass(clock: FakeTime, act: Callable[[], object]) -> None:
+    """Act again and again, ten seconds later each time."""
+    for _ in range(3):
+        clock.now += 10
+        act()
 
 
 @pytest.fixture
@@ -95,16 +103,14 @@ def test_reading_gives_way_to_who_has_waited_too_long(
     def alter() -> None:
         postgres_server.execute("ALTER TABLE a ADD COLUMN later int", database=postgres_database)
 
-    other = threading.Thread(target=alter)
-    with _view(replace(postgresql, give_way_after_s=0.5)) as view:
+    other, clock = threading.Thread(target=alter), FakeTime()
+    with _view(postgresql, clock) as view:
         blocks = view.read(find_table(view, "public.a"), KeptBlobs())
         next(blocks)
         other.start()
-        deadline = time.monotonic() + 60
-        with pytest.raises(TableLostError, match="reading gave way"):
-            while time.monotonic() < deadline:
-                next(blocks)
-                time.sleep(0.3)
+        wait_for(lambda: postgres_server.execute("SELECT 1 FROM pg_locks WHERE NOT granted"))
+        with pytest.raises(TableLostError, match="had waited for it for 20 s: reading gave way"):
+            _let_time_pass(clock, lambda: next(blocks))
         other.join(60)
         assert not other.is_alive()
 
@@ -115,17 +121,15 @@ def test_reading_gives_way_also_while_it_pauses(
     def alter() -> None:
         postgres_server.execute("ALTER TABLE a ADD COLUMN later int", database=postgres_database)
 
-    other = threading.Thread(target=alter)
-    with _view(replace(postgresql, give_way_after_s=0.5)) as view:
+    other, clock = threading.Thread(target=alter), FakeTime()
+    with _view(postgresql, clock) as view:
         assert isinstance(view, Attending)
         blocks = view.read(find_table(view, "public.a"), KeptBlobs())
         next(blocks)
         other.start()
-        deadline = time.monotonic() + 60
-        with pytest.raises(TableLostError, match="reading gave way"):
-            while time.monotonic() < deadline:
-                view.attend()
-                time.sleep(0.1)
+        wait_for(lambda: postgres_server.execute("SELECT 1 FROM pg_locks WHERE NOT granted"))
+        with pytest.raises(TableLostError, match="had waited for it for 20 s: reading gave way"):
+            _let_time_pass(clock, view.attend)
         assert isinstance(blocks, Generator)
         blocks.close()
         other.join(60)
@@ -147,7 +151,7 @@ def test_reading_gives_way_also_while_the_server_sorts(
             other.start()
             with pytest.raises(TableLostError, match="reading gave way"):
                 view._session.query("SELECT pg_sleep(60)::text")
-        other.join(30)
+        other.join(60)
         assert not other.is_alive()
         assert read_lines(view, "public.b") == [b"1", b"2"], "the session goes on"
 
@@ -161,7 +165,8 @@ def test_snapshot_of_mariadb_yields_to_who_waits_for_a_table_that_was_read(
     mariadb_server.execute(
         "CREATE TABLE b AS SELECT seq AS id, REPEAT('r', 900) AS x FROM seq_1_to_30000", database=mariadb_database
     )
-    with _view(_mariadb(mariadb_server, mariadb_database, give_way_after_s=0.5)) as view:
+    clock = FakeTime()
+    with _view(_mariadb(mariadb_server, mariadb_database), clock) as view:
         assert read_lines(view, f"{mariadb_database}.a") == []
 
         def alter() -> None:
@@ -169,13 +174,13 @@ def test_snapshot_of_mariadb_yields_to_who_waits_for_a_table_that_was_read(
 
         other = threading.Thread(target=alter)
         other.start()
+        waiting = "SELECT 1 FROM information_schema.PROCESSLIST WHERE STATE LIKE 'Waiting for table metadata lock%'"
+        wait_for(lambda: mariadb_server.execute(waiting))
         blocks = view.read(find_table(view, f"{mariadb_database}.b"), KeptBlobs())
-        deadline = time.monotonic() + 60
-        with pytest.raises(BudgetError, match="for a table that we hold"):
-            while time.monotonic() < deadline:
-                next(blocks)
-                time.sleep(0.4)
-    other.join(30)
+        next(blocks)
+        with pytest.raises(BudgetError, match="for a table that we hold for 20 s"):
+            _let_time_pass(clock, lambda: next(blocks))
+    other.join(60)
     assert not other.is_alive()
 
 

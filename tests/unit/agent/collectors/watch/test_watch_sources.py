@@ -5,7 +5,6 @@ import errno
 import os
 import shutil
 import sqlite3
-import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -20,6 +19,7 @@ from agent.errors import SourceError
 from agent.settings.sources import UNFINISHED
 from tests.builders.commands import wait_until
 from tests.contract.collectors import read_lines
+from tests.fakes.machine import FakeTime
 
 PACE = Pace(settle_s=30, most_wait_s=300, poll_s=60)
 
@@ -336,16 +336,39 @@ def test_events_of_unwanted_names_do_not_concern_a_folder(folder: Path) -> None:
 # The system's events
 
 
+class AskedLook(FolderLook):
+    """A look that remembers of which names it was asked whether they concern it."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(FilesSettings(folder), UNFINISHED)
+        self.asked: set[bytes] = set()
+
+    def concerns(self, path: bytes, *, is_folder: bool) -> bool:
+        self.asked.add(path)
+        return super().concerns(path, is_folder=is_folder)
+
+
 @pytest.fixture
-def heard(folder: Path) -> SystemHints:
+def look(folder: Path) -> AskedLook:
     (folder / "sub").mkdir()
     (folder / "a.pdf").write_bytes(b"x")
-    return SystemHints(FolderLook(FilesSettings(folder), UNFINISHED), time.monotonic)
+    return AskedLook(folder)
 
 
-def test_system_tells_of_changes_and_not_of_our_reading(folder: Path, heard: SystemHints) -> None:
+@pytest.fixture
+def heard(look: AskedLook) -> SystemHints:
+    return SystemHints(look, FakeTime())
+
+
+def test_system_tells_of_changes_and_not_of_our_reading(folder: Path, look: AskedLook, heard: SystemHints) -> None:
     def hears() -> bool:
         return wait_until(lambda: heard.take().last is not None)
+
+    def hear_all(name: str) -> Heard:
+        """Write what concerns nobody. Events come in their order: when it was asked for, all before it are there."""
+        (folder / name).write_bytes(b"x")
+        assert wait_until(lambda: os.fsencode(folder / name) in look.asked)
+        return heard.take()
 
     try:
         (folder / "sub" / "b.pdf").write_bytes(b"x")
@@ -356,14 +379,10 @@ def test_system_tells_of_changes_and_not_of_our_reading(folder: Path, heard: Sys
         assert hears()
         (folder / "a.pdf").unlink()
         assert hears()
-        assert wait_until(lambda: heard.take() == Heard(), 5)
-        time.sleep(0.3)
-        heard.take()
-        # Reading, and what is not finished, is not told; what is written after them is, and comes after them.
+        hear_all("1.part")
+        # Reading, and what is not finished, is not told.
         (folder / "sub" / "new" / "b.pdf").read_bytes()
-        (folder / "x.part").write_bytes(b"x")
-        time.sleep(0.5)
-        assert heard.take() == Heard()
+        assert hear_all("2.part") == Heard()
     finally:
         heard.close()
 
@@ -374,25 +393,30 @@ def test_system_that_has_stopped_telling_says_so(folder: Path, heard: SystemHint
 
 
 def test_real_folder_with_real_events_is_taken_when_it_settles(folder: Path, tmp_path: Path) -> None:
-    pace = Pace(settle_s=1.5, most_wait_s=30, poll_s=3600)
+    pace = Pace(settle_s=30, most_wait_s=36_000, poll_s=3600)
     look = FolderLook(FilesSettings(folder), UNFINISHED)
-    watch = SourceWatch(
-        "his", look, pace, tmp_path / "m", lambda look: SystemHints(look, time.monotonic), time.monotonic
-    )
+    clock = FakeTime()
+    watch = SourceWatch("his", look, pace, tmp_path / "m", lambda look: SystemHints(look, clock), clock)
     try:
 
         def is_due() -> bool:
+            clock.now += 1
             return watch.step() is not None
 
         assert wait_until(is_due)
         watch.take()
+        began = clock.now
+        hints = watch._hints
+        assert isinstance(hints, SystemHints)
         with (folder / "export.xml").open("wb", buffering=0) as file:
             for _ in range(20):
                 file.write(b"<record/>")
-                time.sleep(0.1)
+                assert wait_until(lambda: hints._last is not None)
                 assert not is_due()
-        # Only an event can have brought this about: the next look at intervals is an hour away.
+                clock.now += 28
+                assert not is_due()
         assert wait_until(is_due)
+        assert clock.now < began + 3600, "only an event can have brought this about, not the look of each hour"
         watch.take()
     finally:
         watch.close()

@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from agent.collectors.base import Heeding
+from agent.collectors.base import Heeding, Straining
 from agent.collectors.postgresql import PostgresqlCollector, PostgresqlSettings
 from agent.collectors.postgresql.connect import Session, execute, is_answering, open_connection, query
 from agent.collectors.postgresql.failures import refuse
@@ -378,21 +378,20 @@ def test_account_that_may_not_connect_is_told_to_grant(postgres_server: Postgres
         postgres_server.execute("DROP ROLE outside")
 
 
-def test_second_session_that_is_refused_ends_the_reading_and_leaves_nothing(
-    postgres_server: PostgresServer, large: str
-) -> None:
+def test_second_session_that_is_refused_is_done_without(postgres_server: PostgresServer, large: str) -> None:
     # The view's holder and lookout, and one reader.
     postgres_server.execute("CREATE ROLE few LOGIN PASSWORD 'secret' CONNECTION LIMIT 3")
     try:
         postgres_server.execute("GRANT pg_read_all_data TO few")
         settings = settings_for(postgres_server, large, user="few", read_sessions=2, pg_dump=NOWHERE)
         threads = threading.active_count()
-        with (
-            PostgresqlCollector(settings).open_view() as view,
-            pytest.raises(SourceDownError, match="takes no connections now"),
-        ):
-            for _ in view.read(find_table(view, "public.t"), KeptBlobs()):
-                pass
+        with PostgresqlCollector(settings).open_view() as view:
+            assert isinstance(view, Straining)
+            assert view.strain().refused_sessions == 0
+            assert len(read_lines(view, "public.t")) == 80000
+            assert view.strain().refused_sessions == 1
+            assert len(read_lines(view, "public.t")) == 80000
+            assert view.strain().refused_sessions == 1
         assert threading.active_count() == threads
         wait_for(lambda: not count_our_sessions(postgres_server))
     finally:

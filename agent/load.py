@@ -42,8 +42,9 @@ class LoadReport:
 
     `outcome`: how far the snapshot came (`stored`, `spooled`…), or the code of what ended it. `transaction_s`: how long the
     one view of the source was open. `lock_wait_s`: the longest that we waited for a table's lock; `blocked_s`: the longest
-    that others were seen to wait for ours; `gave_way`: how often locks were given up for them. `latency_…`: p95 of a trifling
-    question. `hurried`: pauses were cut short so that the view would not grow too old.
+    that others were seen to wait for ours; `gave_way`: how often locks were given up for them; `refused_sessions`: how many of
+    `read_sessions` the source refused. `latency_…`: p95 of a trifling question. `hurried`: pauses were cut short so that the
+    view would not grow too old.
     """
 
     source: str
@@ -67,6 +68,7 @@ class LoadReport:
     waited_s: float = 0.0
     pauses_s: Mapping[Reason, float] = field(default_factory=dict)
     hurried: bool = False
+    refused_sessions: int = 0
 
     @property
     def read_bytes_per_s(self) -> float | None:

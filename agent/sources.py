@@ -38,6 +38,7 @@ class SourceMaker:
 
     def __init__(self, folder: Path, environ: Mapping[str, str], clock: Callable[[], datetime]) -> None:
         self._folder = folder
+        self._workspace = folder / "reading"
         self._environ = environ
         self._clock = clock
 
@@ -48,7 +49,10 @@ class SourceMaker:
         look: Look = (
             SqliteLook(source.path)
             if isinstance(source, SqliteSource)
-            else FolderLook(FilesSettings(source.path, source.include, source.exclude), source.watch.ignore)
+            else FolderLook(
+                FilesSettings(source.path, source.include, source.exclude, workspace=self._workspace),
+                source.watch.ignore,
+            )
         )
         return SourceWatch(
             source.name, look, pace, self._folder / "watching" / source.name,
@@ -74,7 +78,9 @@ class SourceMaker:
             if period is not None:
                 path = self._folder / "remembered" / f"{source.name}.sqlite"
                 memory = FileMemory(path, period.total_seconds(), lambda: self._clock().timestamp())
-            settings = FilesSettings(source.path, source.include, source.exclude, source.attempts)
+            settings = FilesSettings(
+                source.path, source.include, source.exclude, source.attempts, workspace=self._workspace
+            )
             return FilesCollector(settings, memory=memory)
         if isinstance(source, CommandSource):
             return self._make_command(source)

@@ -5,8 +5,9 @@
 ;
 ; Installs into Program Files, makes C:\ProgramData\Jinsuo\agent if there is none, installs the service (it is started by
 ; whoever has enrolled the agent), adds shortcuts. Again, it updates. Uninstalling removes service and program and keeps
-; ProgramData: keys, journal, spool and receipts. Exit codes: 0 done · 1 cancelled · 2 failed; then
-; C:\ProgramData\Jinsuo\setup-error.txt says why.
+; ProgramData: keys, journal, spool and receipts. Exit codes: 0 done · 1 cancelled · 2 failed; then setup-error.txt in
+; Program Files says why. In ProgramData, where every user may make folders and links, nothing is written but by the agent's
+; own commands, which look first whose they are.
 
 !define KEY "Software\Microsoft\Windows\CurrentVersion\Uninstall\Jinsuo"
 !include LogicLib.nsh
@@ -57,7 +58,7 @@ UninstPage instfiles
 
 !macro Fail WHY
     DetailPrint `${WHY}: $(FAILED)`
-    FileOpen $2 "$APPDATA\Jinsuo\setup-error.txt" w
+    FileOpen $2 "$INSTDIR\setup-error.txt" w
     FileWriteUTF16LE /BOM $2 `${WHY}`
     FileClose $2
     SetErrorLevel 2
@@ -94,7 +95,7 @@ UninstPage instfiles
 
 Section
     SetShellVarContext all
-    Delete "$APPDATA\Jinsuo\setup-error.txt"
+    Delete "$INSTDIR\setup-error.txt"
     !insertmacro StopService
     !insertmacro RemoveProgram
     SetOutPath "$INSTDIR"
@@ -131,6 +132,7 @@ Section "Uninstall"
     Delete "$INSTDIR\jinsuo-agent.cmd"
     Delete "$INSTDIR\jinsuo-verify.cmd"
     Delete "$INSTDIR\LICENSE.txt"
+    Delete "$INSTDIR\setup-error.txt"
     Delete "$INSTDIR\uninstall.exe"
     RMDir "$INSTDIR"
     RMDir /r "$SMPROGRAMS\Jinsuo"

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`script/test-windows`: the setup program's whole life under wine, against a real center of this machine.
 
-    install silently → enrol → service start → snapshot of a SQLite database, sent by the service → restore, compare
+    what a stranger has put there is refused, a folder of his is made anew → install silently → enrol → service start
+    → snapshot of a SQLite database, sent by the service → restore, compare
     → update while the service runs → uninstall: keys, journal and spool stay → install again: the chain goes on
 
 Everything is real but Windows. Each step is told; the first that does not hold ends it with exit code 1.
@@ -31,6 +32,7 @@ AGENT = Path("ProgramData/Jinsuo/agent")
 AGENT_WINDOWS = r"C:\ProgramData\Jinsuo\agent"
 PASSWORD = "金锁-planted-password"  # noqa: S105 - looked for in files and logs
 _SLOW_S = 240
+_STRANGER = 65_534
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,9 @@ def main() -> int:
 
 def run_trial(wine: Wine, place: "Place", setup: Path, work: Path) -> None:
     """Do everything, in order. Raises: TrialError."""
+    refuse_planted(wine, setup)
     install(wine, setup)
+    check((wine.drive / AGENT.parent).stat().st_uid == os.getuid(), "the folder above the agent's is no stranger's")
     enrol(wine, place)
     keep_password(wine)
     first = snapshot_by_service(wine, place)
@@ -140,10 +144,37 @@ def install(wine: Wine, setup: Path) -> None:
     )
 
 
+def refuse_planted(wine: Wine, setup: Path) -> None:
+    """Try to install over settings that another user has put there, then leave an empty folder of his in their place."""
+    if os.getuid() != 0:
+        say("not root: nothing is tried with another user's files")
+        return
+    planted = wine.drive / AGENT / "agent.yaml"
+    planted.parent.mkdir(parents=True)
+    planted.write_text(
+        "sources:\n  - {name: his, kind: command, argv: ['cmd', '/c', 'echo', 'planted']}\n", encoding="utf-8"
+    )
+    planted.chmod(0o666)
+    # To wine, files of another user than its own are those of ANONYMOUS LOGON (server/file.c).
+    for path in (planted, planted.parent, planted.parent.parent):
+        os.chown(path, _STRANGER, _STRANGER)
+    wine.run(str(setup), "/S", expect=2)
+    why = (wine.drive / INSTALLED / "setup-error.txt").read_text(encoding="utf-16")
+    check(f"{AGENT_WINDOWS}\\agent.yaml was there before" in why, f"the planted file is named: {why}")
+    check("planted" in planted.read_text(encoding="utf-8"), "it is left as it was, for a person to look at")
+    check(planted.parent.stat().st_mode & 0o007 == 0, "and its folder is closed to others")
+    state = wine.ask("service", "status", expect=1)
+    check(state["is_installed"] is False, f"there is no service that could heed it: {state}")
+    planted.unlink()
+    planted.parent.rmdir()
+    os.chown(planted.parent.parent, _STRANGER, _STRANGER)
+    say("settings that a stranger had put there were refused by name")
+
+
 def run_setup(wine: Wine, setup: Path) -> None:
     """Run the setup program silently. Raises: TrialError with what it wrote down."""
     wine.run(str(setup), "/S", expect=None)
-    why = wine.drive / "ProgramData" / "Jinsuo" / "setup-error.txt"
+    why = wine.drive / INSTALLED / "setup-error.txt"
     if why.exists():
         raise TrialError(f"the setup program failed: {why.read_text(encoding='utf-16')}")
 

@@ -2,6 +2,7 @@
 """`jinsuo-agent init DIR`: an agent's folder with its first settings. Makes no keys; enrolment does."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from agent.example import make_folder
@@ -29,6 +30,13 @@ class Init:
 
     def run(self, args: argparse.Namespace, out: Printer) -> int:
         """Make it and tell what comes next."""
+        if sys.platform == "win32":
+            from agent.service.taking import is_administrator
+            from agent.service.windows import take_for_service
+
+            # What is kept there before the service is installed, such as keys, is for nobody else either.
+            if is_administrator():
+                take_for_service(args.dir)
         path = make_folder(args.dir)
         out.say(Text(zh=f"已写入 {path}", en=f"wrote {path}"))
         out.say(

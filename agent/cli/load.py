@@ -32,10 +32,10 @@ class Load:
     help = Text(zh="每次快照给业务系统和本机带来的负载", en="what each run asked of the live system and this machine")
     description = Text(
         zh="每次运行一行：最长事务、等锁（我们等别人、别人等我们）、读取速度、本程序的处理器秒数、本机繁忙程度、\n"
-        f"暂停的原因与时长。默认显示最近 {SHOWN} 次；记录保留一年。",
+        f"暂停的原因与时长、被拒绝的会话。默认显示最近 {SHOWN} 次；记录保留一年。",
         en="A line a run: longest transaction, waiting for locks (ours for others, others for us), read rate, our CPU\n"
-        f"seconds, how busy this machine was, why and for how long reading paused. The newest {SHOWN} unless --all;\n"
-        "kept for a year.",
+        "seconds, how busy this machine was, why and for how long reading paused, sessions that were refused. The\n"
+        f"newest {SHOWN} unless --all; kept for a year.",
     )
     examples = Examples(sh="jinsuo-agent load his", powershell="jinsuo-agent load his --all --json")
 
@@ -79,7 +79,7 @@ def _show(reports: list[LoadReport], out: Printer) -> None:
             Text(zh="处理器", en="CPU"),
             Text(zh="本机", en="HOST"),
             Text(zh="应答 前/中", en="LATENCY BEFORE/DURING"),
-            Text(zh="暂停", en="PAUSES"),
+            Text(zh="暂停等", en="PAUSES AND MORE"),
         ],
         [_row(report, out) for report in reports],
     )
@@ -98,7 +98,7 @@ def _row(report: LoadReport, out: Printer) -> list[str | None]:
         f"{report.cpu_s:.1f} s",
         f"{_percent(report.host_cpu_before)} → {_percent(report.host_cpu_during)}",
         f"{_milliseconds(report.latency_before_s)} / {_milliseconds(report.latency_during_s)}",
-        describe_pauses(report, out) or None,
+        ", ".join(filter(None, (describe_pauses(report, out), _describe_refused(report, out)))) or None,
     ]
 
 
@@ -110,6 +110,11 @@ def describe_pauses(report: LoadReport, out: Printer) -> str:
     if report.hurried:
         parts.append(out.words(Text(zh="因事务年龄而缩短", en="cut short for the transaction's age")))
     return ", ".join(parts)
+
+
+def _describe_refused(report: LoadReport, out: Printer) -> str:
+    count = report.refused_sessions
+    return out.words(Text(zh=f"被拒绝的会话 {count} 个", en=f"sessions refused: {count}")) if count else ""
 
 
 def _percent(value: float | None) -> str:

@@ -150,12 +150,14 @@ class Strain:
     """What a view has asked of others, as far as it could see.
 
     `lock_wait_s`: the longest that it waited for a table's lock. `blocked_s`: the longest that others were seen to wait
-    for its own. `gave_way`: how often it gave locks up for them.
+    for its own. `gave_way`: how often it gave locks up for them. `refused_sessions`: so many of the sessions that should have read
+    side by side were refused, and the others read alone.
     """
 
     lock_wait_s: float = 0.0
     blocked_s: float = 0.0
     gave_way: int = 0
+    refused_sessions: int = 0
 
 
 @runtime_checkable

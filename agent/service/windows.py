@@ -3,7 +3,7 @@ r"""The agent under Windows' service manager: installed, started, removed; whose
 
     service    JinsuoAgent, automatic and delayed, an account of its own (`NT SERVICE\JinsuoAgent`) unless another is named
     failure    started anew after 1 minute, 1 minute, 10 minutes and so on; the count is forgotten after a day
-    folder     SYSTEM, administrators and the *service* may do everything in it, nobody else anything
+    folder     SYSTEM, administrators and the *service* may do everything in it, nobody else anything (`taking`)
 
 The folder's list names the service's own SID and not an account. Windows puts that SID into the service's token whatever
 account it runs as (`SERVICE_SID_TYPE_UNRESTRICTED`), so a change of the account loses nothing. Source: "Service Security
@@ -11,6 +11,7 @@ IDs" and "ChangeServiceConfig2" in the Windows API; [MS-DTYP] 2.5.1 for SDDL.
 """
 
 import hashlib
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.errors import ServiceError
+from agent.service.taking import begin_taking, find_above, open_door, take_folder
 from terminal.language import Text
 from terminal.service.base import ServiceState
 
@@ -45,12 +47,6 @@ def service_sid(name: str) -> str:
     return "S-1-5-80-" + "-".join(str(part) for part in parts)
 
 
-def folder_sddl(name: str) -> str:
-    """Give the access control list of the service's folder: inherited by all in it, inheriting nothing itself."""
-    full = "(A;OICI;FA;;;{})"
-    return "D:P" + "".join(full.format(who) for who in ("SY", "BA", service_sid(name)))
-
-
 def host_command(folder: Path) -> str:
     """Give the command line with which the service manager starts the daemon."""
     return subprocess.list2cmdline([sys.executable, "-X", "utf8", "-m", "agent.cli.hosted", str(folder)])
@@ -67,7 +63,7 @@ class WindowsService:
         self._ask_password = ask_password
 
     def install(self) -> Sequence[Text]:
-        """Make or change the service, and give it the folder."""
+        """Take the folder for the service, and make or change that. Raises: ServiceError."""
         import win32service as ws
 
         # Hosting the service begins with this file, and cannot wait for all that settings take.
@@ -78,6 +74,8 @@ class WindowsService:
                 Text(zh=f"{self._folder} 中没有 {CONFIG_NAME}", en=f"there is no {CONFIG_NAME} in {self._folder}"),
                 hint=Text(zh="先运行 init，或用 -C 指明目录", en="run `init` first, or name the folder with -C"),
             )
+        # Before there is a service that could heed what a stranger has put there.
+        take_for_service(self._folder, self.state().account)
         # Nothing given: a new service gets its own account, an installed one keeps what it has.
         password = self._password(self._user) if self._user else None
         with _told(), _manager(ws.SC_MANAGER_ALL_ACCESS) as manager:
@@ -95,7 +93,6 @@ class WindowsService:
                 )  # fmt: skip
             with _closing(found):
                 notes = _configure(found)
-        give_folder(self._folder)
         _register_events()
         return notes
 
@@ -166,19 +163,29 @@ _STATES = {
 }  # fmt: skip
 
 
-def give_folder(folder: Path) -> None:
-    """Let SYSTEM, administrators and the service do everything in `folder`, others nothing. Raises: ServiceError."""
+def take_for_service(folder: Path, account: str = "") -> None:
+    """Take `folder` for SYSTEM, administrators and the service, making it if it is not there; who is no administrator cannot.
+
+    `account`: which the service has run as, whose files are believed. Raises: ServiceError.
+    """
+    folder = folder.absolute()
+    with _told():
+        installer = {begin_taking(), *_find_sid(account)}
+        take_folder(folder, find_above(folder, os.environ), service_sid(NAME), installer, open_door)
+
+
+def _find_sid(account: str) -> list[str]:
+    """Find the SID of an account as the service manager calls it."""
+    import pywintypes
     import win32security as security
 
-    with _told():
-        described = security.ConvertStringSecurityDescriptorToSecurityDescriptor(
-            folder_sddl(NAME), security.SDDL_REVISION_1
-        )
-        security.SetNamedSecurityInfo(
-            str(folder), security.SE_FILE_OBJECT,
-            security.DACL_SECURITY_INFORMATION | security.PROTECTED_DACL_SECURITY_INFORMATION,
-            None, None, described.GetSecurityDescriptorDacl(), None,
-        )  # fmt: skip
+    if not account:
+        return []
+    try:
+        sid = security.LookupAccountName(None, account.removeprefix(".\\"))[0]
+    except pywintypes.error:
+        return []
+    return [str(security.ConvertSidToStringSid(sid))]
 
 
 def _configure(service: Any) -> list[Text]:  # Any: pywin32's handle

@@ -184,8 +184,11 @@ class AttendedCollector:
     def _note_strain(self, view: View) -> None:
         if isinstance(view, Straining):
             before, new = self.strain, view.strain()
+            if new.refused_sessions:
+                log.warning("sessions refused", extra={"source": self._name, "sessions": new.refused_sessions})
             self.strain = Strain(
                 max(before.lock_wait_s, new.lock_wait_s),
                 max(before.blocked_s, new.blocked_s),
                 before.gave_way + new.gave_way,
+                max(before.refused_sessions, new.refused_sessions),
             )

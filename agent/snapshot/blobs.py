@@ -20,7 +20,7 @@ from pyfastcdc import FastCDC
 from agent.holdings import Holdings
 from agent.snapshot.objects import TableSink
 from agent.snapshot.progress import Pace, unpaced
-from agent.snapshot.sort import sort_lines
+from agent.sorting import sort_lines
 from evidence.digest import ObjectId, Sha256
 from evidence.manifest.blobtable import ORDERING, encode_blob_line
 from evidence.objects.blobs import MAX_CHUNK_BYTES, BlobBuilder

@@ -40,7 +40,10 @@ class SplitCollector:
 
 
 class SplitView:
-    """A view, and those that take its place. `position` is the first one's: what was read is of that state or a later one."""
+    """A view, and those that take its place.
+
+    `position` is that of the first of which something was read: all that was read is of that state or a later one.
+    """
 
     def __init__(self, collector: Collector, closing: ExitStack) -> None:
         self._collector = collector
@@ -49,6 +52,7 @@ class SplitView:
         self._view: View | None = view
         self.position: str = view.position
         self.consistency: Consistency = view.consistency
+        self._has_read = False
         self._renewals: list[str] = []
         self._omitted: dict[str, Omission] = {}
         self._notes: dict[str, None] = {}
@@ -59,7 +63,8 @@ class SplitView:
 
     def read(self, table: Table, blobs: BlobSink) -> Iterator[bytes]:
         """Yield blocks of a table of the present state."""
-        return self._present().read(table, blobs)
+        view, self._has_read = self._present(), True
+        return view.read(table, blobs)
 
     def documents(self) -> Sequence[Document]:
         """Give the documents of the present state."""
@@ -114,6 +119,8 @@ class SplitView:
 
     def _open(self, which: str) -> View:
         view = self._view = self._closing.enter_context(self._collector.open_view())
+        if not self._has_read:
+            self.position = view.position
         self.consistency = max(self.consistency, Consistency.PER_TABLE, view.consistency, key=_WEAKER.index)
         self._renewals.append(
             f"split: the view was over its limit, and {which} were read in a later state, position {view.position}"

@@ -143,6 +143,7 @@ class SupervisedRun:
             lock_wait_s=strain.lock_wait_s,
             blocked_s=strain.blocked_s,
             gave_way=strain.gave_way,
+            refused_sessions=strain.refused_sessions,
             cpu_s=self._machine.cpu_s() - self._cpu_s if self._turns_cpu_s is None else self._turns_cpu_s,
             host_cpu_before=throttle.host_cpu_before,
             host_cpu_during=throttle.host_cpu_during,

@@ -15,7 +15,7 @@ from agent.errors import TableLostError
 from agent.snapshot.blobs import BlobWriter
 from agent.snapshot.objects import TableSink
 from agent.snapshot.progress import Pace, unpaced
-from agent.snapshot.sort import sort_lines
+from agent.sorting import sort_lines
 from evidence.errors import FormatError, TreeError
 from evidence.rows.commit import commit_lines
 from evidence.rows.line import MAX_CELL_BYTES, KeySpec, check_order, shorten_line

@@ -9,6 +9,7 @@ Elsewhere paths are joined.
 
 import os
 import stat
+from collections.abc import Iterator
 from typing import Final, Protocol
 
 _HAS_DESCRIPTORS: Final = os.open in os.supports_dir_fd and os.scandir in os.supports_fd
@@ -22,8 +23,8 @@ _JUNCTION: Final = 0xA0000003
 class Folder(Protocol):
     """An open folder. Every method but `close` raises OSError."""
 
-    def names(self) -> list[bytes]:
-        """Give the names in it, in no order."""
+    def names(self) -> Iterator[bytes]:
+        """Yield the names in it, in no order."""
 
     def status(self) -> os.stat_result:
         """Give the folder's own status."""
@@ -60,11 +61,12 @@ class _ByDescriptor:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
-    def names(self) -> list[bytes]:
+    def names(self) -> Iterator[bytes]:
         # The descriptor's position is shared with what scandir duplicates: begin at the start each time.
         os.lseek(self._descriptor, 0, os.SEEK_SET)
         with os.scandir(self._descriptor) as entries:
-            return [os.fsencode(entry.name) for entry in entries]
+            for entry in entries:
+                yield os.fsencode(entry.name)
 
     def status(self) -> os.stat_result:
         return os.fstat(self._descriptor)
@@ -95,9 +97,10 @@ class _ByPath:
         if not stat.S_ISDIR(self.status().st_mode):
             raise NotADirectoryError(20, "Not a directory", path)
 
-    def names(self) -> list[bytes]:
+    def names(self) -> Iterator[bytes]:
         with os.scandir(self._path) as entries:
-            return [entry.name for entry in entries]
+            for entry in entries:
+                yield entry.name
 
     def status(self) -> os.stat_result:
         return os.stat(self._path)  # noqa: PTH116 - names are bytes

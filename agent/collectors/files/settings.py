@@ -18,6 +18,7 @@ class FilesSettings:
     with names at any depth, one with `/` with the whole path below `path`. An excluded folder is not entered. If
     something is included, files and links are taken only where they match; folders are always.
     A file that changes while it is read is read again, `attempts` times in all, `pause_s` apart.
+    `workspace`: a folder of the agent's for the names of folders that are too many for its memory; None: they are held in it.
     """
 
     path: Path
@@ -25,6 +26,7 @@ class FilesSettings:
     exclude: tuple[str, ...] = ()
     attempts: int = 3
     pause_s: float = 0.2
+    workspace: Path | None = None
 
     def __post_init__(self) -> None:
         for pattern in (*self.include, *self.exclude):

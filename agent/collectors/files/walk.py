@@ -2,8 +2,8 @@
 """List a tree in ascending order of the bytes of its paths, while it lives. Holds one listing per level of depth.
 
 A folder `a` comes first, then `a.txt` ('.' is 0x2E), then `a/b` ('/' is 0x2F), then `a0`. So the names of a folder are
-read together with each folder's name and a `/`, which is the place where its content comes. A name is held once, and not
-any more when its turn has come: a folder of a million names takes 70 MB.
+read together with each folder's name and a `/`, which is the place where its content comes. Memory is bounded however many
+names a folder has (`names`).
 A listing is taken again while the folder changes under it; if it has changed when its content is read, a note says so.
 """
 
@@ -14,6 +14,7 @@ from stat import S_ISDIR
 from typing import Final
 
 from agent.collectors.files.folder import Folder, is_link
+from agent.collectors.files.names import Names, sort_names
 from agent.collectors.files.notes import Notes
 from agent.collectors.files.settings import FilesSettings
 
@@ -36,24 +37,26 @@ class Entry:
 
 @dataclass(slots=True)
 class _Level:
-    """A folder being walked: `names` still to come, last first; `folders` among those before, with `/`, as a heap."""
+    """A folder being walked: the next name, and those behind it; `folders` among those before, with `/`, as a heap."""
 
     folder: Folder
     prefix: bytes
-    names: list[bytes]
+    head: bytes | None
+    names: Names
     modified_ns: int
     folders: list[bytes] = field(default_factory=list)
 
     def next_place(self) -> bytes | None:
         """Give the next name, or the next folder with `/`, whatever comes first; None at the end."""
-        if self.folders and (not self.names or self.folders[0] < self.names[-1]):
+        if self.folders and (self.head is None or self.folders[0] < self.head):
             return heappop(self.folders)
-        return self.names.pop() if self.names else None
+        name, self.head = self.head, next(self.names, None)
+        return name
 
 
 def walk(root: Folder, settings: FilesSettings, notes: Notes) -> Iterator[Entry]:
     """Yield what is below `root` and wanted. Raises: OSError if `root` itself cannot be listed."""
-    levels = [_open_level(root, b"")]
+    levels = [_open_level(root, b"", settings)]
     try:
         while levels:
             level = levels[-1]
@@ -65,12 +68,14 @@ def walk(root: Folder, settings: FilesSettings, notes: Notes) -> Iterator[Entry]
                 levels.pop()
                 continue
             if place.endswith(b"/"):
-                below = _enter(level, place[:-1], notes)
+                below = _enter(level, place[:-1], settings, notes)
                 if below is not None:
                     levels.append(below)
             elif _is_wanted(level, place, settings, notes):
                 yield Entry(level.prefix + place, level.folder, place)
     finally:
+        for level in levels:
+            level.names.close()
         for level in levels[1:]:
             level.folder.close()
 
@@ -94,7 +99,7 @@ def _is_wanted(level: _Level, name: bytes, settings: FilesSettings, notes: Notes
     return settings.includes(path)
 
 
-def _enter(level: _Level, name: bytes, notes: Notes) -> _Level | None:
+def _enter(level: _Level, name: bytes, settings: FilesSettings, notes: Notes) -> _Level | None:
     path = level.prefix + name
     try:
         folder = level.folder.enter(name)
@@ -105,24 +110,25 @@ def _enter(level: _Level, name: bytes, notes: Notes) -> _Level | None:
         notes.add(f"{UNREADABLE_FOLDER} ({err.strerror})", path)
         return None
     try:
-        return _open_level(folder, path + b"/")
+        return _open_level(folder, path + b"/", settings)
     except OSError as err:
         folder.close()
         notes.add(f"{UNREADABLE_FOLDER} ({err.strerror})", path)
         return None
 
 
-def _open_level(folder: Folder, prefix: bytes) -> _Level:
+def _open_level(folder: Folder, prefix: bytes, settings: FilesSettings) -> _Level:
     """List a folder while it stands still, in a few tries."""
     modified_ns = folder.status().st_mtime_ns
-    names = folder.names()
-    for _ in range(_LISTINGS - 1):
+    for attempt in range(1, _LISTINGS + 1):
+        names = sort_names(folder.names(), settings.workspace)
+        head = next(names, None)  # now all were listed
         now_ns = folder.status().st_mtime_ns
-        if now_ns == modified_ns:
+        if now_ns == modified_ns or attempt == _LISTINGS:
             break
-        modified_ns, names = now_ns, folder.names()
-    names.sort(reverse=True)
-    return _Level(folder, prefix, names, modified_ns)
+        names.close()
+        modified_ns = now_ns
+    return _Level(folder, prefix, head, names, modified_ns)
 
 
 def _check_unchanged(level: _Level, notes: Notes) -> None:

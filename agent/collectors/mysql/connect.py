@@ -4,8 +4,9 @@
 The driver converts nothing (`conv={}`) and the server converts no text (`character_set_results = NULL`): a text comes
 in the bytes of its column, and `mapping` asks for UTF-8 where a column keeps something else. Each session is harmless
 by itself: it cannot write, waits a bounded time for locks, the server ends it if we fall silent, and it never lets a
-server fetch files from here (`local_infile`). One thread uses a session, and another may stop it.
-Source: formats.md, "Pinned"; MySQL manual 5.1.8, MariaDB server system variables.
+server fetch files from here (`local_infile`). It is not waited for without an end either: a server that stands still is told
+from one that works (`vigil`). One thread uses a session, and another may stop it.
+Source: formats.md, "Pinned"; MySQL manual 5.1.8, MariaDB server system variables; decision 0089.
 """
 
 import contextlib
@@ -13,7 +14,7 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, Final, TypeAlias
 
@@ -22,7 +23,8 @@ from MySQLdb import _mysql
 
 from agent.collectors.mysql.failures import Error, refuse, refuse_connection
 from agent.collectors.mysql.settings import MysqlSettings
-from agent.errors import AgentError, SourceChangedError, SourceError
+from agent.collectors.vigil import PATIENCE_S, SLACK_S, Vigil
+from agent.errors import AgentError, LoginError, SourceChangedError, SourceError
 from terminal.language import Text
 
 Row: TypeAlias = "tuple[bytes | None, ...]"
@@ -45,9 +47,11 @@ _WHERE_KNOWN: Final = (
 _PLAIN_MODES: Final = ("disabled", "preferred")
 _SILENCE_S: Final = 60
 """How much longer than the snapshot's age limit the server keeps a session of ours that does nothing."""
-_MOST_SILENT_S: Final = 600
-"""How long the server may take for the next row."""
 _DRAINED: Final = 500
+_LOST: Final = 2013
+"""The driver's number for a line that broke."""
+_UNHEARD: Final = frozenset({2002, 2003, 2006, 2012, _LOST})
+"""What the driver says of a server from which no word came."""
 
 
 class Session:
@@ -56,8 +60,8 @@ class Session:
     Attributes: `id`, what the server calls it; `logs`, whether it would write to the binary log if it wrote anything.
     """
 
-    def __init__(self, settings: MysqlSettings, silent_s: int = _MOST_SILENT_S) -> None:
-        """Connect and pin everything. `silent_s`: how long the server may be silent, within what the settings allow.
+    def __init__(self, settings: MysqlSettings, silent_s: float | None = None) -> None:
+        """Connect and pin everything. `silent_s`: how long the server may be silent although it works; None: as the settings allow.
 
         Raises: LoginError, SourceDownError, SourceError.
         """
@@ -65,10 +69,22 @@ class Session:
         self._lock = threading.RLock()
         self._stream: Stream | None = None
         self._why: AgentError | None = None
+        self._is_refused = False
+        longest_s = settings.snapshot_age_limit_s + _SILENCE_S
         try:
-            self._connection = _connect(settings, silent_s)
+            self._connection = _connect(
+                settings, settings.connect_timeout_s, longest_s if silent_s is None else silent_s
+            )
         except MySQLdb.Error as err:
             raise refuse_connection(Error.of(err), settings.address, settings.user) from err
+        # Whoever cuts it is another thread than the one that waits, and the driver refuses him anything, even the socket's number.
+        self._line = _socket_of(self._connection)
+        self._vigil = Vigil(
+            self._is_answering,
+            self.cut,
+            limit_s=settings.snapshot_age_limit_s + SLACK_S,
+            patience_s=settings.patience_s,
+        )
         self._is_closed = False
         self.logs = True
         try:
@@ -93,9 +109,21 @@ class Session:
         """Run a query whose rows are taken as they come. Raises: MySQLdb.Error, why the session was stopped."""
         with self._lock:
             self.check()
-            self._connection.query(sql.encode())
+            with self.waiting():
+                self._connection.query(sql.encode())
             self._stream = Stream(self._connection.use_result(), self)
             return self._stream
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Wait for the server as long as it works. Raises: MySQLdb.OperationalError if it does not."""
+        try:
+            with self._vigil.waiting():
+                yield
+        except MySQLdb.Error as err:
+            if self._vigil.why is not None:
+                raise MySQLdb.OperationalError(_LOST, self._vigil.why) from err
+            raise
 
     def taking(self) -> threading.RLock:
         """Give the lock under which the driver is used."""
@@ -135,24 +163,43 @@ class Session:
         self._is_closed = True
         with contextlib.suppress(MySQLdb.Error):
             self._connection.close()
+        self._vigil.close()
+        self._line.close()
 
     def cut(self) -> None:
-        """Take nothing more from the server, whatever it still sends: every later call fails. Close it afterwards.
+        """Take nothing more from the server, from any thread: every later call fails, and one that waits. Close it afterwards.
 
         Closing then resets the connection: an orderly end would leave the server blocked on what it wanted to send, with
         its locks, until the kernel on our side forgets the socket, a minute later.
         """
-        if not self._is_closed:
-            with contextlib.suppress(OSError, MySQLdb.Error), _socket_of(self._connection) as line:
-                line.setsockopt(
-                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
-                )
-                line.shutdown(socket.SHUT_RD)
+        with contextlib.suppress(OSError):
+            self._line.setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
+            )
+            self._line.shutdown(socket.SHUT_RD)
 
     def _query(self, sql: str) -> list[Row]:
-        self._connection.query(sql.encode())
-        result = self._connection.store_result()
-        return [] if result is None else list(result.fetch_row(maxrows=0))
+        with self.waiting():
+            self._connection.query(sql.encode())
+            result = self._connection.store_result()
+            return [] if result is None else list(result.fetch_row(maxrows=0))
+
+    def _is_answering(self) -> bool:
+        """Tell whether the server says a word to a new session in time.
+
+        It logs in: to hang up before that would count against this host, until the server takes nobody from it any more
+        (max_connect_errors). And once the account was refused it does not knock again.
+        """
+        if self._is_refused:
+            return True
+        settings = self._settings
+        try:
+            _connect(settings, PATIENCE_S, PATIENCE_S).close()
+        except MySQLdb.Error as err:
+            error = Error.of(err)
+            self._is_refused = isinstance(refuse_connection(error, settings.address, settings.user), LoginError)
+            return error.number not in _UNHEARD
+        return True
 
     def __enter__(self) -> "Session":
         return self
@@ -252,7 +299,8 @@ class Stream:
 
     def _take(self, most: int) -> Sequence[Row]:
         try:
-            rows: Sequence[Row] = self._result.fetch_row(maxrows=most)
+            with self._session.waiting():
+                rows: Sequence[Row] = self._result.fetch_row(maxrows=most)
         except MySQLdb.Error:
             self._end()
             raise
@@ -280,7 +328,7 @@ def same_name(column: str, text: str) -> str:
     return f"{column} = {literal(text)} AND BINARY {column} = BINARY {literal(text)}"
 
 
-def _connect(settings: MysqlSettings, silent_s: int) -> Any:
+def _connect(settings: MysqlSettings, connect_s: float, silent_s: float) -> Any:
     """Connect. What the driver gives has no types: `Session` is the only one to hold it."""
     place: dict[str, Any] = {"host": settings.host, "port": settings.port}
     if settings.host.startswith("/"):
@@ -288,7 +336,7 @@ def _connect(settings: MysqlSettings, silent_s: int) -> Any:
     place["ssl_mode"] = settings.ssl_mode.replace("-", "_").upper()
     if settings.ssl_ca is not None:
         place["ssl"] = {"ca": str(settings.ssl_ca)}
-    silence_s = max(10, min(silent_s, round(settings.snapshot_age_limit_s) + _SILENCE_S))
+    silence_s = max(10, round(silent_s))
     return _mysql.connect(
         user=settings.user,
         password=settings.password,
@@ -296,7 +344,7 @@ def _connect(settings: MysqlSettings, silent_s: int) -> Any:
         conv={},
         charset="utf8mb4",
         local_infile=0,
-        connect_timeout=max(1, round(settings.connect_timeout_s)),
+        connect_timeout=max(1, round(connect_s)),
         read_timeout=silence_s,
         write_timeout=silence_s,
         **place,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.collectors.naming import ALL_TABLES, TableChoice
+from agent.collectors.vigil import PATIENCE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,7 @@ class MysqlSettings:
     `lock_timeout_s` bounds how long we queue for a table that others hold, and with it how long others queue behind
     us; `give_way_after_s` how long others may wait for the table that we are reading, 0: until it is seen. `statement_timeout_s` None leaves
     the server's own limit. `snapshot_age_limit_s` bounds how long the server keeps old versions of rows for us.
-    `lock_guard`: stop all writing for a moment, so that two sessions see the same state (see `snapshot`).
+    `lock_guard`: stop all writing for a moment, so that two sessions see the same state (see `snapshot`). `patience_s`: see `vigil`.
     """
 
     host: str
@@ -33,6 +34,7 @@ class MysqlSettings:
     statement_timeout_s: float | None = None
     snapshot_age_limit_s: float = 4 * 3600.0
     connect_timeout_s: float = 10.0
+    patience_s: float = PATIENCE_S
 
     @property
     def address(self) -> str:

@@ -15,6 +15,7 @@ from agent.collectors.postgresql.connect import open_connection, query
 from agent.collectors.postgresql.dangers import (
     grant_sessions,
     judge_filters,
+    judge_free,
     judge_load,
     judge_role,
     judge_sessions,
@@ -109,6 +110,7 @@ def _examine(connection: Connection, settings: PostgresqlSettings, subject: str)
     yield from judge_role(connection, settings, f"{subject}: {settings.user}")
     yield from judge_standby(connection, settings, server, subject)
     yield from judge_sessions(settings, server, subject)
+    yield from judge_free(connection, settings, subject)
     sources = read_tables(connection)
     outcomes = [offer_table(s, settings, server) for s in sources]
     offered = [o for o in outcomes if isinstance(o, OfferedTable)]

@@ -2,8 +2,9 @@
 """Connections to the source: opened read-only, with every setting pinned that changes what is printed.
 
 Each session is harmless by itself: it cannot write, waits a bounded time for locks, uses one core, and the server ends
-it if we fall silent. Autocommit is on, so that a transaction begins and ends where this package says BEGIN and COMMIT.
-Source: formats.md, "Pinned for PostgreSQL"; PostgreSQL documentation chapter 20.
+it if we fall silent. It is not waited for without an end either: a server that stands still is told from one that works
+(`vigil`). Autocommit is on, so that a transaction begins and ends where this package says BEGIN and COMMIT.
+Source: formats.md, "Pinned for PostgreSQL"; PostgreSQL documentation chapter 20; decision 0089.
 """
 
 import contextlib
@@ -11,7 +12,8 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import psycopg2
@@ -19,6 +21,7 @@ from psycopg2.extensions import connection as Connection
 
 from agent.collectors.postgresql.failures import refuse, refuse_connection
 from agent.collectors.postgresql.settings import PostgresqlSettings
+from agent.collectors.vigil import PATIENCE_S, SLACK_S, Vigil
 from agent.errors import SourceError
 from terminal.language import Text
 
@@ -51,13 +54,28 @@ _SILENCE_S: Final = 60
 """How much longer than the snapshot's age limit the server keeps a transaction of ours that does nothing."""
 _FAREWELL_S: Final = 5
 """How long a server may take to end a session for us."""
+_UNHEARD_MS: Final = 60_000
+"""How long what we sent may go without the other kernel's word; by itself ours would try for a quarter of an hour."""
+_SSL_REQUEST: Final = struct.pack("!ii", 8, 80877103)
+"""What any client may ask before all else: the answer is one byte. Source: PostgreSQL documentation 55.7, SSLRequest."""
+
+
+class Session(Connection):
+    """A session whose waiting for answers is watched over by `vigil`, as long as it is open."""
+
+    vigil: Vigil
+
+    def close(self) -> None:
+        """End it."""
+        super().close()
+        self.vigil.close()
 
 
 def open_connection(settings: PostgresqlSettings) -> Connection:
     """Open a session with everything pinned. Raises: LoginError, SourceDownError, SourceError."""
     options: dict[str, Any] = dict(settings.connect_options)
     try:
-        connection: Connection = psycopg2.connect(
+        connection: Session = psycopg2.connect(
             host=settings.host,
             port=settings.port,
             dbname=settings.database,
@@ -71,6 +89,8 @@ def open_connection(settings: PostgresqlSettings) -> Connection:
             keepalives_idle=30,
             keepalives_interval=10,
             keepalives_count=3,
+            tcp_user_timeout=_UNHEARD_MS,
+            connection_factory=Session,
             **options,
         )
     except psycopg2.Error as err:
@@ -87,6 +107,10 @@ def open_connection(settings: PostgresqlSettings) -> Connection:
                 en="check user, password and database; the server's log says more",
             ),
         ) from err
+    connection.vigil = Vigil(
+        partial(is_answering, settings.host, settings.port), partial(cut, connection),
+        limit_s=settings.snapshot_age_limit_s + SLACK_S, patience_s=settings.patience_s,
+    )  # fmt: skip
     try:
         connection.autocommit = True
         _pin(connection, settings)
@@ -101,15 +125,32 @@ def open_connection(settings: PostgresqlSettings) -> Connection:
 
 def query(connection: Connection, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     """Run a query; give its rows. Raises: psycopg2.Error."""
-    with connection.cursor() as cursor:
+    with _watched(connection), connection.cursor() as cursor:
         cursor.execute(sql.encode(), parameters or None)
         return cursor.fetchall()
 
 
 def execute(connection: Connection, sql: str) -> None:
     """Run a command that gives no rows. Raises: psycopg2.Error."""
-    with connection.cursor() as cursor:
+    with _watched(connection), connection.cursor() as cursor:
         cursor.execute(sql.encode())
+
+
+def is_answering(host: str, port: int) -> bool:
+    """Tell whether a server says a word to somebody new, in time. Logs in nowhere, and leaves no line in the server's log.
+
+    A line that is refused, or that does not exist, is no silence: of that the kernel tells whoever waits.
+    """
+    try:
+        with contextlib.closing(_dial(host, port)) as line:
+            line.sendall(_SSL_REQUEST)
+            line.recv(1)
+    except (TimeoutError, BlockingIOError):
+        # A socket of Unix whose queue is full does not wait.
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def use_raw_encoding(connection: Connection) -> None:
@@ -155,6 +196,34 @@ def _end_session(place: Mapping[str, Any], pid: int) -> None:
             query(connection, "SELECT pg_terminate_backend(%s)", [pid])
         finally:
             connection.close()
+
+
+@contextlib.contextmanager
+def _watched(connection: Connection) -> Iterator[None]:
+    """Wait for the server as long as it works. Raises: psycopg2.OperationalError if it does not."""
+    if not isinstance(connection, Session):
+        yield
+        return
+    try:
+        with connection.vigil.waiting():
+            yield
+    except psycopg2.Error as err:
+        if connection.vigil.why is not None:
+            raise psycopg2.OperationalError(connection.vigil.why) from err
+        raise
+
+
+def _dial(host: str, port: int) -> socket.socket:
+    if not host.startswith("/"):
+        return socket.create_connection((host, port), PATIENCE_S)
+    line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    line.settimeout(PATIENCE_S)
+    try:
+        line.connect(f"{host}/.s.PGSQL.{port}")
+    except BaseException:
+        line.close()
+        raise
+    return line
 
 
 def _socket_of(connection: Connection) -> socket.socket:

@@ -49,6 +49,12 @@ _LOAD: Final = """
            txid_snapshot_xmax(s) - txid_snapshot_xmin(s)
     FROM txid_current_snapshot() AS s"""
 
+# Other sessions are counted for every account; PostgreSQL 16 keeps some for others once more.
+_FREE: Final = """
+    SELECT (SELECT sum(CASE name WHEN 'max_connections' THEN setting::int8 ELSE -setting::int8 END) FROM pg_settings
+            WHERE name IN ('max_connections', 'superuser_reserved_connections', 'reserved_connections'))::int8
+           - (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid())"""
+
 # A view that the account may read over a table that it may not: what it shows is what somebody chose to show.
 _VIEWS: Final = """
     SELECT DISTINCT v.oid::regclass::text FROM pg_class v JOIN pg_namespace n ON n.oid = v.relnamespace
@@ -61,7 +67,7 @@ _VIEWS: Final = """
 
 def grant_sessions(settings: PostgresqlSettings) -> int:
     """Give how many sessions the account should be allowed."""
-    return _count_sessions(settings) + _SPARE
+    return _count_sessions(settings.read_sessions) + _SPARE
 
 
 def judge_role(connection: Connection, settings: PostgresqlSettings, place: str) -> Iterator[Finding]:
@@ -76,11 +82,12 @@ def judge_role(connection: Connection, settings: PostgresqlSettings, place: str)
                  "let an administrator say ALTER ROLE … VALID UNTIL 'infinity', or change it in time and run "
                  "`jinsuo-agent secret set`"),
         )  # fmt: skip
-    needed = _count_sessions(settings)
+    needed = _count_sessions(settings.read_sessions)
     if 0 <= sessions < needed:
         limit = f"ALTER ROLE … CONNECTION LIMIT {grant_sessions(settings)}"
+        # What reads beside the first may be refused: the others go on without it.
         yield Finding(
-            Severity.FAIL, place,
+            Severity.FAIL if sessions < _count_sessions(1) else Severity.WARN, place,
             Text(f"账户只许 {sessions} 个连接，快照需要 {needed} 个",
                  f"the account may have {sessions} sessions; a snapshot needs {needed}"),
             Text(limit, limit),
@@ -131,6 +138,19 @@ def judge_sessions(settings: PostgresqlSettings, server: Server, subject: str) -
         Text("仅在核有空闲、且不如此便读不完时使用；否则设为 1",
              "only where cores are idle and it could not be read in time; else set it to 1"),
     )  # fmt: skip
+
+
+def judge_free(connection: Connection, settings: PostgresqlSettings, subject: str) -> Iterator[Finding]:
+    """Examine whether the server has room for our sessions now."""
+    ((free,),) = query(connection, _FREE)
+    needed = _count_sessions(settings.read_sessions)
+    if free < needed:
+        yield Finding(
+            Severity.WARN, subject,
+            Text(f"服务器现在只剩 {free} 个连接，快照需要 {needed} 个",
+                 f"the server has room for {free} sessions now; a snapshot needs {needed}"),
+            Text("换个时段，或调大服务器的 max_connections", "read at another hour, or raise the server's max_connections"),
+        )  # fmt: skip
 
 
 def judge_filters(
@@ -207,6 +227,6 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN]) + (" …" if len(names) > _SHOWN else "")
 
 
-def _count_sessions(settings: PostgresqlSettings) -> int:
+def _count_sessions(read_sessions: int) -> int:
     """Give how many sessions a snapshot has at the same moment, at most."""
-    return _SESSIONS + 2 * settings.read_sessions
+    return _SESSIONS + 2 * read_sessions

@@ -78,6 +78,7 @@ class Lookout:
         self._waiting_since: float | None = None
         self._looking_since: float | None = None
         self._error: AgentError | None = None
+        self._has_looked = threading.Event()
         self._is_closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lookout", daemon=True)
 
@@ -125,6 +126,11 @@ class Lookout:
                 ),
             )
 
+    def await_look(self) -> None:
+        """Return when somebody looks; something must be held. Raises: as `check`."""
+        while not self._has_looked.wait(_PATIENCE_S):
+            self.check()
+
     def close(self) -> None:
         """Look no more; returns when the session has ended."""
         self._is_closing.set()
@@ -170,6 +176,7 @@ class Lookout:
         self._looking_since = time.monotonic()
         self._look(self._session)
         self._looking_since = None
+        self._has_looked.set()
 
     def _look(self, session: Connection) -> None:
         blocking = {pid for (pids,) in query(session, _WAITING) for pid in pids}

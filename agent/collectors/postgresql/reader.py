@@ -3,7 +3,8 @@
 
 A table's lock is given back with its transaction, and a table that fails leaves a session that can read the next; if
 the session itself is spoilt (a COPY broken off, a line cut), the next table gets a new one. As many are kept for the next
-table as one is read by.
+table as one is read by; if the server refuses one of those that are to read beside the first, reading goes on without it, and
+this view asks for no more.
 """
 
 import contextlib
@@ -15,7 +16,7 @@ from psycopg2.extensions import connection as Connection
 
 from agent.collectors.postgresql.connect import abort, execute, open_connection
 from agent.collectors.postgresql.settings import PostgresqlSettings
-from agent.errors import SourceChangedError
+from agent.errors import SourceChangedError, SourceError
 from terminal.language import Text
 
 _GONE: Final = frozenset({"22023", "42704", "58P01", "55000"})
@@ -23,11 +24,15 @@ _GONE: Final = frozenset({"22023", "42704", "58P01", "55000"})
 
 
 class Reader:
-    """Read under snapshot `snapshot`; `close` it. Readings that overlap have a session each."""
+    """Read under snapshot `snapshot`; `close` it. Readings that overlap have a session each.
+
+    Attribute: `most`, by how many sessions a table may be read; fewer than the settings say, if the server refused one.
+    """
 
     def __init__(self, settings: PostgresqlSettings, snapshot: str) -> None:
         self._settings = settings
         self._snapshot = snapshot
+        self.most = settings.read_sessions
         self._idle: list[Connection] = []
         self._busy: list[Connection] = []
         self._is_closed = False
@@ -35,7 +40,21 @@ class Reader:
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
         """Give a session in a transaction under the snapshot. Raises: SourceError and its kin, psycopg2.Error."""
-        connection = self._idle.pop() if self._idle else open_connection(self._settings)
+        with self._reading(self._idle.pop() if self._idle else open_connection(self._settings)) as connection:
+            yield connection
+
+    def beside(self, count: int) -> contextlib.AbstractContextManager[Connection] | None:
+        """Give what `reading` gives beside `count` sessions that read the same table; None if the server refuses one more."""
+        try:
+            connection = self._idle.pop() if self._idle else open_connection(self._settings)
+        except SourceError:
+            # Full, or not for this account: those that there are read the same rows.
+            self.most = count
+            return None
+        return self._reading(connection)
+
+    @contextlib.contextmanager
+    def _reading(self, connection: Connection) -> Iterator[Connection]:
         self._busy.append(connection)
         try:
             execute(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -63,7 +82,7 @@ class Reader:
         except psycopg2.Error:
             connection.close()
             return
-        if len(self._idle) < self._settings.read_sessions:
+        if len(self._idle) < self.most:
             self._idle.append(connection)
         else:
             connection.close()

@@ -45,9 +45,9 @@ class TableReading:
         self, offered: OfferedTable, reader: Reader, holder: Connection, lookout: Lookout, budget: Budget,
         check_still: Callable[[Connection, OfferedTable], None],
         find_ranges: Callable[[Connection, OfferedTable, int], Ranges],
-        heed: Callable[[], None], *, is_raw: bool, most_give_ways: int, sessions: int,
+        heed: Callable[[], None], *, is_raw: bool, most_give_ways: int,
     ) -> None:  # fmt: skip
-        """`is_raw`: the database's texts have no encoding and are taken as bytes. `sessions`: so many read at most.
+        """`is_raw`: the database's texts have no encoding and are taken as bytes.
 
         `heed` is asked while nothing comes.
         """
@@ -61,7 +61,6 @@ class TableReading:
         self._find_ranges = find_ranges
         self._is_raw = is_raw
         self._most = most_give_ways
-        self._sessions = sessions
         self._columns = [column.name for column in offered.schema.columns]
         self._ranges: Ranges | None = None
         self._done = 0
@@ -96,7 +95,7 @@ class TableReading:
 
     def _read_behind(self, after: list[str], blobs: BlobSink) -> Iterator[bytes]:
         with contextlib.ExitStack() as stack:
-            session = self._begin(stack)
+            session = self._begin(stack, self._reader.reading())
             ranges, first = self._look_for_ranges(session), self._done
             cells: MarkedCells | None = None
             if keeps_long_cells(session, self._offered):
@@ -107,11 +106,17 @@ class TableReading:
                 # What is behind the last row that came begins in the first range that is left.
                 return f"COPY ({query(after if number == first else (), ranges.condition(number))}) TO STDOUT"
 
-            sessions = min(self._sessions, len(ranges) - first)
+            sessions = min(self._reader.most, len(ranges) - first)
             copies = JoinedCopies(query_of, first, len(ranges), sessions)
             self._let_copy(copies, session, stack)
-            for _ in range(1, sessions):
-                self._let_copy(copies, self._begin(stack), stack)
+            if sessions > 1:
+                # Its session comes first: where the server grants few, reading can do without a second one, not without this.
+                self._lookout.await_look()
+            for count in range(1, sessions):
+                beside = self._reader.beside(count)
+                if beside is None:
+                    break
+                self._let_copy(copies, self._begin(stack, beside), stack)
             for block in self._take(copies):
                 whole = cells.put_tokens(block) if cells is not None else block
                 if self._is_raw:
@@ -121,9 +126,9 @@ class TableReading:
                     self.raw_columns |= cells.raw_columns
                 yield whole
 
-    def _begin(self, stack: contextlib.ExitStack) -> Connection:
-        """Give one more session that holds the table's lock under the snapshot."""
-        session = stack.enter_context(self._reader.reading())
+    def _begin(self, stack: contextlib.ExitStack, reading: contextlib.AbstractContextManager[Connection]) -> Connection:
+        """Let a session hold the table's lock under the snapshot, and give it."""
+        session = stack.enter_context(reading)
         self._check_still(session, self._offered)
         if self._is_raw:
             use_raw_encoding(session)
@@ -141,7 +146,7 @@ class TableReading:
 
         try:
             with self._lookout.holding(session.info.backend_pid, let_go):
-                self._ranges = self._find_ranges(session, self._offered, self._sessions)
+                self._ranges = self._find_ranges(session, self._offered, self._reader.most)
         except psycopg2.Error as err:
             if is_given_up.is_set():
                 raise BrokenOffError from err

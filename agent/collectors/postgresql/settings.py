@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.collectors.naming import ALL_TABLES, TableChoice
+from agent.collectors.vigil import PATIENCE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class PostgresqlSettings:
     `most_give_ways` of them a reading is put off. `read_sessions` of ours read a large table side by side.
     `statement_timeout_s` None: the server's own limit, or a minute more than the age limit if that is shorter.
     `snapshot_age_limit_s` bounds how long the cluster's vacuum is held back.
-    `pg_dump` None: the one of a fitting version that is found.
+    `pg_dump` None: the one of a fitting version that is found. `patience_s`: see `vigil`.
     """
 
     host: str
@@ -41,6 +42,7 @@ class PostgresqlSettings:
     connect_timeout_s: float = 10.0
     application_name: str = "jinsuo"
     pg_dump: Path | None = None
+    patience_s: float = PATIENCE_S
 
     @property
     def address(self) -> str:

@@ -168,7 +168,8 @@ class PostgresqlView:
     def strain(self) -> Strain:
         """Give what waiting this view has caused and suffered."""
         seen = Strain() if self._lookout is None else self._lookout.strain
-        return replace(seen, lock_wait_s=self._lock_wait_s)
+        refused = 0 if self._reader is None else self._settings.read_sessions - self._reader.most
+        return replace(seen, lock_wait_s=self._lock_wait_s, refused_sessions=refused)
 
     def documents(self) -> Sequence[Document]:
         """Give `ddl.sql`. Raises: SourceError and its kin."""
@@ -277,7 +278,7 @@ class PostgresqlView:
         assert self._lookout is not None
         reading = TableReading(
             offered, self._reader, self._holder, self._lookout, self._budget, self._check_still, find_ranges, self.heed,
-            is_raw=self._server.is_raw, most_give_ways=self._settings.most_give_ways, sessions=self._settings.read_sessions,
+            is_raw=self._server.is_raw, most_give_ways=self._settings.most_give_ways,
         )  # fmt: skip
         for block in reading.blocks(blobs):
             self._note_raw(offered.schema.name, reading.raw_columns)

@@ -18,7 +18,7 @@ from tests.fakes.machine import FakeTime
 
 RUN = LoadReport(
     "his", 412, NOW, NOW + timedelta(minutes=5), "stored", 5000, 200 << 20, 1 << 20, 20.0, 0.5, 6.0, 1, 12.5, 10.0, 55.0,
-    1.0, 0.001, 0.02, 3.0, {Reason.CPU: 7.0, Reason.READ_RATE: 2.0}, True,
+    1.0, 0.001, 0.02, 3.0, {Reason.CPU: 7.0, Reason.READ_RATE: 2.0}, True, 1,
 )  # fmt: skip
 
 
@@ -120,9 +120,9 @@ def test_load_tells_each_run_in_a_line_with_why_it_paused(
     said = capsys.readouterr().out
     for part in ("his#412", "20.0 s", "0.5 s / 6.0 s / 1", "10.0 MiB/s", "10 % → 55 %", "1.0 ms / 20.0 ms"):
         assert part in said
-    assert "before it 3 s, CPU 7 s, read rate 2 s, cut short for the transaction's age" in said
+    assert "before it 3 s, CPU 7 s, read rate 2 s, cut short for the transaction's age, sessions refused: 1" in said
     assert make_program(agent.open, lambda: NOW).main(["-C", "x", "--lang", "zh", "load"], environ={}) == 0
-    assert "因事务年龄而缩短" in capsys.readouterr().out
+    assert "因事务年龄而缩短, 被拒绝的会话 1 个" in capsys.readouterr().out
 
 
 def test_load_as_json_has_the_rates(agent: FakeAgent, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,7 @@
 import errno
 import os
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -131,7 +131,7 @@ class Troubled:
             code = self._fail[act, name]
             raise OSError(code, os.strerror(code), name)
 
-    def names(self) -> list[bytes]:
+    def names(self) -> Iterator[bytes]:
         self._do("names", b"")
         return self._inner.names()
 
@@ -255,8 +255,8 @@ class _Flat:
     def __init__(self, count: int) -> None:
         self._count = count
 
-    def names(self) -> list[bytes]:
-        return [b"1.2.840.113619.%09d" % i for i in range(self._count)]
+    def names(self) -> Iterator[bytes]:
+        return (b"1.2.840.113619.%09d" % i for i in range(self._count))
 
     def status(self) -> os.stat_result:
         return _A_FILE

@@ -2,7 +2,6 @@
 """What of the Windows service can be seen without Windows; the rest is seen under wine, by script/test-windows."""
 
 import logging
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.service.hosting import EventLogHandler
-from agent.service.windows import NAME, folder_sddl, host_command, service_sid
+from agent.service.windows import host_command, service_sid
 
 
 @pytest.mark.parametrize(
@@ -22,12 +21,6 @@ from agent.service.windows import NAME, folder_sddl, host_command, service_sid
 )
 def test_sid_of_a_service_is_windows_own(name: str, sid: str) -> None:
     assert service_sid(name) == sid
-
-
-def test_folder_is_open_to_system_administrators_and_the_service_whatever_its_account() -> None:
-    sddl = folder_sddl(NAME)
-    assert sddl.startswith("D:P(")
-    assert re.findall(r"\(A;OICI;FA;;;([^)]+)\)", sddl) == ["SY", "BA", service_sid(NAME)]
 
 
 def test_folder_with_blanks_stays_one_word_of_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import pytest
 from agent.collectors.base import Collector, Finding, View
 from agent.collectors.sqlite import SqliteCollector, SqliteSettings
 from agent.errors import BudgetError
+from agent.snapshot.objects import RootsOnly
 from agent.snapshot.splitting import SplitCollector
 from agent.snapshot.take import Taken
 from evidence.manifest.statement import Consistency
@@ -92,6 +93,53 @@ def test_table_that_takes_longer_than_the_limit_by_itself_ends_the_snapshot(
 ) -> None:
     with pytest.raises(BudgetError):
         _take(bench, SplitCollector(_collector(tmp_path, 6.0)))
+
+
+class _Placed:
+    """A collector whose views have positions: their numbers."""
+
+    def __init__(self, collector: SqliteCollector) -> None:
+        self._collector = collector
+        self._count = 0
+
+    @contextmanager
+    def open_view(self) -> Iterator[View]:
+        self._count += 1
+        with self._collector.open_view() as view:
+            view.position = f"pg 0/{self._count}"
+            yield view
+
+    def check(self) -> Sequence[Finding]:
+        return self._collector.check()
+
+    def grants(self) -> str:
+        return self._collector.grants()
+
+
+def test_position_is_where_reading_began_and_notes_have_those_of_later_states(
+    bench: Bench, database: sqlite3.Connection, tmp_path: Path
+) -> None:
+    taken = _take(bench, SplitCollector(_Placed(_collector(tmp_path, STEP))))
+    assert taken.statement.position == taken.manifest.position == "pg 0/1"
+    told = [note for note in taken.notes if note.startswith("split: ")]
+    assert told
+    assert [note.rpartition("position ")[2] for note in told] == [f"pg 0/{n}" for n in range(2, len(told) + 2)]
+
+
+def test_position_of_a_view_of_which_nothing_was_read_is_no_position_of_the_snapshot(
+    bench: Bench, database: sqlite3.Connection, tmp_path: Path
+) -> None:
+    """The view of a group's member may be over its limit before its turn."""
+    with SplitCollector(_Placed(_collector(tmp_path, 0.0))).open_view() as view:
+        view.let_go()
+        assert len(list(view.tables())) == 4
+        assert view.position == "pg 0/2"
+        (table,) = [table for table in view.tables() if table.schema.name == "a"]
+        for _ in view.read(table, RootsOnly()):  # type: ignore[arg-type]  # no cell is large
+            pass
+        view.renew("b")
+        assert view.position == "pg 0/2"
+        assert [note.rpartition("position ")[2] for note in view.notes()] == ["pg 0/2", "pg 0/3"]
 
 
 class _Meddling:

@@ -102,6 +102,24 @@ def test_postgresql_is_read_no_faster_than_its_rate(
     assert not report.hurried
 
 
+def test_session_that_the_source_refused_stands_in_the_report_and_in_the_log(
+    postgres_server: PostgresServer, large: str, supervision: Supervision, tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    # The view's holder and lookout, and one reader.
+    postgres_server.execute("CREATE ROLE few LOGIN PASSWORD 'secret' CONNECTION LIMIT 3; GRANT pg_read_all_data TO few")
+    try:
+        settings = settings_for(postgres_server, large, user="few", read_sessions=2, pg_dump=Path("/nowhere/pg_dump"))
+        with supervision.run(max_latency=None) as run:
+            rows = _read_all(run, GuardedCollector(PostgresqlCollector(settings), None), tmp_path)
+        assert (rows, supervision.report.refused_sessions) == (80000, 1)
+        (told,) = [record for record in caplog.records if record.msg == "sessions refused"]
+        assert (told.__dict__["source"], told.__dict__["sessions"]) == ("his", 1)
+        wait_for(lambda: not count_our_sessions(postgres_server))
+    finally:
+        postgres_server.execute("DROP OWNED BY few; DROP ROLE few")
+
+
 def test_large_cells_keep_to_the_rate_too(tmp_path: Path, supervision: Supervision) -> None:
     path = tmp_path / "his.db"
     with closing(sqlite3.connect(path)) as db, db:

@@ -14,7 +14,7 @@ def make_report(ended: datetime = NOW, **changes: object) -> LoadReport:
         "rows": 1000, "read_bytes": 10 << 20, "sent_bytes": 5, "transaction_s": 20.0, "lock_wait_s": 0.25,
         "blocked_s": 6.0, "gave_way": 1, "cpu_s": 3.5, "host_cpu_before": 12.0, "host_cpu_during": 60.0,
         "host_load_before": 1.5, "latency_before_s": 0.001, "latency_during_s": 0.02, "waited_s": 3.0,
-        "pauses_s": {Reason.CPU: 4.0, Reason.READ_RATE: 2.0}, "hurried": True,
+        "pauses_s": {Reason.CPU: 4.0, Reason.READ_RATE: 2.0}, "hurried": True, "refused_sessions": 1,
     }  # fmt: skip
     return LoadReport(**(facts | changes))  # type: ignore[arg-type]  # the test states what it changes
 

@@ -17,7 +17,7 @@ from agent.collectors.mysql.view import MysqlView
 from agent.errors import AgentError, BudgetError, LoginError, SourceDownError, SourceError, TableLostError
 from tests.servers.mariadb import MariadbServer
 from tests.servers.ports import free_port
-from tests.servers.reading import Clock, KeptBlobs, find_table, read_lines, wait_for
+from tests.servers.reading import Clock, KeptBlobs, find_table, read_lines, standing_still, wait_for
 from tests.servers.reading_mysql import count_sessions, session, settings_for
 
 MANY_ROWS = "CREATE TABLE t (id int PRIMARY KEY, pad text) ENGINE={}; INSERT INTO t SELECT seq, REPEAT('x', 500) FROM seq_1_to_80000"
@@ -166,6 +166,32 @@ def test_server_that_dies_is_down_and_comes_back() -> None:
             assert len(read_lines(view, "d.t")) == 80_000
     finally:
         server.stop()
+
+
+def test_view_of_a_server_that_stands_still_ends(mariadb_server: MariadbServer, large: str) -> None:
+    with MysqlCollector(settings_for(mariadb_server, large, patience_s=0.5)).open_view() as view:
+        assert read_lines(view, f"{large}.u") == [b"1"]
+        with standing_still(mariadb_server.pid):
+            with pytest.raises(SourceDownError, match="and none to a new session either"):
+                read_lines(view, f"{large}.u")
+            view.close()
+    wait_for(lambda: not count_sessions(mariadb_server, large))
+
+
+def test_query_of_a_server_that_works_is_waited_for(mariadb_server: MariadbServer, large: str) -> None:
+    with Session(settings_for(mariadb_server, large, patience_s=0.05)) as opened:
+        assert opened.query("SELECT SLEEP(1)") == [(b"0",)]
+
+
+def test_account_that_is_refused_meanwhile_is_not_asked_for_again_and_again(
+    mariadb_server: MariadbServer, large: str, account: str
+) -> None:
+    refused = "SHOW GLOBAL STATUS LIKE 'Access_denied_errors'"
+    with Session(settings_for(mariadb_server, large, user=account, patience_s=0.05)) as opened:
+        mariadb_server.execute("ALTER USER 'reader'@'%' IDENTIFIED BY 'another'")
+        before = int(mariadb_server.execute(refused)[0][1])
+        assert opened.query("SELECT SLEEP(1)") == [(b"0",)]
+        assert int(mariadb_server.execute(refused)[0][1]) == before + 1
 
 
 def test_session_cannot_write_even_as_an_administrator(mariadb_server: MariadbServer, large: str) -> None:

@@ -12,9 +12,10 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from agent.collectors.base import Heeding
+from agent.collectors.base import Heeding, Straining
 from agent.collectors.postgresql import PostgresqlCollector, PostgresqlSettings
-from agent.collectors.postgresql.connect import execute, open_connection, query
+from agent.collectors.postgresql.connect import Session, execute, is_answering, open_connection, query
+from agent.collectors.postgresql.failures import refuse
 from agent.errors import (
     AgentError,
     BudgetError,
@@ -93,13 +94,13 @@ def test_reading_that_is_dropped_leaves_no_transaction_and_no_thread(
 ) -> None:
     before = threads_now()
     with PostgresqlCollector(settings_for(postgres_server, large, read_sessions=sessions)).open_view() as view:
-        threads = threads_now()
         blocks = view.read(find_table(view, "public.t"), KeptBlobs())
         assert next(blocks)
         wait_for(lambda: len(postgres_server.execute(COPYING)) == sessions)
+        assert [thread.name for thread in threading.enumerate()].count("copy") == sessions
         assert isinstance(blocks, Generator)
         blocks.close()
-        assert threads_now() <= threads
+        assert "copy" not in [thread.name for thread in threading.enumerate()]
         wait_for(lambda: not postgres_server.execute(COPYING))
         assert len(read_lines(view, "public.t")) == 80000
     assert threads_now() <= before
@@ -165,6 +166,49 @@ def test_server_that_does_not_tell_who_waits_ends_the_reading_and_the_view(
             view.close()
             assert time.monotonic() - began < 50
     wait_for(lambda: not count_our_sessions(postgres_server))
+
+
+def test_query_of_a_server_that_stands_still_is_not_waited_for(
+    postgres_server: PostgresServer, postgres_database: str
+) -> None:
+    # The kernel of such a server acknowledges all that comes, and its own limits stand still, too.
+    connection = open_connection(settings_for(postgres_server, postgres_database, patience_s=0.5))
+    try:
+        with standing_still(postgres_server.pid, connection.info.backend_pid):
+            with pytest.raises(psycopg2.OperationalError, match="and none to a new session either") as caught:
+                query(connection, "SELECT 1")
+            assert type(refuse(caught.value, "his")) is SourceDownError
+    finally:
+        connection.close()
+
+
+def test_view_of_a_server_that_stands_still_ends(postgres_server: PostgresServer, postgres_database: str) -> None:
+    postgres_server.execute("CREATE TABLE t (id int)", database=postgres_database)
+    settings = settings_for(postgres_server, postgres_database, pg_dump=NOWHERE, patience_s=0.5)
+    ours = "SELECT pid FROM pg_stat_activity WHERE application_name = 'jinsuo'"
+    with PostgresqlCollector(settings).open_view() as view:
+        assert read_lines(view, "public.t") == []
+        pids = [pid for (pid,) in postgres_server.execute(ours)]
+        with standing_still(postgres_server.pid, *pids):
+            with pytest.raises(SourceDownError):
+                view.documents()
+            view.close()
+    wait_for(lambda: not count_our_sessions(postgres_server))
+
+
+def test_query_of_a_server_that_works_is_waited_for(postgres_server: PostgresServer, postgres_database: str) -> None:
+    settings = settings_for(postgres_server, postgres_database, patience_s=0.05)
+    connection = open_connection(settings)
+    try:
+        assert isinstance(connection, Session)
+        began = len(postgres_server.log)
+        assert query(connection, "SELECT pg_sleep(1)") == [("",)]
+        assert connection.vigil.why is None
+    finally:
+        connection.close()
+    assert is_answering(settings.host, settings.port)
+    assert postgres_server.log[began:] == [], "who asks whether it answers leaves nothing in the server's log"
+    assert is_answering("127.0.0.1", free_port()), "that nobody listens is no silence: the kernel says so"
 
 
 def test_reader_who_is_told_to_stop_does_not_wait_for_the_next_block(
@@ -336,21 +380,20 @@ def test_account_that_may_not_connect_is_told_to_grant(postgres_server: Postgres
         postgres_server.execute("DROP ROLE outside")
 
 
-def test_second_session_that_is_refused_ends_the_reading_and_leaves_nothing(
-    postgres_server: PostgresServer, large: str
-) -> None:
+def test_second_session_that_is_refused_is_done_without(postgres_server: PostgresServer, large: str) -> None:
     # The view's holder and lookout, and one reader.
     postgres_server.execute("CREATE ROLE few LOGIN PASSWORD 'secret' CONNECTION LIMIT 3")
     try:
         postgres_server.execute("GRANT pg_read_all_data TO few")
         settings = settings_for(postgres_server, large, user="few", read_sessions=2, pg_dump=NOWHERE)
         threads = threads_now()
-        with (
-            PostgresqlCollector(settings).open_view() as view,
-            pytest.raises(SourceDownError, match="takes no connections now"),
-        ):
-            for _ in view.read(find_table(view, "public.t"), KeptBlobs()):
-                pass
+        with PostgresqlCollector(settings).open_view() as view:
+            assert isinstance(view, Straining)
+            assert view.strain().refused_sessions == 0
+            assert len(read_lines(view, "public.t")) == 80000
+            assert view.strain().refused_sessions == 1
+            assert len(read_lines(view, "public.t")) == 80000
+            assert view.strain().refused_sessions == 1
         assert threads_now() <= threads
         wait_for(lambda: not count_our_sessions(postgres_server))
     finally:

@@ -94,9 +94,10 @@ def read_ranges(
     assert view._reader is not None
     assert view._lookout is not None
     find = (lambda *_: ranges) if isinstance(ranges, Ranges) else ranges
+    view._reader.most = sessions
     reading = TableReading(
         view._offered[name], view._reader, view._holder, view._lookout, view._budget, check, find, go_on,
-        is_raw=view._server.is_raw, most_give_ways=10, sessions=sessions,
+        is_raw=view._server.is_raw, most_give_ways=10,
     )  # fmt: skip
     return reading.blocks(blobs or KeptBlobs())
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent import sorting as sort
 from agent.errors import SpoolError
-from agent.snapshot import sort
-from agent.snapshot.sort import find_key_function, sort_lines
+from agent.sorting import find_key_function, sort_lines
 from evidence.errors import FormatError, TreeError
 from evidence.rows.line import KeySpec, encode_line
 from evidence.rows.values import Kind

@@ -157,7 +157,7 @@ def render_text(report: Report, language: str) -> str:
         lines += [f"  {_printable(name)}: {_show(value)}" for name, value in row.cells]
     for title, messages in ((_PROVEN, report.proven), (_NOT_PROVEN, report.not_proven)):
         if messages:
-            lines += ["", title.into(language), *(f"  - {message.into(language)}" for message in messages)]
+            lines += ["", title.into(language), *(f"  - {_printable(message.into(language))}" for message in messages)]
     return "\n".join(lines) + "\n"
 
 
@@ -185,7 +185,7 @@ def render_html(report: Report, language: str) -> str:
     )
     lists = "".join(
         f"<h2>{heading.into(language)}</h2><ul>"
-        + "".join(f"<li>{html.escape(message.into(language))}</li>\n" for message in messages)
+        + "".join(f"<li>{html.escape(_printable(message.into(language)))}</li>\n" for message in messages)
         + "</ul>\n"
         for heading, messages in ((_PROVEN, report.proven), (_NOT_PROVEN, report.not_proven))
         if messages

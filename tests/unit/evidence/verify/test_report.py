@@ -3,15 +3,18 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from evidence.encode import encode_json
+from evidence.encode import encode_base64, encode_json
 from evidence.rows.schema import Column, Schema
 from evidence.rows.values import Kind
+from evidence.verify.bundle import BundleTimestamp
 from evidence.verify.report import Message, Outcome, Report, Step, render_html, render_text
 from evidence.verify.verify import verify_bundle
-from tests.builders.bundles import MadeSnapshot, make_bundle, policy
+from tests.builders.bundles import POLICY_TEXT, MadeSnapshot, make_bundle, policy
+from tests.builders.tsa import Authority, Tsa
 
 
 def report_on(raw: bytes) -> Report:
@@ -76,4 +79,19 @@ def test_what_was_read_cannot_write_html_or_move_the_cursor() -> None:
     assert report.exit_code == 0
     assert "<script>" not in render_html(report, "en")
     for rendered in (render_html(report, "en"), render_text(report, "zh")):
+        assert "\x1b" not in rendered and "\u202e" not in rendered
+
+
+def test_name_of_an_authority_that_nobody_believes_cannot_move_the_cursor(tmp_path: Path) -> None:
+    """It stands in a sentence of what is not proven: anybody can make a token, and write into its certificate."""
+    name = "\x1b[2J\x1b[HVerdict: it holds\u202e"
+    stranger = Authority(name, Authority("Root"), ca=False, purpose=True)
+    bundle = make_bundle(cosigners=[])
+    token = Tsa(tmp_path / "tsa", stranger).stamp(bundle.receipt.proof.checkpoint)
+    believed = policy(f"{POLICY_TEXT}tsa {encode_base64(Authority('Another').der)}\n")
+    raw = replace(bundle, timestamps=(BundleTimestamp(token),)).encode()
+    report = verify_bundle(raw, believed, lambda *_: None)
+
+    assert any("Verdict: it holds" in message.en for message in report.not_proven)
+    for rendered in (render_html(report, "en"), render_text(report, "en"), render_text(report, "zh")):
         assert "\x1b" not in rendered and "\u202e" not in rendered

@@ -139,9 +139,14 @@ class Ledger:
         """The number of entries under the newest published checkpoint."""
         return self._published.size
 
-    def find_checkpoints(self, above: int = -1, cosigned_only: bool = False, most: int = 1000) -> list[bytes]:
-        """Give kept checkpoints of more than `above` entries, the newest first: those that cover entry `above`."""
-        return self._lock.notes(above, cosigned_only, most)
+    def find_checkpoints(
+        self, above: int = -1, cosigned_only: bool = False, most: int = 1000, *, oldest_first: bool = False
+    ) -> list[bytes]:
+        """Give up to `most` kept checkpoints of more than `above` entries: those that cover entry `above`.
+
+        The newest first, unless asked otherwise.
+        """
+        return self._lock.notes(above, cosigned_only, most, oldest_first=oldest_first)
 
     # What others have seen and signed
 

@@ -38,6 +38,11 @@ def cosign(text: bytes, signer: Signer, unix_s: int) -> SignatureLine:
     )
 
 
+def claimed_unix_s(line: SignatureLine) -> int:
+    """Give the time that a cosignature states; nothing is verified. What is too short for one states 0."""
+    return int.from_bytes(line.signature[:8], "big") if len(line.signature) == _BLOB_BYTES else 0
+
+
 def verify_cosignature(text: bytes, line: SignatureLine, key: VerificationKey) -> Cosignature:
     """Verify one line by `key`. Raises: SignatureError."""
     if key.kind is not KeyType.COSIGNATURE or (line.name, line.key_id) != (key.name, key.key_id):

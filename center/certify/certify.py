@@ -6,7 +6,7 @@ whose store is damaged says so instead of handing out a false proof. Not yet an 
 the archives, this is its technical part. Reads snapshot and ledger; writes only where it is told to (`write_bundle`).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias
@@ -15,14 +15,14 @@ from center.errors import NotFoundError, RefusedError, StoreError
 from center.registry.catalog_tables import StatementRow
 from center.registry.snapshots import Snapshot, SnapshotTable
 from center.registry.units import Unit
-from evidence.digest import audit_path
+from evidence.digest import Sha256, audit_path
 from evidence.errors import EvidenceError, FormatError
 from evidence.keys.key import VerificationKey
 from evidence.keys.trust import SequenceRange, UnitKey
 from evidence.log.checkpoint import parse_checkpoint
 from evidence.manifest.claim import claim_salt, snapshot_leaves
 from evidence.manifest.receipt import Receipt, verify_receipt
-from evidence.manifest.statement import KeyStatement, key_name, parse_statement
+from evidence.manifest.statement import KeyStatement, WithdrawalStatement, key_name, parse_statement
 from evidence.note.cosign import claimed_unix_s
 from evidence.note.signed import Note, parse_note
 from evidence.rows.commit import commit_page, row_salt
@@ -130,6 +130,16 @@ def write_bundle(path: Path, raw: bytes, snapshot: Snapshot) -> int:
     except FileExistsError as err:
         raise RefusedError(f"{path} exists already", hint="name another file: evidence is not written over") from err
     return len(tokens)
+
+
+def find_withdrawal(statements: Iterable[StatementRow], digest: Sha256) -> StatementRow | None:
+    """Find the first of a source's statements by which the unit has withdrawn the one with `digest`, if it has."""
+    for row in statements:
+        if row.kind == WithdrawalStatement.kind:
+            statement = parse_statement(parse_note(row.note).text)
+            if isinstance(statement, WithdrawalStatement) and statement.statement == digest:
+                return row
+    return None
 
 
 def find_passages(units: Sequence[Unit], statements: Sequence[StatementRow]) -> dict[VerificationKey, Passage]:

@@ -208,6 +208,13 @@ def _limits_of_statement(findings: Findings) -> list[Message]:
                 f"The content of {findings.blobs_absent} large cells that are not beside the bundle, only hashed.",
             )
         )
+    messages.append(
+        Message(
+            "不证明日志中没有关于该声明的其他后续条目（例如撤回）：只检查了随附的条目。",
+            "That the log has no other later entries about the statement, such as its withdrawal: only those that came"
+            " along were examined.",
+        )
+    )
     if findings.withdrawn:
         messages.append(Message("注意：单位已撤回该声明。", "Mind: the unit has withdrawn the statement."))
     return messages

@@ -163,7 +163,7 @@ def describe_later(findings: Findings) -> tuple[str, str]:
     ]
     parts += [Message(f"未计入：{text}", f"not counted: {text}") for text in findings.unknown_operators]
     if not parts:
-        return "无", "none"
+        return "未附带", "none came along"
     return "；".join(part.zh for part in parts), "; ".join(part.en for part in parts)
 
 

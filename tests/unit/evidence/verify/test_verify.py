@@ -82,6 +82,7 @@ def test_report_says_what_is_not_proven_even_if_all_holds() -> None:
 
     assert "That the source was true, complete or the only one" in said(report)
     assert "accepted" in said(report)
+    assert "no other later entries about the statement, such as its withdrawal" in said(report)
     assert all(message.zh and message.en for message in (*report.proven, *report.not_proven))
 
 

@@ -14,7 +14,6 @@ from evidence.errors import (
     SignatureError,
     UnknownSignerError,
 )
-from evidence.keys.key import VerificationKey
 from evidence.keys.trust import UnitKey
 from evidence.log.checkpoint import Checkpoint
 from evidence.manifest.entry import KIND_STATEMENT, KIND_STORED, Act, Entry, Level, parse_act, parse_entry, parse_stored
@@ -54,16 +53,19 @@ def verify_statement(note: Note, statement: Statement, policy: Policy) -> UnitKe
     allowed = {
         key.key.renamed(name): key for key in trust.keys_for(statement.unit, statement.source, statement.sequence)
     }
-    _refuse_keys_out_of_range(note, policy, statement, set(allowed))
-    return allowed[verify_note(note, allowed)[0]]
+    try:
+        return allowed[verify_note(note, allowed)[0]]
+    except UnknownSignerError:
+        _refuse_keys_out_of_range(note, policy, statement)
+        raise
 
 
-def _refuse_keys_out_of_range(note: Note, policy: Policy, statement: Statement, allowed: set[VerificationKey]) -> None:
+def _refuse_keys_out_of_range(note: Note, policy: Policy, statement: Statement) -> None:
     """Raises: SignatureError if a key of the unit has signed that the policy bounds to other sequence numbers."""
     name = key_name(statement.unit, statement.source)
     for unit_key in policy.units:
         key = unit_key.key.renamed(name)
-        if unit_key.unit != statement.unit or key in allowed:
+        if unit_key.unit != statement.unit:
             continue
         if any(line.key_id == key.key_id for line in note.signatures) and statement.kind != "key":
             raise SignatureError(

@@ -177,7 +177,7 @@ def _not_proven_of_bundle(findings: Findings) -> list[Message]:
             "Who held the unit's key: that is for the verifier's policy to know.",
         ),
     ]
-    if not any(act.event == "accept" for _, act in findings.acts):
+    if not any((act.event, act.outcome) == ("accept", "accepted") for _, act in findings.acts):
         messages.append(
             Message("不证明档案部门已接收（accepted）。", "That the archives have accepted the snapshot (`accepted`).")
         )

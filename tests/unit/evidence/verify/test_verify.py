@@ -350,15 +350,54 @@ def test_acts_of_the_center_are_told() -> None:
     assert "have accepted" not in said(report)
 
 
-def test_withdrawal_by_the_unit_is_told() -> None:
-    def text(digest: bytes) -> bytes:
-        return (
-            WithdrawalStatement("X013", "his", 3, sha256(b"x"), RECEIVED, sha256(b""), "wrong")
-            .encode()
-            .replace(sha256(b"").hex().encode(), digest.hex().encode())
-        )
+def test_snapshot_that_the_archives_refused_to_accept_is_not_accepted() -> None:
+    bundle = _later("decision", Level.NONE, lambda digest: Act("accept", digest.hex(), "refused", "li", "-").encode())
+    report = verify(bundle)
 
-    report = verify(_later("statement", Level.NONE, text, UNIT.renamed("X013/his")))
+    assert "log@6: accept, outcome refused" in report.steps[6].finding.en
+    assert "That the archives have accepted" in said(report)
+
+
+def test_later_entry_of_another_log_is_refused() -> None:
+    """Another center, in which the verifier believes too, has never had the content of this one's statement."""
+    origin = "other.example/center"
+    other, operator = signer(origin, 70), signer(f"{origin}/operator", 71)
+    believed = policy(f"log {other.key.vkey}\noperator {operator.key.vkey}\n{POLICY_TEXT}")
+    snapshot, log = MadeSnapshot(), MadeLog(other, [f"an entry {i}".encode() for i in range(9)])
+    act = StoredAct("X013", "his", 2, statement_digest(snapshot.statement.encode()))
+    index = log.add("stored", Level.STORED, sign_note(act.encode(), [operator]))
+    bundle = replace(make_bundle(snapshot, level=Level.REGISTERED), later=(log.receipt(index),))
+
+    assert outcome_of(verify(bundle, believed), 7) is Outcome.FAILS
+
+
+def test_later_entry_from_before_the_statement_is_refused() -> None:
+    snapshot, log = MadeSnapshot(), MadeLog()
+    act = StoredAct("X013", "his", 2, statement_digest(snapshot.statement.encode()))
+    index = log.add("stored", Level.STORED, sign_note(act.encode(), [OPERATOR]))
+    bundle = make_bundle(snapshot, level=Level.REGISTERED, log=log)
+
+    assert outcome_of(verify(replace(bundle, later=(log.receipt(index),))), 7) is Outcome.FAILS
+
+
+def _withdraw(digest: bytes) -> bytes:
+    return (
+        WithdrawalStatement("X013", "his", 3, sha256(b"x"), RECEIVED, sha256(b""), "wrong")
+        .encode()
+        .replace(sha256(b"").hex().encode(), digest.hex().encode())
+    )
+
+
+def test_withdrawal_by_a_key_that_had_ended_is_refused() -> None:
+    old = signer("X013", 72)
+    believed = policy(f"{POLICY_TEXT}unit X013 {old.key.vkey} until=2026-11-22T01:00:00.000000Z\n")
+    bundle = _later("statement", Level.NONE, _withdraw, old.renamed("X013/his"))
+
+    assert outcome_of(verify(bundle, believed), 7) is Outcome.FAILS
+
+
+def test_withdrawal_by_the_unit_is_told() -> None:
+    report = verify(_later("statement", Level.NONE, _withdraw, UNIT.renamed("X013/his")))
 
     assert report.exit_code == 0
     assert "has withdrawn" in said(report)

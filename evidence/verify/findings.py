@@ -201,6 +201,14 @@ def _limits_of_statement(findings: Findings) -> list[Message]:
                 f"That the tables are of one moment: the snapshot's consistency is `{statement.consistency}`.",
             )
         )
+        began, ended = format_time(statement.began), format_time(statement.ended)
+        messages.append(
+            Message(
+                f"不证明所示记录读取于 {began} 与 {ended} 之间：这样的快照可以沿用单位更早读取的表。",
+                f"That the records were read between these two times, {began} and {ended}: such a snapshot may carry over"
+                " tables that the unit has read earlier.",
+            )
+        )
     if findings.blobs_absent:
         messages.append(
             Message(

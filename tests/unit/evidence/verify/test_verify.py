@@ -420,6 +420,15 @@ def test_snapshot_that_is_not_consistent_says_so() -> None:
     assert "consistency is `per-table`" in said(verify(make_bundle(MadeSnapshot(consistency=Consistency.PER_TABLE))))
 
 
+def test_snapshot_that_may_carry_tables_over_does_not_prove_when_they_were_read() -> None:
+    """A table that is read monthly stands in each night's snapshot; only the manifest, which no bundle has, says so."""
+    sentence = "That the records were read between these two times"
+
+    assert sentence not in said(verify(make_bundle()))
+    for consistency in (Consistency.PER_TABLE, Consistency.LIVE):
+        assert sentence in said(verify(make_bundle(MadeSnapshot(consistency=consistency))))
+
+
 # Large cells
 
 CONTENT = b"x" * 70_000

@@ -17,9 +17,11 @@ from evidence.manifest.entry import Act, Entry, Level
 from evidence.manifest.statement import Consistency, SnapshotStatement, Statement
 from evidence.rows.line import Cell, Token
 from evidence.rows.schema import Schema
+from evidence.rows.values import Kind
 from evidence.verify.report import Fact, Message, Outcome, Report, Row, Step, format_time
 
 _ONE_SECOND: Final = timedelta(seconds=1)
+_NULL: Final = "NULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +118,41 @@ def _facts(findings: Findings) -> tuple[Fact, ...]:
 
 
 def _show_row(schema: Schema, cells: Sequence[Cell]) -> Row:
-    return Row(schema.name, tuple((c.name, _show_cell(cell)) for c, cell in zip(schema.columns, cells, strict=True)))
+    pairs = list(zip(schema.columns, cells, strict=True))
+    return Row(
+        schema.name,
+        tuple((column.name, _give_cell(cell)) for column, cell in pairs),
+        tuple(_show_cell(column.kind, cell) for column, cell in pairs),
+    )
 
 
-def _show_cell(cell: Cell) -> str | None:
+def _give_cell(cell: Cell) -> str | None:
     if cell is None:
         return None
     return cell.encode().decode() if isinstance(cell, Token) else cell.decode("utf-8", "backslashreplace")
+
+
+def _show_cell(kind: Kind, cell: Cell) -> str:
+    """Write a cell for people, so that no two cells look alike.
+
+    NULL, tokens and binary values stand bare, and so do texts that can be nothing else. All others stand in quotes, with a
+    backslash before quotes and backslashes, and escapes for what does not print.
+    """
+    if cell is None:
+        return _NULL
+    if isinstance(cell, Token):
+        return cell.encode().decode()
+    text = cell.decode("utf-8", "surrogateescape")
+    if kind is Kind.BYTES or (kind is Kind.ANY and text.startswith("b:")):
+        return text
+    is_plain = text.isprintable() and "\\" not in text and text == text.strip() and not text.startswith('"')
+    return text if is_plain and text != _NULL else f'"{"".join(map(_quote, text))}"'
+
+
+def _quote(char: str) -> str:
+    if char in ('"', "\\"):
+        return f"\\{char}"
+    return char if char.isprintable() else char.encode("unicode_escape").decode()
 
 
 def _proven_of_bundle(findings: Findings) -> list[Message]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reports as data, text and HTML, in both languages; what was read cannot break out of them."""
 
+import html
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from evidence.encode import encode_base64, encode_json
+from evidence.rows.line import Token
 from evidence.rows.schema import Column, Schema
 from evidence.rows.values import Kind
 from evidence.verify.bundle import BundleTimestamp
@@ -95,3 +97,32 @@ def test_name_of_an_authority_that_nobody_believes_cannot_move_the_cursor(tmp_pa
     assert any("Verdict: it holds" in message.en for message in report.not_proven)
     for rendered in (render_html(report, "en"), render_text(report, "en"), render_text(report, "zh")):
         assert "\x1b" not in rendered and "\u202e" not in rendered
+
+
+def test_no_two_records_are_shown_alike() -> None:
+    """NULL and a text that says so, a large cell and a text that looks like its token, a line end and its escape, …"""
+    token = Token(bytes(range(32)), 70_000).encode()
+    columns = (Column("a", Kind.TEXT, True, "text"), Column("b", Kind.BYTES, True, "bytea"))
+    schema = Schema("t", columns, (), ("not-utf-8 a",))
+    cells: list[tuple[bytes, str]] = [
+        (b"\\N", "NULL"),
+        (b"NULL", '"NULL"'),
+        (token, token.decode()),
+        (b"\\" + token, '"\\' + token.decode() + '"'),
+        (b"a\\nb", '"a\\nb"'),
+        (b"a\\\\nb", '"a\\\\nb"'),
+        (b"\xad", '"\\udcad"'),
+        ("\xad".encode(), '"\\xad"'),
+        (b"", ""),
+        (b" ", '" "'),
+        (b'"', '"\\""'),
+        (b'say "no"', 'say "no"'),
+        ("患者".encode(), "患者"),
+    ]
+    for cell, shown in cells:
+        line = cell + b"\t\\\\x00"
+        bundle = make_bundle(MadeSnapshot(contents={schema: [line]}), [("t", line)])
+        report = report_on(replace(bundle, blobs="blobs" if cell == token else None).encode())
+        assert f"  a: {shown}\n  b: \\x00\n" in render_text(report, "en"), cell
+        assert f"<th>a</th><td>{html.escape(shown)}</td>" in render_html(report, "zh"), cell
+    assert len({shown for _, shown in cells}) == len(cells)

@@ -189,7 +189,7 @@ def _check_chains(content: LogContent, findings: Findings) -> None:
 def _figures(row: StatementRow, logged: LoggedStatement, newest: int) -> Iterator[tuple[str, object, object]]:
     statement = logged.statement
     yield "kind", row.kind, statement.kind
-    yield "digest", row.digest.hex(), logged.digest.hex()
+    yield "digest", _hex(row.digest), logged.digest.hex()
     yield "previous", _hex(row.previous), _hex(statement.previous)
     yield "log index", row.index, logged.index
     yield "received", row.received, logged.received
@@ -208,5 +208,8 @@ def _figures(row: StatementRow, logged: LoggedStatement, newest: int) -> Iterato
         yield "consistency", row.consistency, statement.consistency.value
 
 
-def _hex(value: bytes | None) -> str:
-    return "-" if value is None else value.hex()
+def _hex(value: object) -> str:
+    """Write a digest; what a damaged database gives in its place may be anything."""
+    if isinstance(value, bytes):
+        return value.hex()
+    return "-" if value is None else repr(value)

@@ -211,6 +211,14 @@ class LedgerLock:
             rows = cursor.execute(_OLDEST if oldest_first else _NEWEST, (above, int(cosigned_only), most)).fetchall()
         return [note for (note,) in rows]
 
+    def kept(self, most: int) -> list[tuple[int, bytes, bool]]:
+        """Give up to `most` kept checkpoints as they are noted, the newest first: size, note, whether it is cosigned."""
+        with self._reading() as cursor:
+            rows = cursor.execute(
+                "SELECT size, note, is_cosigned FROM checkpoints ORDER BY size DESC LIMIT ?", (most,)
+            ).fetchall()
+        return [(size, note, bool(is_cosigned)) for size, note, is_cosigned in rows]
+
     def replace_note(self, size: int, expected: bytes, note: bytes) -> None:
         """Replace the kept checkpoint of `size` by the same one with more cosignatures. Raises: LostSwapError."""
         with self._changing() as cursor:

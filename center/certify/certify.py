@@ -6,7 +6,9 @@ whose store is damaged says so instead of handing out a false proof. Not yet an 
 the archives, this is its technical part. Reads snapshot and ledger; writes only where it is told to (`write_bundle`).
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias
@@ -26,7 +28,7 @@ from evidence.manifest.statement import KeyStatement, WithdrawalStatement, key_n
 from evidence.note.cosign import claimed_unix_s
 from evidence.note.signed import Note, parse_note
 from evidence.rows.commit import commit_page, row_salt
-from evidence.rows.line import Cell, encode_field, encode_line
+from evidence.rows.line import Cell, Token, encode_field, encode_line, parse_field
 from evidence.rows.schema import Schema
 from evidence.rows.values import check_value
 from evidence.tree.proof import prove_row
@@ -36,6 +38,7 @@ from evidence.verify.policy import NO_QUORUM, Group, Policy, Witness
 
 NULL_WORD = "\\N"
 """A value typed as `\\N` is NULL."""
+_DOUBLED_TOKEN: Final = re.compile(rb"\A(|t:)\\(\\@sha256:[0-9a-f]{64}:[0-9]+)\Z")
 _EQUALLY_EARLY_S: Final = 3600
 
 
@@ -60,7 +63,10 @@ Passage: TypeAlias = "dict[str, int | None]"
 
 
 def parse_key(schema: Schema, values: Sequence[str]) -> bytes:
-    """Give what finds a row, from its key columns' canonical values (a keyless table: the values of all columns).
+    r"""Give what finds a row, from its key columns' canonical values (a keyless table: the values of all columns).
+
+    In a keyless table `\N` is NULL, and what stands on the line for a large cell (`\@sha256:…:…`) is that cell; a text
+    that reads so is typed with its first backslash doubled.
 
     Raises: NotFoundError if there are too few or too many values, or one is not of its column's kind.
     """
@@ -217,6 +223,11 @@ def _parse_cell(schema: Schema, name: str, text: str) -> Cell:
     if text == NULL_WORD and not schema.key:
         return None
     value = text.encode("utf-8", "surrogateescape")
+    if not schema.key:
+        token = _find_token(value)
+        if token is not None:
+            return token
+        value = rb"\N" if value == rb"\\N" else _DOUBLED_TOKEN.sub(rb"\1\2", value)
     try:
         check_value(column.kind, column.scale, value, raw_text=schema.is_raw_text(name))
     except FormatError as err:
@@ -225,6 +236,14 @@ def _parse_cell(schema: Schema, name: str, text: str) -> Cell:
             hint=f"write it as the snapshot does; the column is of kind {column.kind}",
         ) from err
     return value
+
+
+def _find_token(value: bytes) -> Token | None:
+    with suppress(FormatError):
+        cell = parse_field(value, "a value")
+        if isinstance(cell, Token):
+            return cell
+    return None
 
 
 def _find_row(snapshot: Snapshot, name: str, key: bytes) -> BundleRow:
@@ -253,7 +272,7 @@ def _no_row(snapshot: Snapshot, table: SnapshotTable, key: bytes) -> NotFoundErr
 
 def _find_claims(snapshot: Snapshot, names: Sequence[str]) -> tuple[BundleClaim, ...]:
     secret = snapshot.secrets.row_secret
-    claims = [table.claim for table in snapshot.tables()]
+    claims = [table.claim for table in snapshot.manifest.tables]
     leaves = snapshot_leaves(claims, secret)
     places = {claim.name: i for i, claim in enumerate(claims)}
     return tuple(

@@ -50,7 +50,9 @@ class Certify:
             metavar="KEY",
             nargs="+",
             help=Text(
-                zh="主键各列的值；无主键的表给出全部列", en="the key's values; without a key those of all columns"
+                zh=r"主键各列的值；无主键的表给出全部列：NULL 写作 \N，大字段写作 find 所示的 \@sha256:…，与此同形的文字多写一个反斜杠",
+                en=r"the key's values; without a key those of all columns: NULL as \N, a large cell as `find` shows it"
+                r" (\@sha256:…), a text that looks so with one backslash more",
             ),
         )
         parser.add(

@@ -46,7 +46,6 @@ class Findings:
     index: int | None = None
     checkpoint: Checkpoint | None = None
     times: list[TimeProof] = field(default_factory=list)
-    cosigners: tuple[str, ...] = ()
     unknown_authorities: list[str] = field(default_factory=list)
     unknown_operators: list[str] = field(default_factory=list)
     revocation_unchecked: bool = False

@@ -11,7 +11,8 @@ import pytest
 from evidence.digest import sha256
 from evidence.manifest.entry import Act, Level, StoredAct
 from evidence.manifest.statement import Consistency, WithdrawalStatement, statement_digest
-from evidence.note.signed import Note, sign_note
+from evidence.note.cosign import cosign
+from evidence.note.signed import Note, parse_note, sign_note
 from evidence.rows.line import Token
 from evidence.rows.schema import Column, Schema
 from evidence.rows.values import Kind
@@ -287,6 +288,30 @@ def test_second_key_of_a_unit_speaks_too() -> None:
     believed = policy(f"{POLICY_TEXT}unit X013 {new.key.vkey} since=2026-11-22T01:00:00.000000Z\n")
 
     assert verify(make_bundle(MadeSnapshot(key=new)), believed).exit_code == 0
+
+
+def test_only_those_who_had_cosigned_by_the_proven_time_are_named_for_it() -> None:
+    log = MadeLog()
+    bundle = make_bundle(log=log, cosigners=[OTHER_COSIGNER])
+    note = parse_note(bundle.receipt.proof.checkpoint)
+    late = note.with_signatures([cosign(note.text, WITNESS, COSIGNED_AT + 86_400)])
+    receipt = replace(bundle.receipt, proof=replace(bundle.receipt.proof, checkpoint=late.encode()))
+    report = verify(replace(bundle, receipt=receipt))
+
+    assert report.steps[4].finding.en == "not later than 2026-11-22 01:21:00 UTC (cosigned by X014)"
+
+
+def test_key_that_began_after_the_proven_time_is_refused_for_that_reason() -> None:
+    text = POLICY_TEXT.replace(UNIT.key.vkey, f"{UNIT.key.vkey} since=2026-11-22T01:20:00.000000Z")
+    log = MadeLog()
+    make_bundle(log=log)
+    early = log.checkpoint([OTHER_COSIGNER], COSIGNED_AT - 3600)
+    bundle = replace(make_bundle(), receipt=log.receipt(5, early))
+    report = verify(bundle, policy(text))
+
+    assert outcome_of(report, 6) is Outcome.FAILS
+    assert "others state that it existed at 2026-11-22T00:21:00.000000Z" in report.steps[5].finding.en
+    assert "began at 2026-11-22T01:20:00.000000Z" in report.steps[5].finding.en
 
 
 # Level and later entries

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from evidence.digest import Sha256, leaf_hash, sha256, tree_head
+from evidence.digest import Sha256, audit_path, leaf_hash, sha256, tree_head
 from evidence.errors import EvidenceError
 from evidence.keys.key import KeyType
 from evidence.keys.signer import Ed25519Signer
@@ -22,8 +22,11 @@ from evidence.manifest.entry import Entry, Level
 from evidence.manifest.receipt import Receipt
 from evidence.note.cosign import cosign
 from evidence.note.signed import Note, SignatureLine, sign_note
-from evidence.rows.commit import row_key, row_salt
-from evidence.verify.bundle import Bundle, BundleTimestamp
+from evidence.rows.commit import row_key, row_leaf, row_salt
+from evidence.rows.line import KeySpec
+from evidence.rows.schema import Schema
+from evidence.tree.proof import PathStep
+from evidence.verify.bundle import Bundle, BundleRow, BundleTimestamp
 from evidence.verify.report import Report
 from evidence.verify.verify import verify_bundle
 from tests.builders.bundles import (
@@ -295,6 +298,33 @@ def test_row_whose_key_is_null_is_refused_although_it_is_in_the_tree() -> None:
     path = snapshot.row("public.drug", b"\\N\t1.00")
     bundle = make_bundle(MadeSnapshot(contents={DRUG: [b"A\t1.00"]}), [("public.drug", b"A")], note=keyed.note())
     assert refused(replace(bundle, claims=(keyed.claim("public.drug"),), rows=(path,)), 11)
+
+
+@pytest.mark.parametrize(
+    ("schema", "lines"),
+    [
+        (DRUG, [b"B02\t1.50", b"B02\t20.00"]),
+        (DRUG, [b"B02\t1.50", b"A01\t20.00"]),
+        (replace(DRUG, key=()), [b"B02\t1.50", b"A01\t20.00"]),
+    ],
+)
+def test_two_rows_that_cannot_stand_in_one_table_so_are_refused(schema: Schema, lines: list[bytes]) -> None:
+    """The unit states a tree with one key twice, or out of order, so that each reader finds another row under it."""
+    snapshot = MadeSnapshot(contents={schema: lines})
+    leaves = [row_leaf(row_salt(row_key(ROW_SECRET), line), line) for line in lines]
+    rows = [
+        BundleRow(
+            schema.name,
+            line,
+            row_salt(row_key(ROW_SECRET), line),
+            (PathStep(i, 2, None, tuple(audit_path(leaves, i))),),
+        )
+        for i, line in enumerate(lines)
+    ]
+    bundle = make_bundle(snapshot, [(schema.name, KeySpec.of(schema).key_of(lines[0]))], level=Level.REGISTERED)
+
+    assert verify(replace(bundle, rows=tuple(rows[:1]))).exit_code == 0
+    assert refused(replace(bundle, rows=tuple(rows)), 11)
 
 
 # Signers

@@ -318,7 +318,10 @@ class Ledger:
             of = parse_checkpoint(found.text).size
             self._lock.replace_note(of, found.encode(), grown)
             if of == self._lock.standing().size:
-                self._files.write_checkpoint(grown)
+                published = self._files.find_published(self._signer.key)
+                # Larger, where ledger.sqlite came back older than the files beside it: `checkpoint` is never turned back.
+                if published is None or published.size <= of:
+                    self._files.write_checkpoint(grown)
             return True
 
     def _is_ours(self, raw: bytes, seen: Checkpoint) -> bool:

@@ -151,7 +151,8 @@ class Printer:
 
     def _write_json(self, document: Mapping[str, object], indent: int | None) -> None:
         if self.json_mode:
-            self._out.write(json.dumps(document, ensure_ascii=False, indent=indent, default=to_json) + "\n")
+            text = json.dumps(document, ensure_ascii=False, indent=indent, default=to_json)
+            self._out.write(make_visible(text) + "\n")
 
 
 def format_size(size_bytes: int) -> str:

@@ -32,13 +32,23 @@ def open_catalog(path: Path, findings: Findings) -> Catalog | None:
     except CenterError as err:
         findings.add(Thing.CATALOG, CATALOG, err)
         return None
-    troubles = catalog.file.check()
+    troubles = catalog.file.check() or _check_rows(catalog)
     for trouble in troubles[:_MOST_SHOWN]:
         findings.add(Thing.CATALOG, CATALOG, trouble)
     if troubles:
         catalog.close()
         return None
     return catalog
+
+
+def _check_rows(catalog: Catalog) -> list[str]:
+    """Say what cannot be true of the rows of a file that is whole for SQLite."""
+    try:
+        catalog.statements()
+        lost = catalog.count_lost_packs()
+    except (CenterError, EvidenceError, ValueError, TypeError, AttributeError) as err:
+        return [f"it has a row that cannot be read: {err}"]
+    return [f"it has objects in {lost} packs that it does not name"] if lost else []
 
 
 def compare_statements(catalog: Catalog, content: LogContent, findings: Findings) -> None:

@@ -6,14 +6,14 @@ key is named, and the checkpoints count unverified. If only one of them is not s
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from center.audit.findings import Findings, Thing
 from center.errors import CenterError
-from center.ledger.lock import LedgerLock
+from center.ledger.lock import LedgerLock, Standing
 from center.ledger.publish import LedgerFiles
 from evidence.errors import EvidenceError, UnknownSignerError
 from evidence.keys.key import VerificationKey
@@ -134,16 +134,39 @@ def _read_sqlite(folder: Path, findings: Findings) -> list[bytes]:
         findings.add(Thing.LEDGER, SQLITE, err)
         return []
     try:
-        newest = lock.standing().note
-        kept = lock.notes(-1, cosigned_only=False, most=_MOST_CHECKPOINTS)
+        standing = lock.standing()
+        kept = lock.kept(_MOST_CHECKPOINTS)
     except (CenterError, sqlite3.Error) as err:
         findings.add(Thing.LEDGER, SQLITE, err)
         return []
     finally:
         lock.close()
-    for trouble in _check_file(path):
+    for trouble in (*_check_file(path), *_check_figures(standing, kept)):
         findings.add(Thing.LEDGER, SQLITE, trouble)
-    return [newest, *(note for note in kept if note != newest)]
+    return [standing.note, *(note for _, note, _ in kept if note != standing.note)]
+
+
+def _check_figures(standing: Standing, kept: Sequence[tuple[int, bytes, bool]]) -> Iterator[str]:
+    """Yield how the figures beside checkpoints differ from them: by these the ledger goes on, and finds cosigned ones."""
+    if _find_size(standing.note) not in (None, standing.size):
+        yield f"its newest checkpoint has {_find_size(standing.note)} entries, and is noted as one of {standing.size}"
+    if not 0 <= standing.published_size <= standing.size:
+        yield f"of its {standing.size} entries it notes {standing.published_size} as published"
+    for size, note, is_cosigned in kept:
+        found = _find_size(note)
+        if found is None:
+            continue  # it is judged, and named, as a checkpoint
+        if found != size:
+            yield f"it keeps the checkpoint of {found} entries as one of {size}"
+        if not is_cosigned and len(parse_note(note).signatures) > 1:
+            yield f"it keeps the cosigned checkpoint of {size} entries as one that nobody has cosigned"
+
+
+def _find_size(raw: bytes) -> int | None:
+    try:
+        return parse_checkpoint(parse_note(raw).text).size
+    except EvidenceError:
+        return None
 
 
 def _check_file(path: Path) -> list[str]:

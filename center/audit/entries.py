@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The audit of the log's entries: signatures, chains of statements, and the catalog's rows against them.
 
-Every entry is parsed and its note's signature verified: a statement's by a key that its unit had when the entry was
+Every entry is parsed and its note's signature verified: a statement's by a key that spoke for its unit when the entry was
 received, everything else by the operator's. Per source, sequences run from 1 without a gap and each statement names
 the one before. `received` never decreases. Memory: one row per statement.
 """
@@ -148,8 +148,8 @@ def _take_statement(
     name = SnapshotName(statement.unit, statement.source, statement.sequence)
     unit = units.get(statement.unit)
     if unit is not None:
-        keys = [pair.statement for pair in unit.keys if pair.since <= entry.received]
-        verify_note(note, [key.renamed(key_name(statement.unit, statement.source)) for key in keys])
+        name_of_key = key_name(statement.unit, statement.source)
+        verify_note(note, [key.renamed(name_of_key) for key in _find_speaking(unit, entry.received)])
     elif not is_lost(statement.unit):
         raise UnknownSignerError(f"statement {name} is of a unit that is not in units/")
     if name in content.statements:
@@ -163,6 +163,16 @@ def _take_statement(
         note=entry.note,
         stored_index=index if entry.level is Level.STORED else None,
     )
+
+
+def _find_speaking(unit: Unit, received: datetime) -> list[VerificationKey]:
+    """Give the keys that could speak for a unit then: its newest, and those that gave way to it one after another.
+
+    Keys that share a cosigner's key followed each other by an attested change. An enrolment brings two new ones, and what
+    was before it was lost: nothing by it is admitted any more.
+    """
+    pairs = [pair for pair in unit.keys if pair.since <= received]
+    return [pair.statement for pair in pairs if pair.cosigner == pairs[-1].cosigner]
 
 
 def _take_act(index: int, entry: Entry, note: Note, content: LogContent) -> None:
@@ -209,7 +219,7 @@ def _check_chains(content: LogContent, findings: Findings) -> None:
 def _figures(row: StatementRow, logged: LoggedStatement, newest: int) -> Iterator[tuple[str, object, object]]:
     statement = logged.statement
     yield "kind", row.kind, statement.kind
-    yield "digest", row.digest.hex(), logged.digest.hex()
+    yield "digest", _hex(row.digest), logged.digest.hex()
     yield "previous", _hex(row.previous), _hex(statement.previous)
     yield "log index", row.index, logged.index
     yield "received", row.received, logged.received
@@ -228,5 +238,8 @@ def _figures(row: StatementRow, logged: LoggedStatement, newest: int) -> Iterato
         yield "consistency", row.consistency, statement.consistency.value
 
 
-def _hex(value: bytes | None) -> str:
-    return "-" if value is None else value.hex()
+def _hex(value: object) -> str:
+    """Write a digest; what a damaged database gives in its place may be anything."""
+    if isinstance(value, bytes):
+        return value.hex()
+    return "-" if value is None else repr(value)

@@ -102,6 +102,7 @@ class TreeAudit:
                 ),
             )
             return None
+        self._check_statement(top, name)
         body = self.reader.read(top, ObjectKind.MANIFEST, name)
         if body is None:
             return None
@@ -336,6 +337,18 @@ class TreeAudit:
                     en=f"what it remembers of object {name.hex()[:16]}… of {unit}/{source} is false",
                 )
                 self.findings.add(Thing.CATALOG, "catalog.sqlite", reason)
+
+    def _check_statement(self, manifest: ObjectId, name: SnapshotName) -> None:
+        """Name a catalog that would open a stored snapshot by another object than its manifest."""
+        if self.catalog is None:
+            return
+        try:
+            row = self.catalog.statement(name.unit, name.source, name.sequence)
+        except CenterError:
+            return  # that it lacks the statement is said where statements are compared
+        if row.stored_index is not None and row.manifest_object != manifest:
+            reason = f"its row of statement {name} names another object than the snapshot's manifest"
+            self.findings.add(Thing.CATALOG, "catalog.sqlite", reason, snapshots=[name])
 
     def _check_catalog(self, table: _Table, ids: Sequence[ObjectId]) -> None:
         """Name objects of a stored snapshot that the center's catalog does not know."""

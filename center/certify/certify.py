@@ -6,25 +6,29 @@ whose store is damaged says so instead of handing out a false proof. Not yet an 
 the archives, this is its technical part. Reads snapshot and ledger; writes only where it is told to (`write_bundle`).
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from center.errors import NotFoundError, RefusedError, StoreError
 from center.registry.catalog_tables import StatementRow
 from center.registry.snapshots import Snapshot, SnapshotTable
 from center.registry.units import Unit
-from evidence.digest import audit_path
+from evidence.digest import Sha256, audit_path
 from evidence.errors import EvidenceError, FormatError
 from evidence.keys.key import VerificationKey
 from evidence.keys.trust import SequenceRange, UnitKey
+from evidence.log.checkpoint import parse_checkpoint
 from evidence.manifest.claim import claim_salt, snapshot_leaves
 from evidence.manifest.receipt import Receipt, verify_receipt
-from evidence.manifest.statement import KeyStatement, key_name, parse_statement
-from evidence.note.signed import parse_note
+from evidence.manifest.statement import KeyStatement, WithdrawalStatement, key_name, parse_statement
+from evidence.note.cosign import claimed_unix_s
+from evidence.note.signed import Note, parse_note
 from evidence.rows.commit import commit_page, row_salt
-from evidence.rows.line import Cell, encode_field, encode_line
+from evidence.rows.line import Cell, Token, encode_field, encode_line, parse_field
 from evidence.rows.schema import Schema
 from evidence.rows.values import check_value
 from evidence.tree.proof import prove_row
@@ -35,6 +39,8 @@ from terminal.language import Text
 
 NULL_WORD = "\\N"
 """A value typed as `\\N` is NULL."""
+_DOUBLED_TOKEN: Final = re.compile(rb"\A(|t:)\\(\\@sha256:[0-9a-f]{64}:[0-9]+)\Z")
+_EQUALLY_EARLY_S: Final = 3600
 
 
 class Log(Protocol):
@@ -47,8 +53,10 @@ class Log(Protocol):
     def receipt(self, index: int, checkpoint: bytes | None = None) -> Receipt:
         """Prove the entry at `index` under the newest checkpoint, or under the one given."""
 
-    def find_checkpoints(self, above: int = -1, cosigned_only: bool = False, most: int = 1000) -> list[bytes]:
-        """Give kept checkpoints that cover entry `above`, the newest first."""
+    def find_checkpoints(
+        self, above: int = -1, cosigned_only: bool = False, most: int = 1000, *, oldest_first: bool = False
+    ) -> list[bytes]:
+        """Give up to `most` kept checkpoints that cover entry `above`, the newest first unless asked otherwise."""
 
 
 Passage: TypeAlias = "dict[str, int | None]"
@@ -56,7 +64,10 @@ Passage: TypeAlias = "dict[str, int | None]"
 
 
 def parse_key(schema: Schema, values: Sequence[str]) -> bytes:
-    """Give what finds a row, from its key columns' canonical values (a keyless table: the values of all columns).
+    r"""Give what finds a row, from its key columns' canonical values (a keyless table: the values of all columns).
+
+    In a keyless table `\N` is NULL, and what stands on the line for a large cell (`\@sha256:…:…`) is that cell; a text
+    that reads so is typed with its first backslash doubled.
 
     Raises: NotFoundError if there are too few or too many values, or one is not of its column's kind.
     """
@@ -103,7 +114,7 @@ def make_bundle(
         claims=_find_claims(snapshot, names),
         schemas=tuple(snapshot.table(name).schema for name in names),
         statement=snapshot.row.note,
-        receipt=ledger.receipt(snapshot.row.index, _choose_checkpoint(ledger, snapshot.row.index, snapshot.row.unit)),
+        receipt=ledger.receipt(snapshot.row.index, _choose_checkpoint(ledger, snapshot.row, as_kept=bool(timestamps))),
         later=tuple(ledger.receipt(i) for i in indexes),
         timestamps=tuple(timestamps),
     )
@@ -134,6 +145,16 @@ def write_bundle(path: Path, raw: bytes, snapshot: Snapshot) -> int:
             hint=Text(zh="换一个文件名：证据不会被覆盖", en="name another file: evidence is not written over"),
         ) from err
     return len(tokens)
+
+
+def find_withdrawal(statements: Iterable[StatementRow], digest: Sha256) -> StatementRow | None:
+    """Find the first of a source's statements by which the unit has withdrawn the one with `digest`, if it has."""
+    for row in statements:
+        if row.kind == WithdrawalStatement.kind:
+            statement = parse_statement(parse_note(row.note).text)
+            if isinstance(statement, WithdrawalStatement) and statement.statement == digest:
+                return row
+    return None
 
 
 def find_passages(units: Sequence[Unit], statements: Sequence[StatementRow]) -> dict[VerificationKey, Passage]:
@@ -211,6 +232,11 @@ def _parse_cell(schema: Schema, name: str, text: str) -> Cell:
     if text == NULL_WORD and not schema.key:
         return None
     value = text.encode("utf-8", "surrogateescape")
+    if not schema.key:
+        token = _find_token(value)
+        if token is not None:
+            return token
+        value = rb"\N" if value == rb"\\N" else _DOUBLED_TOKEN.sub(rb"\1\2", value)
     try:
         check_value(column.kind, column.scale, value, raw_text=schema.is_raw_text(name))
     except FormatError as err:
@@ -225,6 +251,14 @@ def _parse_cell(schema: Schema, name: str, text: str) -> Cell:
             ),
         ) from err
     return value
+
+
+def _find_token(value: bytes) -> Token | None:
+    with suppress(FormatError):
+        cell = parse_field(value, "a value")
+        if isinstance(cell, Token):
+            return cell
+    return None
 
 
 def _find_row(snapshot: Snapshot, name: str, key: bytes) -> BundleRow:
@@ -259,7 +293,7 @@ def _no_row(snapshot: Snapshot, table: SnapshotTable, key: bytes) -> NotFoundErr
 
 def _find_claims(snapshot: Snapshot, names: Sequence[str]) -> tuple[BundleClaim, ...]:
     secret = snapshot.secrets.row_secret
-    claims = [table.claim for table in snapshot.tables()]
+    claims = [table.claim for table in snapshot.manifest.tables]
     leaves = snapshot_leaves(claims, secret)
     places = {claim.name: i for i, claim in enumerate(claims)}
     return tuple(
@@ -271,18 +305,53 @@ def _find_claims(snapshot: Snapshot, names: Sequence[str]) -> tuple[BundleClaim,
     )  # fmt: skip
 
 
-def _choose_checkpoint(ledger: Log, index: int, unit: str) -> bytes | None:
-    """Give the kept checkpoint over the entry that most others than the unit have cosigned, of equals the oldest.
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A checkpoint with the Unix seconds at which others than the unit say that they saw it, at least one."""
 
-    None: nobody has, and the newest will do.
+    note: Note
+    times: tuple[int, ...]
+
+    @property
+    def first(self) -> int:
+        """When the first of them saw it."""
+        return min(self.times)
+
+
+def _choose_checkpoint(ledger: Log, row: StatementRow, *, as_kept: bool) -> bytes | None:
+    """Give the kept checkpoint over the entry by which others prove it best.
+
+    That is the earliest: of those that were cosigned within an hour of it, the one that most others have cosigned, of
+    equals the oldest. Cosigners that state a time before the center had the statement have wrong clocks and would refute
+    what they should prove: their lines are left out (`as_kept`: none is, for tokens cover them), and a checkpoint that
+    has no other is taken only if there is no better one. None: nobody else has cosigned, and the newest will do.
     """
-    best: bytes | None = None
-    most = 0
-    for raw in ledger.find_checkpoints(above=index, cosigned_only=True):
-        others = {line.name for line in parse_note(raw).signatures} - {unit, ledger.log_key.name}
-        if others and len(others) >= most:
-            best, most = raw, len(others)
-    return best
+    received_s = int(row.received.timestamp())
+    early: bytes | None = None
+    for raws in _find_cosigned(ledger, row.index):
+        seen: list[_Seen] = []
+        for raw in raws:
+            note = parse_note(raw)
+            others = [line for line in note.signatures if line.name not in (row.unit, ledger.log_key.name)]
+            times = {line: claimed_unix_s(line) for line in others}
+            good = tuple(unix_s for unix_s in times.values() if unix_s >= received_s)
+            if good:
+                kept = tuple(line for line in note.signatures if as_kept or times.get(line, received_s) >= received_s)
+                seen.append(_Seen(Note(note.text, kept), good))
+            elif others and early is None:
+                early = raw
+        if seen:
+            last = min(each.first for each in seen) + _EQUALLY_EARLY_S
+            return max((each for each in seen if each.first <= last), key=lambda each: len(each.times)).note.encode()
+    return early
+
+
+def _find_cosigned(ledger: Log, index: int) -> Iterator[list[bytes]]:
+    """Yield all kept cosigned checkpoints over entry `index`, the oldest first, some at a time."""
+    above = index
+    while raws := ledger.find_checkpoints(above=above, cosigned_only=True, oldest_first=True):
+        yield raws
+        above = parse_checkpoint(parse_note(raws[-1]).text).size
 
 
 def _check_bundle(bundle: Bundle, snapshot: Snapshot, ledger: Log) -> None:

@@ -5,7 +5,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from center.certify.certify import make_bundle, parse_key, write_bundle
+from center.certify.certify import find_withdrawal, make_bundle, parse_key, write_bundle
 from center.cli.opening import add_snapshot, is_snapshot_text, open_center, open_named
 from center.cli.unit import account
 from center.compare.find import parse_key as parse_typed_key
@@ -50,7 +50,9 @@ class Certify:
             metavar="KEY",
             nargs="+",
             help=Text(
-                zh="主键各列的值；无主键的表给出全部列", en="the key's values; without a key those of all columns"
+                zh=r"主键各列的值；无主键的表给出全部列：NULL 写作 \N，大字段写作 find 所示的 \@sha256:…，与此同形的文字多写一个反斜杠",
+                en=r"the key's values; without a key those of all columns: NULL as \N, a large cell as `find` shows it"
+                r" (\@sha256:…), a text that looks so with one backslash more",
             ),
         )
         parser.add(
@@ -72,7 +74,10 @@ class Certify:
         with open_center(args, out) as center:
             snapshot = open_named(center, args)
             rows = [_find(snapshot, row[0], row[1:]) for row in ([args.table, *args.key], *args.row)]
-            raw = make_bundle(snapshot, center.ledger, rows, blobs=f"{path.stem}-blobs")
+            statements = center.catalog.statements(args.unit, args.source)
+            withdrawal = find_withdrawal(statements, snapshot.row.digest)
+            later = [] if withdrawal is None else [withdrawal.index]
+            raw = make_bundle(snapshot, center.ledger, rows, blobs=f"{path.stem}-blobs", later=later)
             blobs = write_bundle(path, raw, snapshot)
             label = f"{args.source}#{snapshot.row.sequence}"
             # Which rows is between the archives and who asked: the log keeps that a bundle left, and its hash.
@@ -96,6 +101,14 @@ class Certify:
                     zh=f"表 {table.name} 在 {label} 中未读，沿用 {read} 于 {out.time(table.read_at[0])} 的读取",
                     en=f"table {table.name} was not read in {label}: it is carried over from {read}, read at"
                     f" {out.time(table.read_at[0])}",
+                )
+            )
+        if withdrawal is not None:
+            by = f"{args.source}#{withdrawal.sequence}"
+            out.warn(
+                Text(
+                    zh=f"单位已以 {by} 撤回 {label}（log@{withdrawal.index}）；证明包载明此事",
+                    en=f"the unit has withdrawn {label} by {by} (log@{withdrawal.index}); the bundle shows it",
                 )
             )
         policy = f"jinsuo-verify {path} --policy trust.policy"

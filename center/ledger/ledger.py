@@ -139,9 +139,14 @@ class Ledger:
         """The number of entries under the newest published checkpoint."""
         return self._published.size
 
-    def find_checkpoints(self, above: int = -1, cosigned_only: bool = False, most: int = 1000) -> list[bytes]:
-        """Give kept checkpoints of more than `above` entries, the newest first: those that cover entry `above`."""
-        return self._lock.notes(above, cosigned_only, most)
+    def find_checkpoints(
+        self, above: int = -1, cosigned_only: bool = False, most: int = 1000, *, oldest_first: bool = False
+    ) -> list[bytes]:
+        """Give up to `most` kept checkpoints of more than `above` entries: those that cover entry `above`.
+
+        The newest first, unless asked otherwise.
+        """
+        return self._lock.notes(above, cosigned_only, most, oldest_first=oldest_first)
 
     # What others have seen and signed
 
@@ -328,7 +333,10 @@ class Ledger:
             of = parse_checkpoint(found.text).size
             self._lock.replace_note(of, found.encode(), grown)
             if of == self._lock.standing().size:
-                self._files.write_checkpoint(grown)
+                published = self._files.find_published(self._signer.key)
+                # Larger, where ledger.sqlite came back older than the files beside it: `checkpoint` is never turned back.
+                if published is None or published.size <= of:
+                    self._files.write_checkpoint(grown)
             return True
 
     def _is_ours(self, raw: bytes, seen: Checkpoint) -> bool:

@@ -37,6 +37,9 @@ _SCHEMA: Final = """
                         size INTEGER NOT NULL, since TEXT NOT NULL, released TEXT, release_reason TEXT) STRICT;
 """
 
+_NEWEST: Final = "SELECT note FROM checkpoints WHERE size > ? AND is_cosigned >= ? ORDER BY size DESC LIMIT ?"
+_OLDEST: Final = "SELECT note FROM checkpoints WHERE size > ? AND is_cosigned >= ? ORDER BY size ASC LIMIT ?"
+
 
 class HoldKind(StrEnum):
     """Why signing stopped: AHEAD can be mended by importing the tail, CONTRADICTION cannot."""
@@ -226,14 +229,19 @@ class LedgerLock:
             row = cursor.execute("SELECT note FROM checkpoints WHERE size = ?", (size,)).fetchone()
         return None if row is None else bytes(row[0])
 
-    def notes(self, above: int, cosigned_only: bool, most: int) -> list[bytes]:
-        """Give up to `most` kept checkpoints of more than `above` entries, the newest first."""
+    def notes(self, above: int, cosigned_only: bool, most: int, *, oldest_first: bool = False) -> list[bytes]:
+        """Give up to `most` kept checkpoints of more than `above` entries, the newest (or the oldest) first."""
+        with self._reading() as cursor:
+            rows = cursor.execute(_OLDEST if oldest_first else _NEWEST, (above, int(cosigned_only), most)).fetchall()
+        return [note for (note,) in rows]
+
+    def kept(self, most: int) -> list[tuple[int, bytes, bool]]:
+        """Give up to `most` kept checkpoints as they are noted, the newest first: size, note, whether it is cosigned."""
         with self._reading() as cursor:
             rows = cursor.execute(
-                "SELECT note FROM checkpoints WHERE size > ? AND is_cosigned >= ? ORDER BY size DESC LIMIT ?",
-                (above, int(cosigned_only), most),
+                "SELECT size, note, is_cosigned FROM checkpoints ORDER BY size DESC LIMIT ?", (most,)
             ).fetchall()
-        return [note for (note,) in rows]
+        return [(size, note, bool(is_cosigned)) for size, note, is_cosigned in rows]
 
     def replace_note(self, size: int, expected: bytes, note: bytes) -> None:
         """Replace the kept checkpoint of `size` by the same one with more cosignatures. Raises: LostSwapError."""

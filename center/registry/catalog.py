@@ -189,6 +189,13 @@ class Catalog:
         with self.file.reading() as connection:
             return int(connection.execute(query).scalar_one())
 
+    def count_lost_packs(self) -> int:
+        """Give the number of packs in which objects stand, and which are not among the packs; looks at all objects."""
+        used = sa.select(OBJECTS.c.pack).distinct().subquery()
+        query = sa.select(sa.func.count()).where(used.c.pack.not_in(sa.select(PACKS.c.id)))
+        with self.file.reading() as connection:
+            return int(connection.execute(query).scalar_one())
+
     def objects_of_kind(self, unit: str, source: str, kind: int) -> list[ObjectId]:
         """Give a source's objects of one kind; looks at all of its objects."""
         query = sa.select(OBJECTS.c.id).where(

@@ -18,7 +18,7 @@ from evidence.digest import ObjectId, sha256
 from evidence.manifest.blobtable import ORDERING as BLOBS
 from evidence.manifest.blobtable import parse_blob_line
 from evidence.manifest.claim import Claim
-from evidence.manifest.manifest import Manifest, parse_manifest
+from evidence.manifest.manifest import Manifest, ManifestTable, parse_manifest
 from evidence.manifest.statement import SnapshotStatement
 from evidence.objects.blobs import read_blob
 from evidence.objects.object import ObjectKind
@@ -84,38 +84,24 @@ class Snapshot:
                 hint=Text(zh="运行 `jinsuo-center audit`", en="run `jinsuo-center audit`"),
             )
         self.manifest: Manifest = parse_manifest(raw)
+        self._opened: dict[str, SnapshotTable] = {}
 
     @cached_property
-    def _tables(self) -> dict[str, SnapshotTable]:
-        tables: dict[str, SnapshotTable] = {}
-        for entry in self.manifest.tables:
-            document = self.manifest.schema_document(entry.claim.name)
-            raw = self.objects.read(document.object, ObjectKind.DOCUMENT)
-            schema = parse_schema(raw)
-            if schema.digest != entry.claim.schema:
-                raise StoreError(
-                    Text(
-                        zh=f"表 {entry.claim.name!r} 的结构不是其声明所指的那一份",
-                        en=f"the schema of table {entry.claim.name!r} is not the one that its claim names",
-                    ),
-                    hint=Text(zh="运行 `jinsuo-center audit`", en="run `jinsuo-center audit`"),
-                )
-            tables[entry.claim.name] = SnapshotTable(entry.claim, schema, entry.top, entry.read_at, entry.carried_from)
-        return tables
+    def _entries(self) -> dict[str, ManifestTable]:
+        return {entry.claim.name: entry for entry in self.manifest.tables}
 
     def tables(self) -> Sequence[SnapshotTable]:
         """Give the tables in the order of their names' bytes."""
-        return list(self._tables.values())
+        return [self.table(name) for name in self._entries]
 
     def has_table(self, name: str) -> bool:
         """Tell whether the snapshot has a table `name`."""
-        return name in self._tables
+        return name in self._entries
 
     def table(self, name: str) -> SnapshotTable:
-        """Give a table. Raises: NotFoundError, which names the tables that there are."""
-        table = self._tables.get(name)
-        if table is None:
-            known = ", ".join(list(self._tables)[:20])
+        """Give a table; no other one's schema is read. Raises: NotFoundError, which names the tables that there are."""
+        if name not in self._entries:
+            known = ", ".join(list(self._entries)[:20])
             raise NotFoundError(
                 Text(
                     zh=f"{self.row.source}#{self.row.sequence} 没有表 {name!r}",
@@ -123,7 +109,9 @@ class Snapshot:
                 ),
                 hint=Text(zh=f"它的表有：{known}", en=f"its tables are: {known}"),
             )
-        return table
+        if name not in self._opened:
+            self._opened[name] = self._open(self._entries[name])
+        return self._opened[name]
 
     def tree(self, table: SnapshotTable) -> TreeTop:
         """Give where a table's tree is read from."""
@@ -181,3 +169,16 @@ class Snapshot:
             ),
             hint=Text(zh=f"它的文档有：{known}", en=f"its documents are: {known}"),
         )
+
+    def _open(self, entry: ManifestTable) -> SnapshotTable:
+        document = self.manifest.schema_document(entry.claim.name)
+        schema = parse_schema(self.objects.read(document.object, ObjectKind.DOCUMENT))
+        if schema.digest != entry.claim.schema:
+            raise StoreError(
+                Text(
+                    zh=f"表 {entry.claim.name!r} 的结构不是其声明所指的那一份",
+                    en=f"the schema of table {entry.claim.name!r} is not the one that its claim names",
+                ),
+                hint=Text(zh="运行 `jinsuo-center audit`", en="run `jinsuo-center audit`"),
+            )
+        return SnapshotTable(entry.claim, schema, entry.top, entry.read_at, entry.carried_from)

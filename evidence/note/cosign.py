@@ -7,13 +7,14 @@ r"""Witness cosignatures: a second key's word that it saw a checkpoint at a time
 Source: C2SP tlog-cosignature 1.0.1. A cosigner's key has type 04.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from evidence.errors import FormatError, SignatureError
 from evidence.keys.key import KeyType, VerificationKey
 from evidence.keys.signer import Signer
-from evidence.note.signed import Note, SignatureLine
+from evidence.note.signed import Note, SignatureLine, group_by_id
 
 _BLOB_BYTES = 8 + 64
 
@@ -38,6 +39,11 @@ def cosign(text: bytes, signer: Signer, unix_s: int) -> SignatureLine:
     )
 
 
+def claimed_unix_s(line: SignatureLine) -> int:
+    """Give the time that a cosignature states; nothing is verified. What is too short for one states 0."""
+    return int.from_bytes(line.signature[:8], "big") if len(line.signature) == _BLOB_BYTES else 0
+
+
 def verify_cosignature(text: bytes, line: SignatureLine, key: VerificationKey) -> Cosignature:
     """Verify one line by `key`. Raises: SignatureError."""
     if key.kind is not KeyType.COSIGNATURE or (line.name, line.key_id) != (key.name, key.key_id):
@@ -54,16 +60,25 @@ def verify_cosignatures(note: Note, keys: Iterable[VerificationKey]) -> tuple[Co
 
     Raises: SignatureError if a line by a known key does not verify, or one key has two lines.
     """
-    known = {(key.name, key.key_id): key for key in keys if key.kind is KeyType.COSIGNATURE}
+    known = group_by_id(key for key in keys if key.kind is KeyType.COSIGNATURE)
     found: dict[VerificationKey, Cosignature] = {}
     for line in note.signatures:
-        key = known.get((line.name, line.key_id))
-        if key is None:
+        named = known.get((line.name, line.key_id))
+        if named is None:
             continue
-        if key in found:
-            raise SignatureError(f"the note carries two cosignatures by {key.name}")
-        found[key] = verify_cosignature(note.text, line, key)
+        cosignature = _find_cosignature(note.text, line, named)
+        if cosignature.key in found:
+            raise SignatureError(f"the note carries two cosignatures by {cosignature.key.name}")
+        found[cosignature.key] = cosignature
     return tuple(found.values())
+
+
+def _find_cosignature(text: bytes, line: SignatureLine, named: Sequence[VerificationKey]) -> Cosignature:
+    """Raises: SignatureError if none of the keys that the line may mean has cosigned."""
+    for key in named[:-1]:
+        with suppress(SignatureError):
+            return verify_cosignature(text, line, key)
+    return verify_cosignature(text, line, named[-1])
 
 
 def _message(text: bytes, unix_s: int) -> bytes:

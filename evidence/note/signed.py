@@ -7,6 +7,7 @@ The text ends at the *last* empty line. Bytes: UTF-8, none below 0x20 but LF. So
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from evidence.encode import encode_base64, parse_base64
@@ -93,20 +94,41 @@ def verify_note(note: Note, keys: Iterable[VerificationKey]) -> tuple[Verificati
         SignatureError: a line by a known key does not verify, or a known key stands twice.
         UnknownSignerError: no line is by a known key.
     """
-    known = {(key.name, key.key_id): key for key in keys if key.kind is KeyType.ED25519}
+    known = group_by_id(key for key in keys if key.kind is KeyType.ED25519)
     found: list[VerificationKey] = []
     for line in note.signatures:
-        key = known.get((line.name, line.key_id))
-        if key is None:
+        named = known.get((line.name, line.key_id))
+        if named is None:
             continue
+        key = _find_signer(line, named, note.text)
         if key in found:
             raise SignatureError(f"the note carries two signatures by {key.name}")
-        key.verify(line.signature, note.text)
         found.append(key)
     if not found:
         names = ", ".join(sorted({line.name for line in note.signatures}))
         raise UnknownSignerError(f"the note is signed by {names}, none of whom is a known key")
     return tuple(found)
+
+
+def group_by_id(keys: Iterable[VerificationKey]) -> dict[tuple[str, bytes], list[VerificationKey]]:
+    """Give the keys that a line's name and key id may mean.
+
+    Mostly one; but an id has 32 bits, and whoever makes keys can make two with the same: neither may hide the other.
+    """
+    grouped: dict[tuple[str, bytes], list[VerificationKey]] = {}
+    for key in dict.fromkeys(keys):
+        grouped.setdefault((key.name, key.key_id), []).append(key)
+    return grouped
+
+
+def _find_signer(line: SignatureLine, named: Sequence[VerificationKey], text: bytes) -> VerificationKey:
+    """Raises: SignatureError if none of the keys that the line may mean has signed."""
+    for key in named[:-1]:
+        with suppress(SignatureError):
+            key.verify(line.signature, text)
+            return key
+    named[-1].verify(line.signature, text)
+    return named[-1]
 
 
 def _parse_line(line: str) -> SignatureLine:

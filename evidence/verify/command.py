@@ -202,6 +202,12 @@ def _open(path: Path) -> BinaryIO:
 def _show(report: Report, options: argparse.Namespace, language: str) -> int:
     if options.report is not None:
         try:
+            if any(
+                options.report.exists() and options.report.samefile(path) for path in (options.file, options.policy)
+            ):
+                raise _UsageError(
+                    f"{options.report} is what is verified, or the policy; name another file for the report"
+                )
             options.report.write_text(render_html(report, language), encoding="utf-8", newline="\n")
         except OSError as err:
             raise _UsageError(f"{options.report}: {err.strerror}") from err
@@ -213,7 +219,9 @@ def _show(report: Report, options: argparse.Namespace, language: str) -> int:
 
 
 def _print(document: Json) -> None:
-    _write(sys.stdout, json.dumps(document, ensure_ascii=False, sort_keys=True, indent=2) + "\n")
+    text = json.dumps(document, ensure_ascii=False, sort_keys=True, indent=2) + "\n"
+    # Terminals obey some characters that JSON needs no escape for; they stand in its texts alone.
+    _write(sys.stdout, "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
 
 
 def _write(stream: TextIO, text: str) -> None:

@@ -6,6 +6,7 @@ Source: design sections 2 and 3.
 
 from collections.abc import Callable, Iterable
 from hashlib import sha256 as sha256_state
+from itertools import pairwise
 from typing import TypeAlias
 
 from evidence.digest import root_from_path
@@ -18,7 +19,7 @@ from evidence.manifest.statement import (
     SnapshotStatement,
 )
 from evidence.rows.commit import row_leaf
-from evidence.rows.line import MAX_CELL_BYTES, Cell, Token, parse_line, shorten_line
+from evidence.rows.line import MAX_CELL_BYTES, Cell, KeySpec, Token, check_order, parse_line, shorten_line
 from evidence.rows.schema import Schema
 from evidence.rows.values import check_value
 from evidence.tree.proof import root_of_row
@@ -91,6 +92,18 @@ def read_row(row: BundleRow, schema: Schema) -> list[Cell]:
     if len(row.line) > MAX_CELL_BYTES and shorten_line(row.line, schema)[0] != row.line:
         raise FormatError(f"a row of {schema.name!r:.80} has a large cell written out that must be a token")
     return cells
+
+
+def verify_order(bundle: Bundle) -> None:
+    """Raises: TreeError unless the rows shown of each table ascend as the table's must.
+
+    Which rows lie between two that are shown is not known; but a key that stands twice, or out of order, is no row's of a
+    table that has one tree.
+    """
+    for before, after in pairwise(bundle.rows):
+        if before.table == after.table:
+            spec = KeySpec.of(bundle.schema_of(after.table))
+            check_order(spec, spec.key_of(before.line), spec.key_of(after.line))
 
 
 def verify_blobs(bundle: Bundle, find_blob: FindBlob, findings: Findings) -> None:

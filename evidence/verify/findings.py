@@ -17,9 +17,11 @@ from evidence.manifest.entry import Act, Entry, Level
 from evidence.manifest.statement import Consistency, SnapshotStatement, Statement
 from evidence.rows.line import Cell, Token
 from evidence.rows.schema import Schema
+from evidence.rows.values import Kind
 from evidence.verify.report import Fact, Message, Outcome, Report, Row, Step, format_time
 
 _ONE_SECOND: Final = timedelta(seconds=1)
+_NULL: Final = "NULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,6 @@ class Findings:
     index: int | None = None
     checkpoint: Checkpoint | None = None
     times: list[TimeProof] = field(default_factory=list)
-    cosigners: tuple[str, ...] = ()
     unknown_authorities: list[str] = field(default_factory=list)
     unknown_operators: list[str] = field(default_factory=list)
     revocation_unchecked: bool = False
@@ -116,13 +117,41 @@ def _facts(findings: Findings) -> tuple[Fact, ...]:
 
 
 def _show_row(schema: Schema, cells: Sequence[Cell]) -> Row:
-    return Row(schema.name, tuple((c.name, _show_cell(cell)) for c, cell in zip(schema.columns, cells, strict=True)))
+    pairs = list(zip(schema.columns, cells, strict=True))
+    return Row(
+        schema.name,
+        tuple((column.name, _give_cell(cell)) for column, cell in pairs),
+        tuple(_show_cell(column.kind, cell) for column, cell in pairs),
+    )
 
 
-def _show_cell(cell: Cell) -> str | None:
+def _give_cell(cell: Cell) -> str | None:
     if cell is None:
         return None
     return cell.encode().decode() if isinstance(cell, Token) else cell.decode("utf-8", "backslashreplace")
+
+
+def _show_cell(kind: Kind, cell: Cell) -> str:
+    """Write a cell for people, so that no two cells look alike.
+
+    NULL, tokens and binary values stand bare, and so do texts that can be nothing else. All others stand in quotes, with a
+    backslash before quotes and backslashes, and escapes for what does not print.
+    """
+    if cell is None:
+        return _NULL
+    if isinstance(cell, Token):
+        return cell.encode().decode()
+    text = cell.decode("utf-8", "surrogateescape")
+    if kind is Kind.BYTES or (kind is Kind.ANY and text.startswith("b:")):
+        return text
+    is_plain = text.isprintable() and "\\" not in text and text == text.strip() and not text.startswith('"')
+    return text if is_plain and text != _NULL else f'"{"".join(map(_quote, text))}"'
+
+
+def _quote(char: str) -> str:
+    if char in ('"', "\\"):
+        return f"\\{char}"
+    return char if char.isprintable() else char.encode("unicode_escape").decode()
 
 
 def _proven_of_bundle(findings: Findings) -> list[Message]:
@@ -177,7 +206,7 @@ def _not_proven_of_bundle(findings: Findings) -> list[Message]:
             "Who held the unit's key: that is for the verifier's policy to know.",
         ),
     ]
-    if not any(act.event == "accept" for _, act in findings.acts):
+    if not any((act.event, act.outcome) == ("accept", "accepted") for _, act in findings.acts):
         messages.append(
             Message("不证明档案部门已接收（accepted）。", "That the archives have accepted the snapshot (`accepted`).")
         )
@@ -201,6 +230,14 @@ def _limits_of_statement(findings: Findings) -> list[Message]:
                 f"That the tables are of one moment: the snapshot's consistency is `{statement.consistency}`.",
             )
         )
+        began, ended = format_time(statement.began), format_time(statement.ended)
+        messages.append(
+            Message(
+                f"不证明所示记录读取于 {began} 与 {ended} 之间：这样的快照可以沿用单位更早读取的表。",
+                f"That the records were read between these two times, {began} and {ended}: such a snapshot may carry over"
+                " tables that the unit has read earlier.",
+            )
+        )
     if findings.blobs_absent:
         messages.append(
             Message(
@@ -208,6 +245,13 @@ def _limits_of_statement(findings: Findings) -> list[Message]:
                 f"The content of {findings.blobs_absent} large cells that are not beside the bundle, only hashed.",
             )
         )
+    messages.append(
+        Message(
+            "不证明日志中没有关于该声明的其他后续条目（例如撤回）：只检查了随附的条目。",
+            "That the log has no other later entries about the statement, such as its withdrawal: only those that came"
+            " along were examined.",
+        )
+    )
     if findings.withdrawn:
         messages.append(Message("注意：单位已撤回该声明。", "Mind: the unit has withdrawn the statement."))
     return messages

@@ -79,15 +79,19 @@ class Fact:
 
     name: str
     label: Message
-    value: str | int | None
+    value: str | int
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A record as the source stated it: column names and values; None is NULL; a large cell stands as its token."""
+    """A record as the source stated it: column names and values; None is NULL; a large cell stands as its token.
+
+    `shown` has the values as people read them, no two of them alike (`evidence.verify.findings`).
+    """
 
     table: str
     cells: tuple[tuple[str, str | None], ...]
+    shown: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +158,12 @@ def render_text(report: Report, language: str) -> str:
         lines += [f"  {fact.label.into(language)}: {_show(fact.value)}" for fact in report.facts]
     for row in report.rows:
         lines += ["", f"{_ROWS.into(language)} {_printable(row.table)}"]
-        lines += [f"  {_printable(name)}: {_show(value)}" for name, value in row.cells]
+        lines += [
+            f"  {_printable(name)}: {_show(value)}" for (name, _), value in zip(row.cells, row.shown, strict=True)
+        ]
     for title, messages in ((_PROVEN, report.proven), (_NOT_PROVEN, report.not_proven)):
         if messages:
-            lines += ["", title.into(language), *(f"  - {message.into(language)}" for message in messages)]
+            lines += ["", title.into(language), *(f"  - {_printable(message.into(language))}" for message in messages)]
     return "\n".join(lines) + "\n"
 
 
@@ -178,14 +184,14 @@ def render_html(report: Report, language: str) -> str:
         f"<h3>{html.escape(_printable(row.table))}</h3><table>"
         + "".join(
             f"<tr><th>{html.escape(_printable(name))}</th><td>{html.escape(_show(value))}</td></tr>\n"
-            for name, value in row.cells
+            for (name, _), value in zip(row.cells, row.shown, strict=True)
         )
         + "</table>\n"
         for row in report.rows
     )
     lists = "".join(
         f"<h2>{heading.into(language)}</h2><ul>"
-        + "".join(f"<li>{html.escape(message.into(language))}</li>\n" for message in messages)
+        + "".join(f"<li>{html.escape(_printable(message.into(language)))}</li>\n" for message in messages)
         + "</ul>\n"
         for heading, messages in ((_PROVEN, report.proven), (_NOT_PROVEN, report.not_proven))
         if messages
@@ -210,9 +216,7 @@ _STYLE: Final = (
 )
 
 
-def _show(value: str | int | None) -> str:
-    if value is None:
-        return "NULL"
+def _show(value: str | int) -> str:
     return _printable(str(value))
 
 

@@ -14,8 +14,7 @@ from evidence.errors import (
     SignatureError,
     UnknownSignerError,
 )
-from evidence.keys.key import VerificationKey
-from evidence.keys.trust import UnitKey
+from evidence.keys.trust import Standing, UnitKey
 from evidence.log.checkpoint import Checkpoint
 from evidence.manifest.entry import KIND_STATEMENT, KIND_STORED, Act, Entry, Level, parse_act, parse_entry, parse_stored
 from evidence.manifest.receipt import Receipt, VerifiedReceipt, verify_receipt
@@ -54,16 +53,19 @@ def verify_statement(note: Note, statement: Statement, policy: Policy) -> UnitKe
     allowed = {
         key.key.renamed(name): key for key in trust.keys_for(statement.unit, statement.source, statement.sequence)
     }
-    _refuse_keys_out_of_range(note, policy, statement, set(allowed))
-    return allowed[verify_note(note, allowed)[0]]
+    try:
+        return allowed[verify_note(note, allowed)[0]]
+    except UnknownSignerError:
+        _refuse_keys_out_of_range(note, policy, statement)
+        raise
 
 
-def _refuse_keys_out_of_range(note: Note, policy: Policy, statement: Statement, allowed: set[VerificationKey]) -> None:
+def _refuse_keys_out_of_range(note: Note, policy: Policy, statement: Statement) -> None:
     """Raises: SignatureError if a key of the unit has signed that the policy bounds to other sequence numbers."""
     name = key_name(statement.unit, statement.source)
     for unit_key in policy.units:
         key = unit_key.key.renamed(name)
-        if unit_key.unit != statement.unit or key in allowed:
+        if unit_key.unit != statement.unit:
             continue
         if any(line.key_id == key.key_id for line in note.signatures) and statement.kind != "key":
             raise SignatureError(
@@ -109,9 +111,10 @@ def read_later(receipts: Iterable[Receipt], policy: Policy, findings: Findings) 
     assert isinstance(findings.statement, SnapshotStatement) and findings.digest is not None
     for receipt in receipts:
         verified = verify_log(receipt, policy)
+        _check_is_later(verified, findings)
         note = parse_note(verified.entry.note)
         if verified.entry.kind == KIND_STATEMENT:
-            _take_withdrawal(note, policy, findings.statement, findings.digest)
+            _take_withdrawal(verified.entry, note, policy, findings.statement, findings.digest)
             findings.withdrawn = True
             continue
         try:
@@ -126,13 +129,25 @@ def read_later(receipts: Iterable[Receipt], policy: Policy, findings: Findings) 
             findings.acts.append((verified.index, _read_act(note, findings.digest)))
 
 
-def _take_withdrawal(note: Note, policy: Policy, statement: SnapshotStatement, digest: Sha256) -> None:
+def _check_is_later(verified: VerifiedReceipt, findings: Findings) -> None:
+    """Raises: ProofError unless an entry stands after the statement's, in the same log: each center speaks for itself."""
+    assert findings.checkpoint is not None and findings.index is not None
+    origin, index = findings.checkpoint.origin, findings.index
+    if verified.checkpoint.origin != origin or verified.index <= index:
+        raise ProofError(
+            f"entry {verified.index} of {verified.checkpoint.origin} is said to be later than entry {index} of {origin}"
+        )
+
+
+def _take_withdrawal(entry: Entry, note: Note, policy: Policy, statement: SnapshotStatement, digest: Sha256) -> None:
     withdrawal = parse_statement(note.text)
     if not isinstance(withdrawal, WithdrawalStatement) or withdrawal.statement != digest:
         raise FormatError("a later entry holds another statement than the withdrawal of this one")
     if (withdrawal.unit, withdrawal.source) != (statement.unit, statement.source):
         raise FormatError(f"the withdrawal is by {withdrawal.unit}/{withdrawal.source}, whose statement this is not")
-    verify_statement(note, withdrawal, policy)
+    key = verify_statement(note, withdrawal, policy)
+    if key.standing(entry.received, None) is Standing.INVALID:
+        raise SignatureError(f"the key of the withdrawal did not speak for unit {key.unit} when the center received it")
 
 
 def _check_stored(note: Note, statement: SnapshotStatement, digest: Sha256) -> None:
@@ -163,7 +178,7 @@ def describe_later(findings: Findings) -> tuple[str, str]:
     ]
     parts += [Message(f"未计入：{text}", f"not counted: {text}") for text in findings.unknown_operators]
     if not parts:
-        return "无", "none"
+        return "未附带", "none came along"
     return "；".join(part.zh for part in parts), "; ".join(part.en for part in parts)
 
 

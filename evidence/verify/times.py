@@ -43,11 +43,12 @@ def find_times(
     Raises: SignatureError if the proof of a signer that the policy names is false.
     """
     cosignatures = verify_cosignatures(receipt.note, (witness.key for witness in policy.witnesses))
-    findings.cosigners = tuple(cosignature.key.name for cosignature in cosignatures)
     times: list[TimeProof] = []
     unix_s = policy.quorum_time((c for c in cosignatures if _is_calendar_time(c)), except_key_name=unit)
     if unix_s is not None:
-        names = ", ".join(name for name in findings.cosigners if name != unit)
+        # Who cosigned later says nothing of this time, and must not seem to.
+        by_then = (c.key.name for c in cosignatures if 0 < c.unix_s <= unix_s and c.key.name != unit)
+        names = ", ".join(dict.fromkeys(by_then))
         times.append(TimeProof(datetime.fromtimestamp(unix_s, UTC), Message(f"见证：{names}", f"cosigned by {names}")))
     for timestamp in timestamps:
         try:
@@ -103,6 +104,11 @@ def judge_standing(findings: Findings, step: OpenStep) -> None:
     proven = findings.times[0].moment if findings.times else None
     standing = key.standing(received, proven)
     if standing is Standing.INVALID:
+        if proven is not None and key.since is not None and proven < key.since <= received:
+            raise SignatureError(
+                f"others state that it existed at {encode_time(proven)}; the key of unit {key.unit} that signed it began at"
+                f" {encode_time(key.since)}"
+            )
         raise SignatureError(
             f"the key did not speak for unit {key.unit} when the center received this, {encode_time(received)}"
         )

@@ -23,6 +23,7 @@ from evidence.verify.contents import (
     read_row,
     verify_blobs,
     verify_claims,
+    verify_order,
     verify_row,
     verify_schema,
 )
@@ -118,11 +119,12 @@ def _examine_bundle(raw: bytes, policy: Policy, find_blob: FindBlob, steps: Step
             verify_row(row, claims[row.table])
         step.found(f"{len(bundle.rows)} 条记录", f"{len(bundle.rows)} rows")
 
-    # 11. Each row reads in one way under its schema: every field canonical for its kind.
+    # 11. Each row reads in one way under its schema: every field canonical for its kind, and in the order of its table.
     with steps.take("记录的每个字段均为规范形式", "Every field of the rows is in its canonical form"):
         for row in bundle.rows:
             schema = bundle.schema_of(row.table)
             findings.rows.append((schema, read_row(row, schema)))
+        verify_order(bundle)
 
     # 12. The large cells beside the bundle have the hashes and sizes that the rows give.
     with steps.take("附带的大字段内容与记录一致", "The large cells beside the bundle are those of the rows") as step:

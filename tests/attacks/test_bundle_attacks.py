@@ -12,16 +12,21 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from evidence.digest import Sha256, leaf_hash, sha256, tree_head
+from evidence.digest import Sha256, audit_path, leaf_hash, sha256, tree_head
 from evidence.errors import EvidenceError
+from evidence.keys.key import KeyType
+from evidence.keys.signer import Ed25519Signer
 from evidence.log.checkpoint import Checkpoint, sign_checkpoint
 from evidence.log.tlog_proof import TlogProof
 from evidence.manifest.entry import Entry, Level
 from evidence.manifest.receipt import Receipt
 from evidence.note.cosign import cosign
 from evidence.note.signed import Note, SignatureLine, sign_note
-from evidence.rows.commit import row_key, row_salt
-from evidence.verify.bundle import Bundle, BundleTimestamp
+from evidence.rows.commit import row_key, row_leaf, row_salt
+from evidence.rows.line import KeySpec
+from evidence.rows.schema import Schema
+from evidence.tree.proof import PathStep
+from evidence.verify.bundle import Bundle, BundleRow, BundleTimestamp
 from evidence.verify.report import Report
 from evidence.verify.verify import verify_bundle
 from tests.builders.bundles import (
@@ -295,6 +300,33 @@ def test_row_whose_key_is_null_is_refused_although_it_is_in_the_tree() -> None:
     assert refused(replace(bundle, claims=(keyed.claim("public.drug"),), rows=(path,)), 11)
 
 
+@pytest.mark.parametrize(
+    ("schema", "lines"),
+    [
+        (DRUG, [b"B02\t1.50", b"B02\t20.00"]),
+        (DRUG, [b"B02\t1.50", b"A01\t20.00"]),
+        (replace(DRUG, key=()), [b"B02\t1.50", b"A01\t20.00"]),
+    ],
+)
+def test_two_rows_that_cannot_stand_in_one_table_so_are_refused(schema: Schema, lines: list[bytes]) -> None:
+    """The unit states a tree with one key twice, or out of order, so that each reader finds another row under it."""
+    snapshot = MadeSnapshot(contents={schema: lines})
+    leaves = [row_leaf(row_salt(row_key(ROW_SECRET), line), line) for line in lines]
+    rows = [
+        BundleRow(
+            schema.name,
+            line,
+            row_salt(row_key(ROW_SECRET), line),
+            (PathStep(i, 2, None, tuple(audit_path(leaves, i))),),
+        )
+        for i, line in enumerate(lines)
+    ]
+    bundle = make_bundle(snapshot, [(schema.name, KeySpec.of(schema).key_of(lines[0]))], level=Level.REGISTERED)
+
+    assert verify(replace(bundle, rows=tuple(rows[:1]))).exit_code == 0
+    assert refused(replace(bundle, rows=tuple(rows)), 11)
+
+
 # Signers
 
 
@@ -305,6 +337,37 @@ def test_statement_signed_by_another_unit_s_key_is_refused() -> None:
 
     assert refused(make_bundle(note=own_name), 2)
     assert verify(make_bundle(note=false_name)).exit_code == 2
+
+
+def _twins(name: str, kind: KeyType, *seeds: int) -> list[Ed25519Signer]:
+    """Give keys with the same name and key id: of 32 bits, so among 80,000 keys two have the same, found in seconds."""
+    return [Ed25519Signer.from_seed(name, kind, seed.to_bytes(32, "big")) for seed in seeds]
+
+
+def test_unit_cannot_disown_its_records_by_a_later_key_with_the_same_id() -> None:
+    old, new = _twins("X013", KeyType.ED25519, 45_303, 83_281)
+    assert old.renamed("X013/his").key.key_id == new.renamed("X013/his").key.key_id
+    lines = [f"unit X013 {old.key.vkey} sequences=his:1-2\n", f"unit X013 {new.key.vkey}\n"]
+    rest = POLICY_TEXT.replace(f"unit X013 {UNIT.key.vkey}\n", "")
+
+    for text in (rest + lines[0] + lines[1], rest + lines[1] + lines[0]):
+        for sequence, key in ((2, old), (3, new)):
+            raw = make_bundle(MadeSnapshot(sequence=sequence, key=key)).encode()
+            assert verify_bundle(raw, policy(text), lambda *_: None).exit_code == 0, (sequence, text)
+        other = make_bundle(MadeSnapshot(sequence=3, key=old)).encode()
+        assert verify_bundle(other, policy(text), lambda *_: None).exit_code == 1
+
+
+def test_two_cosigners_with_the_same_id_both_count() -> None:
+    first, second = _twins("X014", KeyType.COSIGNATURE, 16_351, 40_397)
+    assert first.key.key_id == second.key.key_id
+    lines = f"witness a {first.key.vkey}\nwitness b {second.key.vkey}\ngroup both all a b\nquorum both\n"
+    believed = policy(POLICY_TEXT.replace("quorum outside\n", lines))
+
+    for cosigners, exit_code in (([first, second], 0), ([second, first], 0), ([first], 2), ([second], 2)):
+        raw = make_bundle(cosigners=cosigners).encode()
+        assert verify_bundle(raw, believed, lambda *_: None).exit_code == exit_code
+    assert verify_bundle(make_bundle(cosigners=[first, first]).encode(), believed, lambda *_: None).exit_code == 1
 
 
 def test_statement_signed_under_another_source_or_bare_unit_name_is_refused() -> None:

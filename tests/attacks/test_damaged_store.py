@@ -7,6 +7,8 @@ audit may pass over is listed here with the reason, so that the list cannot grow
 
 import random
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -150,6 +152,31 @@ def test_a_damaged_database_is_named(folder: Path, path: str) -> None:
         file.write_bytes(raw)
     file.unlink()
     assert path in named(folder)
+
+
+@pytest.mark.parametrize(
+    ("path", "change"),
+    [
+        ("ledger/ledger.sqlite", "UPDATE newest SET size = size + 1"),
+        ("ledger/ledger.sqlite", "UPDATE newest SET published_size = size + 1"),
+        ("ledger/ledger.sqlite", "UPDATE checkpoints SET size = size + 100 WHERE size = 7"),
+        ("ledger/ledger.sqlite", "UPDATE checkpoints SET is_cosigned = 0"),
+        ("catalog.sqlite", "UPDATE statements SET manifest_object = zeroblob(32) WHERE log_index = 4"),
+        ("catalog.sqlite", "UPDATE statements SET manifest_object = NULL WHERE log_index = 4"),
+        ("catalog.sqlite", "UPDATE statements SET level = 'store1' WHERE log_index = 4"),
+        ("catalog.sqlite", "UPDATE statements SET previous = 7 WHERE log_index = 4"),
+        ("catalog.sqlite", "UPDATE statements SET root = 'x' WHERE log_index = 4"),
+        ("catalog.sqlite", "UPDATE statements SET received = '2026' WHERE log_index = 4"),
+        ("catalog.sqlite", "DELETE FROM packs WHERE id = 1"),
+    ],
+)
+@pytest.mark.parametrize("percent", [100, 0])
+def test_a_false_figure_in_a_whole_database_is_named(folder: Path, path: str, change: str, percent: int) -> None:
+    """The file is sound for SQLite, but the center could not start, or not find what it keeps."""
+    with closing(sqlite3.connect(folder / path)) as connection:
+        connection.execute(change)
+        connection.commit()
+    assert {f.where for f in audit(open_audited(folder), percent).findings if not f.is_note} == {path}
 
 
 def test_each_secret_of_a_source_damaged_in_turn_is_named_alone(folder: Path) -> None:

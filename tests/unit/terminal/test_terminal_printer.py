@@ -89,6 +89,15 @@ def test_json_has_utc_times_and_readable_chinese() -> None:
     }
 
 
+def test_json_cannot_move_the_cursor_and_reads_as_it_was() -> None:
+    printer, out, _ = _printer(json_mode=True)
+    document = {"name": "\x1b[2J\x9b2J\u202e挂号\x7f"}
+    printer.result(document)
+
+    assert make_visible(out.getvalue()) == out.getvalue()
+    assert json.loads(out.getvalue()) == document and "挂号" in out.getvalue()
+
+
 def test_lone_surrogate_in_json_stays_json(tmp_path: Path) -> None:
     code = (
         "from terminal.printer import Printer, set_up_streams\n"

@@ -5,6 +5,7 @@ import random
 import shutil
 import sqlite3
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,10 @@ from center.registry.packs import PackFile, read_pack
 from center.store.folder import FolderStore
 from evidence.digest import ObjectId, Sha256
 from evidence.errors import EvidenceError
+from evidence.keys.key import KeyType
+from evidence.keys.signer import Ed25519Signer
 from evidence.manifest.entry import Level
-from evidence.manifest.statement import Channel, Consistency, SnapshotStatement, key_name
+from evidence.manifest.statement import Channel, Consistency, GapCause, GapStatement, SnapshotStatement, key_name
 from evidence.note.signed import sign_note
 from evidence.objects.object import ObjectKind
 from evidence.objects.pack import FRAME_HEAD_BYTES, Frame
@@ -406,3 +409,21 @@ def test_damage_is_never_raised(folder: Path) -> None:
     except EvidenceError as err:
         pytest.fail(f"an audit raised {err!r}")
     assert len(damages(report)) > 10
+
+
+def test_statement_by_a_key_that_was_lost_before_is_named(folder: Path) -> None:
+    """Who has the lost key and can write at the center logs what he likes in the unit's name; admission is passed by."""
+    with open_center(folder, NOW + timedelta(days=1)) as center:
+        latest = center.catalog.latest("X013", "his")
+        assert latest is not None
+        thief = Hospital(center, sequence=latest.sequence, previous=latest.digest)
+        fresh = [Ed25519Signer.from_seed("X013", kind, bytes(31) + bytes((kind,))) for kind in KeyType]
+        center.units.enroll(center.units.rekey("X013").secret, fresh[0].key.public, fresh[1].key.public)
+        before = center.ledger.size
+        moment = center.clock()
+        lie = GapStatement(
+            "X013", "his", latest.sequence + 1, latest.digest, moment, moment, GapCause.OTHER, "all of last year"
+        )
+        center.ledger.append("statement", Level.NONE, thief.sign(lie))
+
+    assert [(finding.thing, finding.where) for finding in damages(run(folder))] == [(Thing.ENTRY, f"log@{before}")]

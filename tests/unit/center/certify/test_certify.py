@@ -42,6 +42,7 @@ from tests.builders.bundles import (
     VISIT,
     WITNESS,
     policy,
+    signer,
     visit_lines,
 )
 from tests.fakes.snapshot import SourceHistory, TableContent
@@ -83,14 +84,15 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
         yield opened
 
 
-def make_snapshot(ledger: Ledger, level: Level = Level.STORED) -> Snapshot:
+def make_snapshot(ledger: Ledger, *tables: TableContent, level: Level = Level.STORED) -> Snapshot:
     """Take a snapshot and log its statement, signed; the row says where it stands."""
-    taken = SourceHistory().take(
+    usual = (
         TableContent(VISIT, visit_lines(1000)),
         TableContent(PAIR, [b"7\ta\\tb\tx", b"8\ta\\tb", b"-1\tz\ty"]),
         TableContent(KEYLESS, [b"x\t1", b"x\t1", b"\\N\t2"]),
         TableContent(FILES, [b"scan.pdf\t" + TOKEN.encode(), b"empty"], blobs=[SCAN]),
     )
+    taken = SourceHistory().take(*(tables or usual))
     note = sign_note(taken.statement.encode(), [UNIT.renamed("X013/his")]).encode()
     sealed = ledger.append("statement", level, note)
     stored = sealed.index if level is Level.STORED else _log_stored(ledger, taken)
@@ -105,9 +107,9 @@ def _log_stored(ledger: Ledger, taken: Snapshot) -> int:
 
 def cosign_newest(ledger: Ledger, *signers: Any, after: int = 60) -> None:
     text = parse_note(ledger.checkpoint()).text
-    for signer in signers:
-        line = cosign(text, signer, int(RECEIVED.timestamp()) + after)
-        assert ledger.add_cosignature(line, signer.key)
+    for cosigner in signers:
+        line = cosign(text, cosigner, int(RECEIVED.timestamp()) + after)
+        assert ledger.add_cosignature(line, cosigner.key)
 
 
 def verify(raw: bytes) -> Report:
@@ -177,6 +179,74 @@ def test_checkpoint_that_most_others_cosigned_is_chosen_of_equals_the_oldest(led
     assert int(text.split(b"\n")[1]) == sizes[1]
 
 
+def _append_and_cosign(ledger: Ledger, *signers: Any, after: int) -> int:
+    ledger.append("check", Level.NONE, sign_note(b"one more act\n", [OPERATOR]).encode())
+    cosign_newest(ledger, *signers, after=after)
+    return ledger.size
+
+
+def _size_and_time(raw: bytes) -> tuple[int, object]:
+    text = parse_note(parse_bundle(raw).receipt.proof.checkpoint).text
+    facts = {fact.name: fact.value for fact in verify(raw).facts}
+    return int(text.split(b"\n")[1]), facts.get("proven_time")
+
+
+def test_years_of_later_checkpoints_do_not_make_the_proven_time_later(ledger: Ledger) -> None:
+    """A key that was lost meanwhile would leave an honest record unproven: all that proves it must be from before."""
+    snapshot = make_snapshot(ledger)
+    first = _append_and_cosign(ledger, OTHER_COSIGNER, after=60)
+    for week in range(1, 6):
+        _append_and_cosign(ledger, OTHER_COSIGNER, WITNESS, after=week * 7 * 86_400)
+    raw = make_bundle(snapshot, _Few(ledger), [key(snapshot, "public.visit", "1")])
+
+    assert _size_and_time(raw) == (first, "2026-11-22 01:21:00 UTC")
+    lost = make_policy(LOG.key, OPERATOR.key, [_replaced(units()[0], RECEIVED + timedelta(days=1)), units()[1]])
+    assert verify_bundle(raw, parse_policy(lost.encode()), lambda *_: None).exit_code == 0
+
+
+def test_checkpoints_that_the_unit_alone_cosigned_are_passed_over_however_many(ledger: Ledger) -> None:
+    snapshot = make_snapshot(ledger)
+    for minute in range(1, 8):
+        _append_and_cosign(ledger, COSIGNER, after=60 * minute)
+    size = _append_and_cosign(ledger, OTHER_COSIGNER, after=600)
+    for minute in range(11, 18):
+        _append_and_cosign(ledger, COSIGNER, after=60 * minute)
+    raw = make_bundle(snapshot, _Few(ledger), [key(snapshot, "public.visit", "1")])
+
+    assert _size_and_time(raw) == (size, "2026-11-22 01:30:00 UTC")
+
+
+def test_witness_whose_clock_is_wrong_does_not_spoil_another_unit_s_record(ledger: Ledger) -> None:
+    """It says that it saw the statement years before the key that signed it: the verifier would refute the record."""
+    snapshot = make_snapshot(ledger)
+    cosign_newest(ledger, OTHER_COSIGNER, after=-10 * 365 * 86_400)
+    cosign_newest(ledger, WITNESS, after=60)
+    text = make_policy(LOG.key, OPERATOR.key, units())
+    text = text.replace("group units 1", f"witness w {WITNESS.key.vkey}\ngroup units 1 w")
+    raw = make_bundle(snapshot, ledger, [key(snapshot, "public.visit", "1")])
+    report = verify_bundle(raw, parse_policy(text.encode()), lambda *_: None)
+
+    assert report.exit_code == 0
+    assert {fact.name: fact.value for fact in report.facts}["proven_time"] == "2026-11-22 01:21:00 UTC"
+
+
+class _Few:
+    """The ledger, giving three checkpoints at a time, as a large one gives a thousand."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.log_key, self.receipt = ledger.log_key, ledger.receipt
+        self._ledger = ledger
+
+    def find_checkpoints(self, *args: Any, **options: Any) -> list[bytes]:
+        return self._ledger.find_checkpoints(*args, **{**options, "most": 3})
+
+
+def _replaced(unit: Unit, since: datetime) -> Unit:
+    """Give the unit as it is when it lost its keys and enrolled others at `since`."""
+    fresh = KeyPair(signer("X013", 60).key, signer("X013", 61, COSIGNER.key.kind).key, since)
+    return replace(unit, keys=(*unit.keys, fresh))
+
+
 def test_without_cosignatures_of_others_the_newest_checkpoint_will_do(ledger: Ledger) -> None:
     snapshot = make_snapshot(ledger)
     cosign_newest(ledger, COSIGNER)
@@ -187,7 +257,7 @@ def test_without_cosignatures_of_others_the_newest_checkpoint_will_do(ledger: Le
 
 
 def test_content_that_came_later_is_proven_by_a_later_entry(ledger: Ledger) -> None:
-    snapshot = make_snapshot(ledger, Level.REGISTERED)
+    snapshot = make_snapshot(ledger, level=Level.REGISTERED)
     cosign_newest(ledger, OTHER_COSIGNER)
     raw = make_bundle(snapshot, ledger, [key(snapshot, "public.visit", "1")])
 
@@ -237,6 +307,28 @@ def test_keyless_rows_are_named_by_all_values(ledger: Ledger) -> None:
     assert (
         parse_bundle(make_bundle(snapshot, ledger, [key(snapshot, "public.keyless", "x", "1")])).rows[0].line == b"x\t1"
     )
+
+
+def test_any_row_of_a_keyless_table_can_be_named(ledger: Ledger) -> None:
+    """A text that reads as NULL or as a large cell is typed with its backslash doubled, as it stands on the line."""
+    token = TOKEN.encode().decode()
+    rows = {("\\\\N", "1"): b"\\\\N\t1", ("\\N", "1"): b"\\N\t1", (token, "2"): TOKEN.encode() + b"\t2",
+            (f"\\{token}", "2"): b"\\" + TOKEN.encode() + b"\t2", ("\\\\x", "3"): b"\\\\\\\\x\t3"}  # fmt: skip
+    snapshot = make_snapshot(ledger, TableContent(KEYLESS, sorted(rows.values()), blobs=[SCAN]))
+    for values, line in rows.items():
+        raw = make_bundle(snapshot, ledger, [key(snapshot, "public.keyless", *values)])
+        assert [row.line for row in parse_bundle(raw).rows] == [line], values
+
+
+def test_row_is_certified_although_another_table_s_schema_is_damaged(ledger: Ledger) -> None:
+    snapshot = make_snapshot(ledger)
+    bodies: dict[Any, Any] = snapshot.objects.bodies  # type: ignore[attr-defined]  # the fake's dictionary
+    for name, (kind, body) in list(bodies.items()):
+        if kind is ObjectKind.DOCUMENT and b'"public.pair"' in body:
+            del bodies[name]
+    cosign_newest(ledger, OTHER_COSIGNER)
+
+    assert verify(make_bundle(snapshot, ledger, [key(snapshot, "public.visit", "1")])).exit_code == 0
 
 
 def test_damaged_page_is_never_certified(ledger: Ledger) -> None:

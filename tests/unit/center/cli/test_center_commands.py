@@ -18,10 +18,11 @@ import pytest
 from center.cli.main import make_program
 from center.cli.opening import is_snapshot_text, parse_moment
 from evidence.keys.key import parse_vkey
+from evidence.manifest.statement import WithdrawalStatement
 from evidence.wire.enrolment import parse_code
 from terminal.command import Command
 from terminal.errors import UsageError
-from tests.builders.center import ORIGIN, fill_center, open_center
+from tests.builders.center import NOW, ORIGIN, Hospital, fill_center, open_center
 
 Run = Callable[..., int]
 
@@ -362,6 +363,25 @@ def test_certify_writes_a_bundle_that_its_policy_verifies(
     # Only X013 itself has cosigned here, so the time is on the center's word alone: cannot tell.
     assert verify([str(bundle), "--policy", str(policy)]) == 2
     assert "改过的病历" in capsys.readouterr().out
+
+
+def test_certify_shows_that_the_unit_has_withdrawn_the_statement(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from evidence.verify.command import main as verify
+
+    with open_center(folder) as center:
+        second = center.catalog.statement("X013", "his", 2).digest
+        his = Hospital(center, sequence=2, previous=second)
+        his.submit(WithdrawalStatement("X013", "his", 3, second, NOW, second, "wrong database"))
+        assert center.catalog.latest("X013", "his").previous == second  # type: ignore[union-attr]  # it was admitted
+    assert run(folder, "key", "--policy", "--out", str(tmp_path / "trust.policy")) == 0
+    for sequence, is_withdrawn in (("1", False), ("2", True)):
+        bundle = tmp_path / f"{sequence}.jinsuo"
+        assert run(folder, "certify", "X013", "his", sequence, "patient", "17", "--out", str(bundle)) == 0
+        assert ("has withdrawn" in capsys.readouterr().err) == is_withdrawn
+        verify([str(bundle), "--policy", str(tmp_path / "trust.policy"), "--lang", "en"])
+        assert ("the unit has withdrawn the statement" in capsys.readouterr().out) == is_withdrawn
 
 
 def test_certify_takes_several_rows_and_their_contents(

@@ -15,7 +15,9 @@ from center.ledger.published import read_entries
 from evidence.log.checkpoint import parse_checkpoint, sign_checkpoint
 from evidence.manifest.entry import Level, parse_act, parse_entry
 from evidence.manifest.receipt import verify_receipt
+from evidence.note.cosign import cosign
 from evidence.note.signed import parse_note
+from tests.builders.bundles import OTHER_COSIGNER
 from tests.builders.center import Hospital, create_center, open_center, wards
 from tests.builders.ledgers import (
     LOG,
@@ -213,3 +215,19 @@ def test_old_ledger_beside_newer_units_is_mended_from_a_mirror_without_the_agent
     assert entries[:12] == list(read_entries(LedgerFiles(tmp_path / "mirror"), 12, 0, 12))
     acts = [parse_act(parse_note(entry.note).text) for entry in map(parse_entry, entries) if entry.kind == "decision"]
     assert [(act.event, act.reason) for act in acts] == [("release", "taken back from the mirror")]
+
+
+def test_a_cosignature_does_not_turn_the_published_checkpoint_back(tmp_path: Path, mirror: Path) -> None:
+    """`ledger.sqlite` came back older than the files beside it: what strangers have seen stays what they see."""
+    for path in (tmp_path / "old").glob("ledger.sqlite*"):
+        shutil.copy2(path, mirror / path.name)
+    for name in ("ledger.sqlite-wal", "ledger.sqlite-shm"):
+        if not (tmp_path / "old" / name).exists():
+            (mirror / name).unlink(missing_ok=True)
+    with open_ledger(mirror) as ledger:
+        assert ledger.has_hold and ledger.size == WHOLE
+        (newest,) = ledger.find_checkpoints(most=1)
+        assert parse_checkpoint(parse_note(newest).text).size == OLD
+        line = cosign(parse_note(newest).text, OTHER_COSIGNER, 1_800_000_000)
+        assert ledger.add_cosignature(line, OTHER_COSIGNER.key)
+        assert ledger.size == WHOLE

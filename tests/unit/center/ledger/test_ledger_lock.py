@@ -126,6 +126,7 @@ def test_cosigned_checkpoints_are_kept_and_others_forgotten_after_a_thousand(loc
     assert lock.notes(4, cosigned_only=True, most=10) == [b"n5 cosigned"]
     assert lock.notes(5, cosigned_only=True, most=10) == []
     assert lock.notes(0, cosigned_only=False, most=2) == [b"n1011", b"n1010"]
+    assert lock.notes(1008, cosigned_only=False, most=2, oldest_first=True) == [b"n1009", b"n1010"]
     assert len(lock.notes(-1, cosigned_only=False, most=10_000)) == KEPT_CHECKPOINTS + 1
 
 

@@ -46,6 +46,33 @@ def test_json_is_one_document_and_nothing_else(folder: Path, capsys: pytest.Capt
     assert json.loads(capsys.readouterr().out)["verdict"] == "holds"
 
 
+def test_json_cannot_move_the_cursor_either(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """C1 controls and marks of direction need no escape in JSON, but terminals obey them."""
+    hostile = "\x9b2J\u202e\x7f患者\U000e0001"
+    schema = Schema("t", (Column("c", Kind.TEXT, True, "text"),))
+    raw = make_bundle(MadeSnapshot(contents={schema: [hostile.encode()]}), [("t", hostile.encode())]).encode()
+    (folder / "b.jinsuo").write_bytes(raw)
+
+    assert run(folder, "b.jinsuo", "--policy", "trust.policy", "--json") == 0
+    out = capsys.readouterr().out
+    assert all(c.isprintable() or c == "\n" for c in out) and "患者" in out
+    assert json.loads(out)["rows"][0]["cells"]["c"] == hostile
+
+
+@pytest.mark.parametrize("name", ["b.jinsuo", "trust.policy"])
+def test_report_is_never_written_over_what_is_verified(
+    folder: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (folder / name).read_bytes()
+    (folder / "link").symlink_to(folder / name)
+
+    for path in (name, "link"):
+        report = str(folder / path)
+        assert run(folder, "b.jinsuo", "--policy", "trust.policy", "--lang=en", "--report", report) == 64
+        assert "is what is verified" in capsys.readouterr().err
+        assert (folder / name).read_bytes() == before
+
+
 def test_report_is_written_as_html(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = folder / "out.html"
 

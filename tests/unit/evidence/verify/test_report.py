@@ -1,17 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reports as data, text and HTML, in both languages; what was read cannot break out of them."""
 
+import html
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from evidence.encode import encode_json
+from evidence.encode import encode_base64, encode_json
+from evidence.rows.line import Token
 from evidence.rows.schema import Column, Schema
 from evidence.rows.values import Kind
+from evidence.verify.bundle import BundleTimestamp
 from evidence.verify.report import Message, Outcome, Report, Step, render_html, render_text
 from evidence.verify.verify import verify_bundle
-from tests.builders.bundles import MadeSnapshot, make_bundle, policy
+from tests.builders.bundles import POLICY_TEXT, MadeSnapshot, make_bundle, policy
+from tests.builders.tsa import Authority, Tsa
 
 
 def report_on(raw: bytes) -> Report:
@@ -77,3 +82,47 @@ def test_what_was_read_cannot_write_html_or_move_the_cursor() -> None:
     assert "<script>" not in render_html(report, "en")
     for rendered in (render_html(report, "en"), render_text(report, "zh")):
         assert "\x1b" not in rendered and "\u202e" not in rendered
+
+
+def test_name_of_an_authority_that_nobody_believes_cannot_move_the_cursor(tmp_path: Path) -> None:
+    """It stands in a sentence of what is not proven: anybody can make a token, and write into its certificate."""
+    name = "\x1b[2J\x1b[HVerdict: it holds\u202e"
+    stranger = Authority(name, Authority("Root"), ca=False, purpose=True)
+    bundle = make_bundle(cosigners=[])
+    token = Tsa(tmp_path / "tsa", stranger).stamp(bundle.receipt.proof.checkpoint)
+    believed = policy(f"{POLICY_TEXT}tsa {encode_base64(Authority('Another').der)}\n")
+    raw = replace(bundle, timestamps=(BundleTimestamp(token),)).encode()
+    report = verify_bundle(raw, believed, lambda *_: None)
+
+    assert any("Verdict: it holds" in message.en for message in report.not_proven)
+    for rendered in (render_html(report, "en"), render_text(report, "en"), render_text(report, "zh")):
+        assert "\x1b" not in rendered and "\u202e" not in rendered
+
+
+def test_no_two_records_are_shown_alike() -> None:
+    """NULL and a text that says so, a large cell and a text that looks like its token, a line end and its escape, …"""
+    token = Token(bytes(range(32)), 70_000).encode()
+    columns = (Column("a", Kind.TEXT, True, "text"), Column("b", Kind.BYTES, True, "bytea"))
+    schema = Schema("t", columns, (), ("not-utf-8 a",))
+    cells: list[tuple[bytes, str]] = [
+        (b"\\N", "NULL"),
+        (b"NULL", '"NULL"'),
+        (token, token.decode()),
+        (b"\\" + token, '"\\' + token.decode() + '"'),
+        (b"a\\nb", '"a\\nb"'),
+        (b"a\\\\nb", '"a\\\\nb"'),
+        (b"\xad", '"\\udcad"'),
+        ("\xad".encode(), '"\\xad"'),
+        (b"", ""),
+        (b" ", '" "'),
+        (b'"', '"\\""'),
+        (b'say "no"', 'say "no"'),
+        ("患者".encode(), "患者"),
+    ]
+    for cell, shown in cells:
+        line = cell + b"\t\\\\x00"
+        bundle = make_bundle(MadeSnapshot(contents={schema: [line]}), [("t", line)])
+        report = report_on(replace(bundle, blobs="blobs" if cell == token else None).encode())
+        assert f"  a: {shown}\n  b: \\x00\n" in render_text(report, "en"), cell
+        assert f"<th>a</th><td>{html.escape(shown)}</td>" in render_html(report, "zh"), cell
+    assert len({shown for _, shown in cells}) == len(cells)

@@ -11,7 +11,8 @@ import pytest
 from evidence.digest import sha256
 from evidence.manifest.entry import Act, Level, StoredAct
 from evidence.manifest.statement import Consistency, WithdrawalStatement, statement_digest
-from evidence.note.signed import Note, sign_note
+from evidence.note.cosign import cosign
+from evidence.note.signed import Note, parse_note, sign_note
 from evidence.rows.line import Token
 from evidence.rows.schema import Column, Schema
 from evidence.rows.values import Kind
@@ -82,6 +83,7 @@ def test_report_says_what_is_not_proven_even_if_all_holds() -> None:
 
     assert "That the source was true, complete or the only one" in said(report)
     assert "accepted" in said(report)
+    assert "no other later entries about the statement, such as its withdrawal" in said(report)
     assert all(message.zh and message.en for message in (*report.proven, *report.not_proven))
 
 
@@ -288,6 +290,30 @@ def test_second_key_of_a_unit_speaks_too() -> None:
     assert verify(make_bundle(MadeSnapshot(key=new)), believed).exit_code == 0
 
 
+def test_only_those_who_had_cosigned_by_the_proven_time_are_named_for_it() -> None:
+    log = MadeLog()
+    bundle = make_bundle(log=log, cosigners=[OTHER_COSIGNER])
+    note = parse_note(bundle.receipt.proof.checkpoint)
+    late = note.with_signatures([cosign(note.text, WITNESS, COSIGNED_AT + 86_400)])
+    receipt = replace(bundle.receipt, proof=replace(bundle.receipt.proof, checkpoint=late.encode()))
+    report = verify(replace(bundle, receipt=receipt))
+
+    assert report.steps[4].finding.en == "not later than 2026-11-22 01:21:00 UTC (cosigned by X014)"
+
+
+def test_key_that_began_after_the_proven_time_is_refused_for_that_reason() -> None:
+    text = POLICY_TEXT.replace(UNIT.key.vkey, f"{UNIT.key.vkey} since=2026-11-22T01:20:00.000000Z")
+    log = MadeLog()
+    make_bundle(log=log)
+    early = log.checkpoint([OTHER_COSIGNER], COSIGNED_AT - 3600)
+    bundle = replace(make_bundle(), receipt=log.receipt(5, early))
+    report = verify(bundle, policy(text))
+
+    assert outcome_of(report, 6) is Outcome.FAILS
+    assert "others state that it existed at 2026-11-22T00:21:00.000000Z" in report.steps[5].finding.en
+    assert "began at 2026-11-22T01:20:00.000000Z" in report.steps[5].finding.en
+
+
 # Level and later entries
 
 
@@ -349,15 +375,54 @@ def test_acts_of_the_center_are_told() -> None:
     assert "have accepted" not in said(report)
 
 
-def test_withdrawal_by_the_unit_is_told() -> None:
-    def text(digest: bytes) -> bytes:
-        return (
-            WithdrawalStatement("X013", "his", 3, sha256(b"x"), RECEIVED, sha256(b""), "wrong")
-            .encode()
-            .replace(sha256(b"").hex().encode(), digest.hex().encode())
-        )
+def test_snapshot_that_the_archives_refused_to_accept_is_not_accepted() -> None:
+    bundle = _later("decision", Level.NONE, lambda digest: Act("accept", digest.hex(), "refused", "li", "-").encode())
+    report = verify(bundle)
 
-    report = verify(_later("statement", Level.NONE, text, UNIT.renamed("X013/his")))
+    assert "log@6: accept, outcome refused" in report.steps[6].finding.en
+    assert "That the archives have accepted" in said(report)
+
+
+def test_later_entry_of_another_log_is_refused() -> None:
+    """Another center, in which the verifier believes too, has never had the content of this one's statement."""
+    origin = "other.example/center"
+    other, operator = signer(origin, 70), signer(f"{origin}/operator", 71)
+    believed = policy(f"log {other.key.vkey}\noperator {operator.key.vkey}\n{POLICY_TEXT}")
+    snapshot, log = MadeSnapshot(), MadeLog(other, [f"an entry {i}".encode() for i in range(9)])
+    act = StoredAct("X013", "his", 2, statement_digest(snapshot.statement.encode()))
+    index = log.add("stored", Level.STORED, sign_note(act.encode(), [operator]))
+    bundle = replace(make_bundle(snapshot, level=Level.REGISTERED), later=(log.receipt(index),))
+
+    assert outcome_of(verify(bundle, believed), 7) is Outcome.FAILS
+
+
+def test_later_entry_from_before_the_statement_is_refused() -> None:
+    snapshot, log = MadeSnapshot(), MadeLog()
+    act = StoredAct("X013", "his", 2, statement_digest(snapshot.statement.encode()))
+    index = log.add("stored", Level.STORED, sign_note(act.encode(), [OPERATOR]))
+    bundle = make_bundle(snapshot, level=Level.REGISTERED, log=log)
+
+    assert outcome_of(verify(replace(bundle, later=(log.receipt(index),))), 7) is Outcome.FAILS
+
+
+def _withdraw(digest: bytes) -> bytes:
+    return (
+        WithdrawalStatement("X013", "his", 3, sha256(b"x"), RECEIVED, sha256(b""), "wrong")
+        .encode()
+        .replace(sha256(b"").hex().encode(), digest.hex().encode())
+    )
+
+
+def test_withdrawal_by_a_key_that_had_ended_is_refused() -> None:
+    old = signer("X013", 72)
+    believed = policy(f"{POLICY_TEXT}unit X013 {old.key.vkey} until=2026-11-22T01:00:00.000000Z\n")
+    bundle = _later("statement", Level.NONE, _withdraw, old.renamed("X013/his"))
+
+    assert outcome_of(verify(bundle, believed), 7) is Outcome.FAILS
+
+
+def test_withdrawal_by_the_unit_is_told() -> None:
+    report = verify(_later("statement", Level.NONE, _withdraw, UNIT.renamed("X013/his")))
 
     assert report.exit_code == 0
     assert "has withdrawn" in said(report)
@@ -378,6 +443,15 @@ def test_withdrawal_by_another_source_or_unit_is_refused() -> None:
 
 def test_snapshot_that_is_not_consistent_says_so() -> None:
     assert "consistency is `per-table`" in said(verify(make_bundle(MadeSnapshot(consistency=Consistency.PER_TABLE))))
+
+
+def test_snapshot_that_may_carry_tables_over_does_not_prove_when_they_were_read() -> None:
+    """A table that is read monthly stands in each night's snapshot; only the manifest, which no bundle has, says so."""
+    sentence = "That the records were read between these two times"
+
+    assert sentence not in said(verify(make_bundle()))
+    for consistency in (Consistency.PER_TABLE, Consistency.LIVE):
+        assert sentence in said(verify(make_bundle(MadeSnapshot(consistency=consistency))))
 
 
 # Large cells

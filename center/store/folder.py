@@ -159,11 +159,7 @@ class NewFileBlob:
         assert self._file is not None
         try:
             self._store.make_durable(self._path.parent)
-            is_new = self._file.commit_new(self._path)
-            if not is_new:
-                # Whoever was first may not have synced the name yet; this caller may promise it all the same.
-                sync_folder(self._path.parent)
-            return is_new
+            return self._file.commit_new(self._path)
         except OSError as err:
             raise explain_os_error(err, self._path) from err
 

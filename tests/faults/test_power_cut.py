@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A power cut takes what was not synced: names and folders, too, though every byte of a file was."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from evidence.disk import make_private_folder, sync_folder, write_new
+from tests.builders.power import Power
+
+
+def leave_unsynced_name(path: Path) -> None:
+    """Do what a process does that is killed between the naming of a file and the syncing of its folder."""
+    half = path.with_name("half")
+    with half.open("wb") as file:
+        file.write(b"whole")
+        file.flush()
+        os.fsync(file.fileno())
+    sync_folder(path.parent)
+    half.rename(path)
+
+
+def test_name_that_a_killed_writer_left_is_durable_once_the_next_one_finds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    power = Power(tmp_path, monkeypatch)
+    leave_unsynced_name(tmp_path / "file")
+    assert not power.survives(tmp_path / "file")
+    assert not write_new(tmp_path / "file", b"whole")
+    assert power.survives(tmp_path / "file")
+
+
+def test_private_folder_is_durable_with_those_above_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    power = Power(tmp_path, monkeypatch)
+    folder = tmp_path / "srv" / "center"
+    make_private_folder(folder)
+    write_new(folder / "center.yaml", b"origin: archives.example")
+    assert power.survives(folder / "center.yaml")
+    assert folder.stat().st_mode & 0o777 == 0o700

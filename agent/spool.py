@@ -24,7 +24,7 @@ from typing import TypeAlias
 from agent.errors import SpoolError, SpoolFullError
 from agent.holdings import Base, BaseKey
 from evidence.digest import ObjectId
-from evidence.disk import NewFile, remove_leftovers
+from evidence.disk import NewFile, make_folder, remove_leftovers
 from evidence.objects.object import ObjectKind
 from evidence.objects.pack import CODEC_BASE, Frame, PackWriter, read_frames
 from terminal.language import Text
@@ -51,7 +51,10 @@ class Spool:
     """The durable outbox of one source. One writer at a time; reading is thread-safe."""
 
     def __init__(self, folder: Path, *, max_bytes: int, min_free_bytes: int, keep_bytes: int, level: int) -> None:
-        """Open the spool in `folder`; `level` is zstd's. Nothing is changed: another process may be writing there."""
+        """Open the spool in `folder`; `level` is zstd's. Nothing in it is changed: another process may be writing there.
+
+        Raises: SpoolError if the folder is not there and cannot be made.
+        """
         self._folder = folder
         self._kept = folder / "kept"
         self._keep_bytes = keep_bytes
@@ -60,7 +63,10 @@ class Spool:
         self._level = level
         self._sent_lock = threading.Lock()
         self._sent: set[str] = set()
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            make_folder(folder)  # durably: its packs are named in the journal
+        except OSError as err:
+            raise _no_room(folder, err) from err
 
     def packs(self) -> list[SpooledPack]:
         """Give all whole packs, oldest first."""

@@ -36,6 +36,7 @@ from agent.settings.sources import AnySource
 from agent.snapshot.supervised import Machine
 from agent.sources import SourceMaker
 from agent.spool import Spool
+from evidence.disk import make_folder
 
 JOURNAL_NAME = "journal.sqlite"
 HOLDINGS_NAME = "holdings.sqlite"
@@ -112,7 +113,7 @@ class Parts:
     def spool_free_bytes(self) -> int:
         """Give the bytes free on the spool's volume."""
         folder = self.config.spool.folder
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         return shutil.disk_usage(folder).free
 
     def media_sets(self) -> MediaSets:

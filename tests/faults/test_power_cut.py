@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from agent.spool import Spool, SpooledPack
+from center.registry.unitfolder import UnitFolder
 from evidence.disk import make_private_folder, sync_folder, write_new
+from evidence.objects.object import ObjectKind, name_object
 from tests.builders.power import Power
+from tests.builders.trees import STORAGE_KEY
 
 
 def leave_unsynced_name(path: Path) -> None:
@@ -38,3 +42,24 @@ def test_private_folder_is_durable_with_those_above_it(tmp_path: Path, monkeypat
     write_new(folder / "center.yaml", b"origin: archives.example")
     assert power.survives(folder / "center.yaml")
     assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_first_pack_of_a_source_is_durable_when_it_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    power = Power(tmp_path, monkeypatch)
+    spool = Spool(tmp_path / "spool" / "his", max_bytes=1 << 30, min_free_bytes=0, keep_bytes=0, level=1)
+    durable: list[bool] = []
+
+    def committed(pack: SpooledPack, *_: object) -> None:
+        durable.append(power.survives(pack.path))
+
+    with spool.writer(committed) as writer:
+        writer.add(ObjectKind.CHUNK, name_object(STORAGE_KEY, ObjectKind.CHUNK, b"bytes"), b"bytes")
+    assert durable == [True]
+
+
+def test_registry_of_units_is_durable_before_the_first_unit_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    power = Power(tmp_path, monkeypatch)
+    UnitFolder(tmp_path / "center" / "units")
+    assert power.survives(tmp_path / "center" / "units")

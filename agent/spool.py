@@ -51,9 +51,9 @@ class Spool:
     """The durable outbox of one source. One writer at a time; reading is thread-safe."""
 
     def __init__(self, folder: Path, *, max_bytes: int, min_free_bytes: int, keep_bytes: int, level: int) -> None:
-        """Open the spool in `folder`; `level` is zstd's. Nothing in it is changed: another process may be writing there.
+        """Open the spool in `folder`, which need not be there; `level` is zstd's.
 
-        Raises: SpoolError if the folder is not there and cannot be made.
+        Nothing is changed: another process may be writing there, and a folder that is missing tells something (`Parts`).
         """
         self._folder = folder
         self._kept = folder / "kept"
@@ -63,10 +63,6 @@ class Spool:
         self._level = level
         self._sent_lock = threading.Lock()
         self._sent: set[str] = set()
-        try:
-            make_folder(folder)  # durably: its packs are named in the journal
-        except OSError as err:
-            raise _no_room(folder, err) from err
 
     def packs(self) -> list[SpooledPack]:
         """Give all whole packs, oldest first."""
@@ -199,13 +195,13 @@ class Spool:
         """Tell whether `next_bytes` more would bring the spool or its volume to its limit, whatever is only kept."""
         used = sum(pack.size for pack in self.packs())
         kept = sum(pack.size for pack in _list_packs(self._kept))
-        free = shutil.disk_usage(self._folder).free + kept
+        free = self._measure() + kept
         return used + next_bytes > self._max_bytes or free - next_bytes < self._min_free_bytes
 
     def put_aside_sent(self) -> None:
         """Put packs that the center has acknowledged with those that are only kept: they are the first to make room."""
         sent = self._sent_names()
-        self._kept.mkdir(exist_ok=True)
+        make_folder(self._kept)
         for pack in self.packs():
             if pack.name in sent:
                 pack.path.replace(self._kept / pack.path.name)
@@ -236,13 +232,20 @@ class Spool:
 
     def _free_bytes(self) -> int:
         """Give what the volume has free, after what is only kept has made room for what must wait."""
-        free = shutil.disk_usage(self._folder).free
+        free = self._measure()
         for pack in _list_packs(self._kept):
             if free >= self._min_free_bytes:
                 break
             pack.path.unlink(missing_ok=True)
-            free = shutil.disk_usage(self._folder).free
+            free = self._measure()
         return free
+
+    def _measure(self) -> int:
+        try:
+            make_folder(self._folder)
+            return shutil.disk_usage(self._folder).free
+        except OSError as err:
+            raise _no_room(self._folder, err) from err
 
     def _sent_names(self) -> set[str]:
         with self._sent_lock:

@@ -167,6 +167,17 @@ class Catalog:
         with self.file.reading() as connection:
             return [row[0].hex() for row in connection.execute(query.order_by(PACKS.c.name))]
 
+    def newest_packs(self, most: int) -> list[tuple[str, str, str]]:
+        """Give (unit, source, name) of the packs that were added last, at most so many."""
+        query = (
+            sa.select(SOURCES.c.unit, SOURCES.c.source, PACKS.c.name)
+            .join(SOURCES, SOURCES.c.id == PACKS.c.source)
+            .order_by(PACKS.c.id.desc())
+            .limit(most)
+        )
+        with self.file.reading() as connection:
+            return [(row[0], row[1], row[2].hex()) for row in connection.execute(query)]
+
     def pack_places(self, unit: str, source: str, name: str) -> list[tuple[ObjectId, ObjectPlace]]:
         """Give the objects whose place is in a pack, in the order in which they stand."""
         query = FIND_PLACES.where(

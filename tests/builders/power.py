@@ -27,10 +27,10 @@ class Power:
 
     def survives(self, path: Path) -> bool:
         """Tell whether a file or folder would be there, under this name, if the power were cut now."""
-        if path.is_file() and _node(os.stat(path)) not in self._files:
+        if path.is_file() and _node(path.stat()) not in self._files:
             return False
         while path != self._root:
-            if self._names.get(_node(os.stat(path.parent)), {}).get(path.name) != _node(os.stat(path)):
+            if self._names.get(_node(path.parent.stat()), {}).get(path.name) != _node(path.stat()):
                 return False
             path = path.parent
         return True

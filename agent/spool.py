@@ -128,9 +128,9 @@ class Spool:
         for pack in sorted(kept, key=lambda pack: pack.name in pinned):
             if excess <= 0:
                 break
-            pack.path.unlink(missing_ok=True)
-            excess -= pack.size
-            gone.append(pack.name)
+            if _try_remove(pack):
+                excess -= pack.size
+                gone.append(pack.name)
         return gone
 
     def read(self, name: str, offset: int, size: int) -> bytes | None:
@@ -145,7 +145,7 @@ class Spool:
     def clear(self) -> None:
         """Remove all packs: no statement needs them any more."""
         for pack in [*self.packs(), *_list_packs(self._kept)]:
-            pack.path.unlink(missing_ok=True)
+            _try_remove(pack)
         self.forget_sent()
 
     def object_ids(self, pack: SpooledPack) -> list[ObjectId]:
@@ -204,12 +204,16 @@ class Spool:
         make_folder(self._kept)
         for pack in self.packs():
             if pack.name in sent:
-                pack.path.replace(self._kept / pack.path.name)
+                with suppress(OSError):  # it is being read: there it stays, acknowledged, until the next time
+                    pack.path.replace(self._kept / pack.path.name)
 
     def remove(self, packs: Iterable[SpooledPack]) -> None:
-        """Remove packs of which nothing is needed any more."""
-        for pack in packs:
-            pack.path.unlink(missing_ok=True)
+        """Remove packs of which nothing is needed any more. Raises: SpoolError if one cannot be removed now."""
+        try:
+            for pack in packs:
+                pack.path.unlink(missing_ok=True)
+        except OSError as err:
+            raise _no_room(self._folder, err) from err
 
     def replace(self, packs: Sequence[SpooledPack], frames: Iterable[Frame]) -> SpooledPack:
         """Put one durable pack of `frames`, which fit one, in the place of `packs`; then remove these.
@@ -236,7 +240,7 @@ class Spool:
         for pack in _list_packs(self._kept):
             if free >= self._min_free_bytes:
                 break
-            pack.path.unlink(missing_ok=True)
+            _try_remove(pack)
             free = self._measure()
         return free
 
@@ -371,6 +375,15 @@ def _list_packs(folder: Path) -> list[SpooledPack]:
             found.append((path, path.stat()))
     found.sort(key=lambda item: (item[1].st_mtime_ns, item[0].name))
     return [SpooledPack(path, path.stem, stat.st_size) for path, stat in found]
+
+
+def _try_remove(pack: SpooledPack) -> bool:
+    """Remove a pack that is only kept; tell whether it is gone. On Windows none goes while it is being read."""
+    try:
+        pack.path.unlink(missing_ok=True)
+    except OSError:
+        return False
+    return True
 
 
 def _no_room(folder: Path, err: OSError) -> SpoolError:

@@ -3,6 +3,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -285,3 +286,29 @@ def test_given_up_pack_that_cannot_be_removed_is_told(tmp_path: Path) -> None:
     hold(pack.path)
     with pytest.raises(SpoolError, match="cannot be written"):
         spool.remove([pack])
+
+
+@pytest.mark.parametrize(
+    "forget", [Holdings.forget, lambda h, source: h.drop(source, [ids_of(b"gone")])], ids=["all", "one"]
+)
+def test_what_the_holdings_forgot_is_not_back_after_a_power_cut(
+    tmp_path: Path, forget: Callable[[Holdings, str], None]
+) -> None:
+    """The packs go next: an object that would be believed to be in them, or at the center, would be nowhere."""
+    path = tmp_path / "h.sqlite"
+    holdings = Holdings(path)
+    holdings.add("his", [ids_of(b"gone")])
+    holdings.close()
+    holdings = Holdings(path)
+    forget(holdings, "his")
+    # What SQLite has not synced is in the file beside it.
+    left = tmp_path / "left.sqlite"
+    left.write_bytes(path.read_bytes())
+    holdings.close()
+    after = Holdings(left)
+    assert not after.known("his", [ids_of(b"gone")])
+    after.close()
+
+
+def ids_of(body: bytes) -> ObjectId:
+    return name_object(STORAGE_KEY, ObjectKind.CHUNK, body)

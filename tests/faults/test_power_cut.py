@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.spool import Spool, SpooledPack
+from center.ledger.lock import LedgerLock
 from center.registry.unitfolder import UnitFolder
 from evidence.disk import make_private_folder, sync_folder, write_new
 from evidence.objects.object import ObjectKind, name_object
@@ -63,3 +64,25 @@ def test_registry_of_units_is_durable_before_the_first_unit_is_in_it(
     power = Power(tmp_path, monkeypatch)
     UnitFolder(tmp_path / "center" / "units")
     assert power.survives(tmp_path / "center" / "units")
+
+
+def test_checkpoint_that_a_killed_writer_left_is_durable_before_it_is_published(tmp_path: Path) -> None:
+    """Killed after the commit was written and before it was synced: who opens the ledger next reads it all the same."""
+    path, log = tmp_path / "ledger.sqlite", tmp_path / "ledger.sqlite-wal"
+    killed, left = tmp_path / "killed", tmp_path / "left"
+    LedgerLock.create(path, b"empty")
+    lock = LedgerLock(path)
+    lock.swap(b"empty", b"newest", 1)
+    for folder, files in ((killed, (path, log)), (left, ())):
+        folder.mkdir()
+        for file in files:
+            (folder / file.name).write_bytes(file.read_bytes())
+    lock.close()
+    reopened = LedgerLock(killed / path.name)
+    assert reopened.standing().note == b"newest"
+    # What is only in the file beside it need not have been synced by anybody.
+    (left / path.name).write_bytes((killed / path.name).read_bytes())
+    reopened.close()
+    after = LedgerLock(left / path.name)
+    assert after.standing().note == b"newest"
+    after.close()

@@ -16,6 +16,7 @@ from evidence.manifest.entry import Level
 from evidence.manifest.statement import GapCause, GapStatement
 from tests.builders.center import NOW, Hospital, create_center, open_center, patients
 
+
 class CutCatalog(Catalog):
     """A catalog that can be written `room` times more; then there is no space left, as where a process is killed."""
 

@@ -11,6 +11,7 @@ from agent.app import Agent
 from agent.errors import SpoolError
 from agent.journal import State
 from agent.outcome import Stage
+from agent.snapshot.kept import watching_path
 from agent.snapshot.progress import Silent
 from center.app import Center
 from center.errors import StoreError
@@ -60,9 +61,12 @@ def test_spool_that_is_gone_for_good_goes_on_when_its_folder_is_made_by_hand(tmp
         settings.write_text(settings.read_text().replace("min_free: 0 MiB", f"min_free: 0 MiB, folder: {volume}"))
         with Agent.open(folder) as agent:
             agent.snapshot("his", Silent(), send=False)
+        watching_path(folder, "his").parent.mkdir()
+        watching_path(folder, "his").write_text("00")
         with unmounted(volume), Agent.open(folder) as agent:
             (volume / "his").mkdir()
             assert not isinstance(agent.send(Silent())[0].trouble, SpoolError)
+            assert not watching_path(folder, "his").exists(), "a watched source would not be taken before it changes"
             assert agent.snapshot("his", Silent()).stage is Stage.STORED
 
 

@@ -11,7 +11,6 @@ the seed is printed. `-m long` draws a hundred.
 
 import os
 import random
-import shutil
 import subprocess
 import sys
 import threading

@@ -19,6 +19,7 @@ from contextlib import closing as closing_of
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -56,6 +57,7 @@ from center.receive.tls import (
 from center.registry.catalog import Catalog
 from center.registry.lock import FolderLock
 from center.registry.objects import SourceObjects, pack_path
+from center.registry.packs import forget_absent
 from center.registry.replay import Replay
 from center.registry.seal import SealingKey, create_master_key, create_sealing_key, open_master_key, open_sealing_key
 from center.registry.signs import SIGNS_NAME, Signs
@@ -323,13 +325,15 @@ class Center:
         self._serving.append(True)
 
     def _check_store(self) -> None:
-        """Raises: StoreError if of the packs that came last none is there: then this is not the store of this catalog.
+        """See that the store is the one of the catalog: of what the catalog knows, nothing is read again for a statement.
 
-        What the catalog knows is not read again when a statement needs it. So `stored` would be said of what nobody has, and
-        what comes meanwhile would be hidden as soon as the right volume is mounted.
+        If the packs that came last are not there, as where it was restored from a copy a little older, they are forgotten,
+        so that the agents are asked. If none of them is, what comes might be hidden as soon as the right volume is mounted.
+        Raises: StoreError then.
         """
         newest = self.catalog.newest_packs(_LOOKED_AT)
-        if newest and all(self.store.size(pack_path(*pack)) is None for pack in newest):
+        lost = list(takewhile(lambda pack: self.store.size(pack_path(*pack)) is None, newest))
+        if newest and lost == newest:
             packs = self.config.find_store(self.folder)
             raise StoreError(
                 Text(
@@ -343,6 +347,9 @@ class Center:
                     " what is lacking is asked for then, and audit tells what no agent has any more",
                 ),
             )
+        for unit, source, pack in lost:
+            count = forget_absent(self.catalog, unit, source, pack)
+            log.error("a stored pack is lost", extra={"unit": unit, "source": source, "pack": pack, "objects": count})
 
     def enroll_by_file(self, raw: bytes) -> tuple[Unit, bytes]:
         """Enrol the agent that made a request in a file; give its unit, and the answer's file.

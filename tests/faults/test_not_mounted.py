@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A volume that is not mounted leaves an empty folder in its place: that is no empty spool, and no empty store."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from agent.snapshot.progress import Silent
 from center.app import Center
 from center.errors import StoreError
 from center.store.folder import FolderStore
-from tests.builders.world import World, make_hospital, sqlite_source
+from tests.builders.world import World, make_hospital, make_incompressible, read_back, run_sql, sqlite_source
 
 UNIT = "X013"
 
@@ -96,3 +97,27 @@ def test_store_whose_folder_is_another_one_all_at_once_takes_nothing(tmp_path: P
         assert list(volume.iterdir()) == []
     with store.create("packs/b") as blob:
         assert blob.commit()
+
+
+def test_store_that_lacks_what_came_last_is_asked_for_it_before_stored_is_said_again(tmp_path: Path) -> None:
+    """The store's disk was restored from last night's copy, catalog and ledger are on another one."""
+    database = make_incompressible(tmp_path / "his.db", 400_000)
+    run_sql(database, "CREATE TABLE ward (name TEXT PRIMARY KEY)")
+    run_sql(database, "INSERT INTO ward VALUES ('内科')")
+    with World.make(tmp_path / "world") as world:
+        store = world.center_folder / "store"
+        with world.serving() as center:
+            world.add_agent(center, UNIT, sqlite_source("his", database))
+            world.snapshot(UNIT)
+            shutil.copytree(store, tmp_path / "copy")
+            run_sql(database, "UPDATE record SET body = '改过' WHERE id % 10 = 0")
+            world.snapshot(UNIT)
+            lost = [name for name, _ in center.catalog.pack_places(*center.catalog.newest_packs(1)[0])]
+        shutil.rmtree(store)
+        (tmp_path / "copy").rename(store)
+        run_sql(database, "INSERT INTO ward VALUES ('外科')")
+        with world.serving() as center:
+            assert center.admission.missing(UNIT, "his", lost) == lost
+            world.snapshot(UNIT)
+            assert read_back(center, UNIT, "his") == 102
+            assert read_back(center, UNIT, "his", 2) == 101, "what the agent has kept makes older days whole, too"

@@ -6,8 +6,9 @@ interrupted run has left in the spool is not written twice, and losing entries c
 an object after all, it says so before it logs the statement; then all is forgotten and asked anew. Where pages and nodes
 that travelled whole stand in the packs that the spool keeps is noted too: tomorrow's of the same first key travel as
 differences against them (codec 2). Likewise what a scheduled table gave when it was read, so that it can be carried over,
-and where contents of files are, so that unchanged ones need not be opened. SQLite without fsync: after a crash the file
-may be empty or torn, and is begun anew as soon as that shows. Thread-safe.
+and where contents of files are, so that unchanged ones need not be opened. SQLite without fsync: after a power cut the file
+may be empty or torn, and is begun anew as soon as that shows. It may be older, too, so what is forgotten is forgotten
+durably: the caller then removes packs, and an object that seemed to be in them would be nowhere. Thread-safe.
 """
 
 import hashlib
@@ -137,6 +138,7 @@ class Holdings:
         """Forget that `ids` need not be written: they are in the spool no more, and were never sent."""
         rows = [(source, name) for name in ids]
         self._act(lambda db: db.executemany("DELETE FROM known WHERE source = ? AND id = ?", rows))
+        self._act(_settle)
 
     def forget(self, source: str) -> None:
         """Forget all of a source: the center has said that something is missing after all."""
@@ -146,6 +148,7 @@ class Holdings:
                 db.execute(f"DELETE FROM {table} WHERE source = ?", (source,))  # noqa: S608 - our own names
 
         self._act(act)
+        self._act(_settle)
 
     def find_base(self, source: str, key: BaseKey) -> KeptFrame | None:
         """Find the object of this key that travelled whole, if the center is known to hold it."""
@@ -299,3 +302,12 @@ class Holdings:
         # With what SQLite keeps beside it: a stale -wal would be read into the new file.
         for suffix in ("", "-wal", "-shm"):
             self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+
+
+def _settle(db: sqlite3.Connection) -> None:
+    """Sync all that was written so far."""
+    db.execute("PRAGMA synchronous=FULL")
+    try:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        db.execute("PRAGMA synchronous=OFF")

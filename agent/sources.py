@@ -29,6 +29,7 @@ from agent.settings.sources import (
     TableSource,
 )
 from agent.snapshot.carrying import PERIODS
+from agent.snapshot.kept import watching_path
 from evidence.manifest.statement import Consistency
 from terminal.language import Text
 
@@ -55,7 +56,7 @@ class SourceMaker:
             )
         )
         return SourceWatch(
-            source.name, look, pace, self._folder / "watching" / source.name,
+            source.name, look, pace, watching_path(self._folder, source.name),
             lambda look: SystemHints(look, time.monotonic), time.monotonic, is_consistent=isinstance(source, SqliteSource),
         )  # fmt: skip
 

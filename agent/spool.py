@@ -24,7 +24,7 @@ from typing import TypeAlias
 from agent.errors import SpoolError, SpoolFullError
 from agent.holdings import Base, BaseKey
 from evidence.digest import ObjectId
-from evidence.disk import NewFile, remove_leftovers
+from evidence.disk import NewFile, make_folder, remove_leftovers
 from evidence.objects.object import ObjectKind
 from evidence.objects.pack import CODEC_BASE, Frame, PackWriter, read_frames
 from terminal.language import Text
@@ -51,7 +51,10 @@ class Spool:
     """The durable outbox of one source. One writer at a time; reading is thread-safe."""
 
     def __init__(self, folder: Path, *, max_bytes: int, min_free_bytes: int, keep_bytes: int, level: int) -> None:
-        """Open the spool in `folder`; `level` is zstd's. Nothing is changed: another process may be writing there."""
+        """Open the spool in `folder`, which need not be there; `level` is zstd's.
+
+        Nothing is changed: another process may be writing there, and a folder that is missing tells something (`Parts`).
+        """
         self._folder = folder
         self._kept = folder / "kept"
         self._keep_bytes = keep_bytes
@@ -60,7 +63,6 @@ class Spool:
         self._level = level
         self._sent_lock = threading.Lock()
         self._sent: set[str] = set()
-        folder.mkdir(parents=True, exist_ok=True)
 
     def packs(self) -> list[SpooledPack]:
         """Give all whole packs, oldest first."""
@@ -126,9 +128,9 @@ class Spool:
         for pack in sorted(kept, key=lambda pack: pack.name in pinned):
             if excess <= 0:
                 break
-            pack.path.unlink(missing_ok=True)
-            excess -= pack.size
-            gone.append(pack.name)
+            if _try_remove(pack):
+                excess -= pack.size
+                gone.append(pack.name)
         return gone
 
     def read(self, name: str, offset: int, size: int) -> bytes | None:
@@ -143,7 +145,7 @@ class Spool:
     def clear(self) -> None:
         """Remove all packs: no statement needs them any more."""
         for pack in [*self.packs(), *_list_packs(self._kept)]:
-            pack.path.unlink(missing_ok=True)
+            _try_remove(pack)
         self.forget_sent()
 
     def object_ids(self, pack: SpooledPack) -> list[ObjectId]:
@@ -193,21 +195,25 @@ class Spool:
         """Tell whether `next_bytes` more would bring the spool or its volume to its limit, whatever is only kept."""
         used = sum(pack.size for pack in self.packs())
         kept = sum(pack.size for pack in _list_packs(self._kept))
-        free = shutil.disk_usage(self._folder).free + kept
+        free = self._measure() + kept
         return used + next_bytes > self._max_bytes or free - next_bytes < self._min_free_bytes
 
     def put_aside_sent(self) -> None:
         """Put packs that the center has acknowledged with those that are only kept: they are the first to make room."""
         sent = self._sent_names()
-        self._kept.mkdir(exist_ok=True)
+        make_folder(self._kept)
         for pack in self.packs():
             if pack.name in sent:
-                pack.path.replace(self._kept / pack.path.name)
+                with suppress(OSError):  # it is being read: there it stays, acknowledged, until the next time
+                    pack.path.replace(self._kept / pack.path.name)
 
     def remove(self, packs: Iterable[SpooledPack]) -> None:
-        """Remove packs of which nothing is needed any more."""
-        for pack in packs:
-            pack.path.unlink(missing_ok=True)
+        """Remove packs of which nothing is needed any more. Raises: SpoolError if one cannot be removed now."""
+        try:
+            for pack in packs:
+                pack.path.unlink(missing_ok=True)
+        except OSError as err:
+            raise _no_room(self._folder, err) from err
 
     def replace(self, packs: Sequence[SpooledPack], frames: Iterable[Frame]) -> SpooledPack:
         """Put one durable pack of `frames`, which fit one, in the place of `packs`; then remove these.
@@ -230,13 +236,20 @@ class Spool:
 
     def _free_bytes(self) -> int:
         """Give what the volume has free, after what is only kept has made room for what must wait."""
-        free = shutil.disk_usage(self._folder).free
+        free = self._measure()
         for pack in _list_packs(self._kept):
             if free >= self._min_free_bytes:
                 break
-            pack.path.unlink(missing_ok=True)
-            free = shutil.disk_usage(self._folder).free
+            _try_remove(pack)
+            free = self._measure()
         return free
+
+    def _measure(self) -> int:
+        try:
+            make_folder(self._folder)
+            return shutil.disk_usage(self._folder).free
+        except OSError as err:
+            raise _no_room(self._folder, err) from err
 
     def _sent_names(self) -> set[str]:
         with self._sent_lock:
@@ -362,6 +375,15 @@ def _list_packs(folder: Path) -> list[SpooledPack]:
             found.append((path, path.stat()))
     found.sort(key=lambda item: (item[1].st_mtime_ns, item[0].name))
     return [SpooledPack(path, path.stem, stat.st_size) for path, stat in found]
+
+
+def _try_remove(pack: SpooledPack) -> bool:
+    """Remove a pack that is only kept; tell whether it is gone. On Windows none goes while it is being read."""
+    try:
+        pack.path.unlink(missing_ok=True)
+    except OSError:
+        return False
+    return True
 
 
 def _no_room(folder: Path, err: OSError) -> SpoolError:

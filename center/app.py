@@ -19,8 +19,10 @@ from contextlib import closing as closing_of
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
+from typing import Final
 
 from center.alerts.channels import make_sender
 from center.alerts.figures import FigureReader
@@ -54,7 +56,8 @@ from center.receive.tls import (
 )
 from center.registry.catalog import Catalog
 from center.registry.lock import FolderLock
-from center.registry.objects import SourceObjects
+from center.registry.objects import SourceObjects, pack_path
+from center.registry.packs import forget_absent
 from center.registry.replay import Replay
 from center.registry.seal import SealingKey, create_master_key, create_sealing_key, open_master_key, open_sealing_key
 from center.registry.signs import SIGNS_NAME, Signs
@@ -84,6 +87,7 @@ CATALOG_NAME = "catalog.sqlite"
 SERVING_NAME = "serving.lock"
 INBOXES_NAME = "inboxes"
 MEDIA_NAME = "media"
+_LOOKED_AT: Final = 16
 
 
 def utc_now() -> datetime:
@@ -292,7 +296,8 @@ class Center:
         )  # fmt: skip
 
     def media_reader(self) -> MediaReader:
-        """Give what reads offline media; it may work beside the daemon, whose confirmation covers it."""
+        """Give what reads offline media; it may work beside the daemon, whose confirmation covers it. Raises: StoreError."""
+        self._check_store()
         intake = self._bag_intake()
         answers = Answers(self.folder / INBOXES_NAME, self.ledger, self.operator, self.clock)
         folder = self.folder / MEDIA_NAME
@@ -315,8 +320,36 @@ class Center:
                     " this one; all other commands run beside it",
                 ),
             )
+        self._check_store()
         FolderStore(self.config.find_store(self.folder)).remove_leftovers()
         self._serving.append(True)
+
+    def _check_store(self) -> None:
+        """See that the store is the one of the catalog: of what the catalog knows, nothing is read again for a statement.
+
+        If the packs that came last are not there, as where it was restored from a copy a little older, they are forgotten,
+        so that the agents are asked. If none of them is, what comes might be hidden as soon as the right volume is mounted.
+        Raises: StoreError then.
+        """
+        newest = self.catalog.newest_packs(_LOOKED_AT)
+        lost = list(takewhile(lambda pack: self.store.size(pack_path(*pack)) is None, newest))
+        if newest and lost == newest:
+            packs = self.config.find_store(self.folder)
+            raise StoreError(
+                Text(
+                    zh=f"存储 {packs} 中没有最近收到的 {len(newest)} 个数据包：其卷可能没有挂载，或是旧副本",
+                    en=f"the store {packs} has none of the {len(newest)} packs that came last: its volume may not be"
+                    " mounted, or it is an older copy",
+                ),
+                hint=Text(
+                    zh="挂载该卷（或改正 center.yaml 的 folders.store）；若确为旧副本，运行 `jinsuo-center rebuild`，采集端会补送尚有的内容",
+                    en="mount it, or correct folders.store in center.yaml; if it is an older copy, run `jinsuo-center rebuild`:"
+                    " what is lacking is asked for then, and audit tells what no agent has any more",
+                ),
+            )
+        for unit, source, pack in lost:
+            count = forget_absent(self.catalog, unit, source, pack)
+            log.error("a stored pack is lost", extra={"unit": unit, "source": source, "pack": pack, "objects": count})
 
     def enroll_by_file(self, raw: bytes) -> tuple[Unit, bytes]:
         """Enrol the agent that made a request in a file; give its unit, and the answer's file.

@@ -49,9 +49,13 @@ class NewFile:
         os.fchmod(self._file.fileno(), mode)
 
     def commit_new(self, path: Path) -> bool:
-        """Name the file `path` unless that exists; tell whether this call made it. An existing file is never touched."""
+        """Name the file `path` unless that exists; tell whether this call made it. An existing file is never touched.
+
+        The name is durable either way: whoever was first may not have synced it yet, or may have died before.
+        """
         self._settle()
         assert self._path is not None
+        is_new = True
         try:
             if os.name == "nt":  # pragma: no cover - os.rename refuses an existing target there
                 self._path.rename(path)
@@ -60,11 +64,10 @@ class NewFile:
                 self._path.unlink()
         except FileExistsError:
             self._path.unlink()
-            self._path = None
-            return False
+            is_new = False
         self._path = None
         sync_folder(path.parent)
-        return True
+        return is_new
 
     def commit_over(self, path: Path) -> None:
         """Name the file `path`, replacing what was there in one step."""
@@ -119,11 +122,12 @@ def make_folder(folder: Path) -> None:
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make `folder` for its owner alone, whatever the umask; one that is there already is closed to others. Raises: OSError.
+    """Make `folder`, durably, for its owner alone, whatever the umask; one that is there already is closed to others.
 
     What lies in it needs no rights of its own then: files are made by many, SQLite among them. On Windows: inherited.
+    Raises: OSError.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     if os.name == "posix":
         folder.chmod(0o700)
 

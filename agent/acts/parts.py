@@ -22,7 +22,7 @@ from pathlib import Path
 from agent.bagged import BagLog
 from agent.collectors.base import Collector, Placed
 from agent.config import AgentConfig
-from agent.errors import AgentError, SourceError
+from agent.errors import AgentError, SourceError, SpoolError
 from agent.holdings import Holdings
 from agent.host import SystemHost, own_cpu_s
 from agent.journal import Journal
@@ -36,6 +36,7 @@ from agent.settings.sources import AnySource
 from agent.snapshot.supervised import Machine
 from agent.sources import SourceMaker
 from agent.spool import Spool
+from evidence.disk import make_folder
 from terminal.language import Text
 
 JOURNAL_NAME = "journal.sqlite"
@@ -114,10 +115,36 @@ class Parts:
             level=settings.compression,
         )
 
+    def working_spool(self, name: str) -> Spool:
+        """Give the spool of a source, to work in.
+
+        Raises: SpoolError if content waits in it by the journal, and its folder, outside the agent's, is not there. A
+        volume that is not mounted leaves an empty folder: what waits on it would be given up, and be there tomorrow.
+        """
+        place = self.config.spool.folder / name
+        if not place.is_relative_to(self.folder) and not place.is_dir():
+            waiting = [
+                entry for entry in self.journal.unfinished_of(name) if entry.spooled_bytes and not entry.is_given_up
+            ]
+            if waiting:
+                raise SpoolError(
+                    Text(
+                        zh=f"发件箱 {place} 不在了，而 {name} 有 {len(waiting)} 次快照的内容在其中等待：该卷可能没有挂载",
+                        en=f"the spool {place} is not there, and content of {len(waiting)} snapshots of {name} waits in it:"
+                        " its volume may not be mounted",
+                    ),
+                    hint=Text(
+                        zh="挂载该卷（或改正 agent.yaml 的 spool.folder）再试；若已永远丢失，新建此目录即可继续，缺口会写入声明",
+                        en="mount it, or correct spool.folder in agent.yaml; if it is gone for good, make that folder: the"
+                        " agent goes on then, and a gap says what is lost",
+                    ),
+                )
+        return self.spool(name)
+
     def spool_free_bytes(self) -> int:
         """Give the bytes free on the spool's volume."""
         folder = self.config.spool.folder
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         return shutil.disk_usage(folder).free
 
     def media_sets(self) -> MediaSets:

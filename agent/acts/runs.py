@@ -114,14 +114,17 @@ class Runs:
     def run(
         self, name: str, pace: SendPace = unpaced, channel: Channel | None = None, line: Transport | None = None
     ) -> SourceRun:
-        """Give a run of a source, whose lock the caller holds. `line`: what answers it, if not the road of the settings."""
+        """Give a run of a source, whose lock the caller holds. `line`: what answers it, if not the road of the settings.
+
+        Raises: EnrolmentError; SpoolError, as `Parts.working_spool`.
+        """
         parts, identity = self._parts, self._road.identity()
         source, max_age = parts.config.find_source(name), parts.config.spool.max_age
         desk = Desk(
             folder=parts.folder,
             journal=parts.journal,
             holdings=parts.holdings,
-            spool=parts.spool(name),
+            spool=parts.working_spool(name),
             unit=identity.unit,
             signer=identity.statement,
             parties=Parties(identity.address.log, identity.address.operator, identity.cosigner),

@@ -27,7 +27,7 @@ from agent.media.texts import Sheet, write_slip_html
 from agent.media.volume import Load, Sender, Staged, copy_volume, dress, settle, stage_volume
 from agent.media.volumes import Item, Room, needed_bytes, plan_volumes
 from evidence.bag.write import make_bag_id
-from evidence.disk import sync_folder, write_over
+from evidence.disk import make_folder, sync_folder, write_over
 from evidence.errors import EvidenceError
 from evidence.medium.files import IMAGE_SUFFIX
 from evidence.medium.number import MediumNumber, fonds_of
@@ -127,7 +127,7 @@ def check_target(order: Order, written: WrittenSet, items: Mapping[str, Item], e
             most = max(most, size)
     needed = total + (most if order.image else 0)
     try:
-        order.to.mkdir(parents=True, exist_ok=True)
+        make_folder(order.to)
         free = shutil.disk_usage(order.to).free
     except OSError as err:
         raise _cannot_write(order.to, written.volumes[0].number, err) from err

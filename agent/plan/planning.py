@@ -29,6 +29,7 @@ from agent.snapshot.carrying import ReadPlan
 from agent.snapshot.progress import Progress
 from agent.spool import Spool
 from agent.transport.base import Transport
+from evidence.disk import make_folder
 from evidence.manifest.statement import SnapshotStatement
 from terminal.language import Language
 
@@ -110,7 +111,7 @@ def _find_line(name: str, desk: Desk, question: Question) -> tuple[Line | None, 
 
 def _look_around(source: AnySource, desk: Desk) -> Surroundings:
     settings = desk.config.spool
-    settings.folder.mkdir(parents=True, exist_ok=True)
+    make_folder(settings.folder)
     free = shutil.disk_usage(settings.folder).free
     used = sum(pack.size for pack in desk.spool.packs())
     snapshots = [e for e in desk.entries if e.kind == SnapshotStatement.kind and e.state is State.STORED]

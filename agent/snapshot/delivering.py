@@ -19,7 +19,7 @@ from agent.journal import JournalEntry, State
 from agent.snapshot.chain import Chain
 from agent.snapshot.desk import Desk
 from agent.snapshot.givingup import ANEW, GivingUp
-from agent.snapshot.kept import receipt_path
+from agent.snapshot.kept import receipt_path, watching_path
 from agent.snapshot.line import SourceLine
 from agent.snapshot.progress import Progress
 from agent.snapshot.rationing import Rationing
@@ -95,6 +95,7 @@ class Delivery:
                 if searches:
                     # Its content is gone here too: the next snapshot asks, and sends what the source still has.
                     desk.holdings.forget(self._name)
+                    self._want_another()
         if is_whole:
             if self._give_up_hopeless():
                 self._register()
@@ -142,6 +143,7 @@ class Delivery:
         if again:
             if not self._give_up_hopeless():
                 self._desk.holdings.forget(self._name)
+                self._want_another()
             return
         self._desk.spool.forget_sent()
         self._submitting.restock()
@@ -200,6 +202,7 @@ class Delivery:
             return None
         if receipted is None:
             self._giving_up.give_up(entry.sequence, GapCause.SPOOL, "the center lacks content that they need")
+            self._want_another()
             raise CenterDownError(
                 Text(
                     zh=f"中心缺少 {self._name}#{entry.sequence} 以前送过的内容；该声明没有记入日志",
@@ -210,6 +213,11 @@ class Delivery:
         self._submitting.sent_bytes = 0
         self._submitting.keep_receipt(entry.sequence)
         return receipted
+
+    def _want_another(self) -> None:
+        """Have a watched source taken again though it is as it was: no change would bring the snapshot that is wanted."""
+        with suppress(OSError):
+            watching_path(self._desk.folder, self._name).unlink(missing_ok=True)
 
     def _give_up_hopeless(self) -> bool:
         """State which registered statements will not get their content: a later one is stored, and nothing here has it.
@@ -238,6 +246,7 @@ class Delivery:
         for waiting in self._waiting():
             self._submitting.submit(waiting)
             self._submitting.keep_receipt(waiting.sequence)
+        self._want_another()
         raise CenterDownError(
             Text(
                 zh=f"中心的 {self._name} 已有别的声明，直到 #{newest.sequence}：采集端目录是从旧副本恢复的，或有两份同时在用；"

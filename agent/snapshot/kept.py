@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where an agent keeps a file for each of its statements, for people and for later runs, and the durable write."""
+"""Where an agent keeps a file for each of its statements, for people and for later runs, and the durable write.
+
+Beside them what a watched source was like when it was taken: no statement's, but it says that none need be taken.
+"""
 
 from pathlib import Path
 
@@ -22,6 +25,11 @@ def refused_path(folder: Path, source: str, entry: JournalEntry) -> Path:
 def receipt_path(folder: Path, source: str, sequence: int) -> Path:
     """Give where an agent in `folder` keeps the receipt of a statement."""
     return folder / "receipts" / source / f"{sequence}.json"
+
+
+def watching_path(folder: Path, source: str) -> Path:
+    """Give where an agent in `folder` keeps what a watched source was like when it was last taken."""
+    return folder / "watching" / source
 
 
 def keep(path: Path, data: bytes) -> None:

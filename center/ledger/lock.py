@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What must never be lost or turned back: the newest checkpoint, and entries staged for the next. In `ledger.sqlite`.
 
-Every change is one transaction with `synchronous=FULL`: durable when the call returns. The newest checkpoint changes
-only by `swap`, a compare-and-swap: whoever does not know the newest one cannot replace it, so one ledger has one
-history even if two processes, or two machines on one disk, believe to be its writer. `WriterLock` keeps them from
-trying. Thread-safe. Source: design section 5; the lock backend of Sunlight.
+Every change is one transaction with `synchronous=FULL`: durable when the call returns; what is found at opening is durable
+then. The newest checkpoint changes only by `swap`, a compare-and-swap: whoever does not know the newest one cannot replace
+it, so one ledger has one history even if two processes, or two machines on one disk, believe to be its writer. `WriterLock`
+keeps them from trying. Thread-safe. Source: design section 5; the lock backend of Sunlight.
 """
 
 import fcntl
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -113,6 +113,10 @@ class LedgerLock:
         self._mutex = threading.RLock()
         self._connection = _connect(path)
         with self._reading() as cursor:
+            # Syncs: a process that was killed may have left a commit that can be read and was never synced. On a full disk
+            # it stays in the file beside, synced as well.
+            with suppress(sqlite3.OperationalError):
+                cursor.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             (version,) = cursor.execute("PRAGMA user_version").fetchone()
             known = version == _VERSION and cursor.execute("SELECT count(*) FROM newest").fetchone() == (1,)
         if not known:

@@ -168,6 +168,17 @@ class Catalog:
         with self.file.reading() as connection:
             return [row[0].hex() for row in connection.execute(query.order_by(PACKS.c.name))]
 
+    def newest_packs(self, most: int) -> list[tuple[str, str, str]]:
+        """Give (unit, source, name) of the packs that were added last, at most so many."""
+        query = (
+            sa.select(SOURCES.c.unit, SOURCES.c.source, PACKS.c.name)
+            .join(SOURCES, SOURCES.c.id == PACKS.c.source)
+            .order_by(PACKS.c.id.desc())
+            .limit(most)
+        )
+        with self.file.reading() as connection:
+            return [(row[0], row[1], row[2].hex()) for row in connection.execute(query)]
+
     def pack_places(self, unit: str, source: str, name: str) -> list[tuple[ObjectId, ObjectPlace]]:
         """Give the objects whose place is in a pack, in the order in which they stand."""
         query = FIND_PLACES.where(
@@ -214,8 +225,10 @@ class Catalog:
 
     # Statements
 
-    def add_statement(self, row: StatementRow) -> None:
+    def add_statement(self, row: StatementRow, flagged: Iterable[Sha256] = (), flag: str = "") -> None:
         """Add a statement. The same again changes nothing.
+
+        In the same step, registered snapshots of its source with the digests `flagged` get `flag`; others are left alone.
 
         Raises: ConflictError if the source has another statement under this sequence.
         """
@@ -240,6 +253,7 @@ class Catalog:
                         en="the first statement admitted under a sequence wins; the agent must go on from it",
                     ),
                 )
+            _add_flag(connection, source_id, flagged, flag)
 
     def set_stored(
         self,
@@ -261,21 +275,6 @@ class Catalog:
         with self.file.writing() as connection:
             if connection.execute(query.values(values)).rowcount == 0:
                 raise _no_statement(unit, source, sequence)
-
-    def add_flag(self, unit: str, source: str, digests: Iterable[Sha256], flag: str) -> None:
-        """Flag those of a source's registered snapshots that have these digests; others are left alone."""
-        wanted = set(digests)
-        rows = [row for row in self.statements(unit, source) if row.digest in wanted] if wanted else []
-        with self.file.writing() as connection:
-            for row in rows:
-                if row.level is Level.REGISTERED and flag not in row.flags:
-                    connection.execute(
-                        sa.update(STATEMENTS)
-                        .where(
-                            STATEMENTS.c.source == self._source_id(unit, source), STATEMENTS.c.sequence == row.sequence
-                        )
-                        .values(flags=" ".join([*row.flags, flag]))
-                    )
 
     def statement(self, unit: str, source: str, sequence: int | None = None) -> StatementRow:
         """Give a statement; `sequence` None: the latest stored snapshot. Raises: NotFoundError."""
@@ -428,6 +427,16 @@ def _put_facts(connection: sa.Connection, source_id: int, facts: Sequence[tuple[
         for object_id, spec, f in sorted(facts, key=lambda item: item[0])
     ]  # fmt: skip
     connection.exec_driver_sql(ADD_FACT, rows)
+
+
+def _add_flag(connection: sa.Connection, source_id: int, digests: Iterable[Sha256], flag: str) -> None:
+    for digest in digests:
+        snapshot = sa.and_(
+            STATEMENTS.c.source == source_id, STATEMENTS.c.digest == digest, STATEMENTS.c.level == Level.REGISTERED.value
+        )  # fmt: skip
+        flags = connection.execute(sa.select(STATEMENTS.c.flags).where(snapshot)).scalar()
+        if flags is not None and flag not in flags.split():
+            connection.execute(sa.update(STATEMENTS).where(snapshot).values(flags=" ".join([*flags.split(), flag])))
 
 
 def _is_stored_snapshot() -> sa.ColumnElement[bool]:

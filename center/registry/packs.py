@@ -124,6 +124,15 @@ def forget_lost(catalog: Catalog, objects: SourceObjects, unit: str, source: str
             objects.read(name, ObjectKind(place.kind))
         except (LostError, MissingObjectError):
             lost.add(name)
+    return _forget(catalog, unit, source, lost)
+
+
+def forget_absent(catalog: Catalog, unit: str, source: str, pack: str) -> int:
+    """Make the catalog forget all that stands in a pack which the store has not, as `forget_lost` does; give the number."""
+    return _forget(catalog, unit, source, {name for name, _ in catalog.pack_places(unit, source, pack)})
+
+
+def _forget(catalog: Catalog, unit: str, source: str, lost: set[ObjectId]) -> int:
     if lost:
         lost |= {name for name, place in catalog.walk_places(unit, source) if place.base in lost}
         catalog.forget_objects(unit, source, lost)

@@ -81,15 +81,14 @@ class Replay:
     def _take(self, index: int, entry: Entry) -> None:
         if entry.kind == "statement":
             row = self._read_statement(index, entry)
+            gap = parse_statement(parse_note(entry.note).text) if row.kind == GapStatement.kind else None
+            given_up = gap.given_up if isinstance(gap, GapStatement) else ()
             try:
-                self._catalog.add_statement(row)
+                # In one step: where the catalog ends tells that all before is in it.
+                self._catalog.add_statement(row, given_up, FLAG_GIVEN_UP)
             except ConflictError:
                 # The first one wins, here as at admission: one source's second text must not stop the others.
                 log.exception("the log has a second statement of one sequence", extra={"index": index})
-                return
-            gap = parse_statement(parse_note(entry.note).text) if row.kind == GapStatement.kind else None
-            if isinstance(gap, GapStatement):
-                self._catalog.add_flag(gap.unit, gap.source, gap.given_up, FLAG_GIVEN_UP)
         elif entry.kind == "stored":
             act = parse_stored(parse_note(entry.note).text)
             row = self._catalog.statement(act.unit, act.source, act.sequence)

@@ -20,7 +20,7 @@ from typing import Final, TypeVar
 from center.errors import NotFoundError, StoreError
 from center.registry.lock import FolderLock
 from center.registry.unitfile import SourceRecord, UnitRecord, parse_source, parse_unit
-from evidence.disk import remove_leftovers, write_new, write_over
+from evidence.disk import make_folder, remove_leftovers, write_new, write_over
 from evidence.errors import EvidenceError
 from evidence.manifest.grammar import check_unit_name
 from terminal.language import Text
@@ -35,7 +35,7 @@ class UnitFolder:
 
     def __init__(self, folder: Path) -> None:
         """Open the registry in `folder`, which is made if there is none."""
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         self._folder = folder
         self._changes = threading.Lock()
         self._file_lock = FolderLock(folder / ".lock")

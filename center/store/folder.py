@@ -34,11 +34,13 @@ class FolderStore:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._durable: dict[Path, None] = {}
+        self._place: int | None = None
         self._lock = threading.Lock()
 
     def create(self, name: str) -> "NewFileBlob":
-        """Start a blob."""
+        """Start a blob. Raises: StoreError if another folder stands in the place of the one that the first blob went to."""
         check_blob_name(name)
+        self._check_place()
         return NewFileBlob(self, self._root / _INCOMING, self._root / name)
 
     def make_durable(self, folder: Path) -> None:
@@ -66,6 +68,35 @@ class FolderStore:
                 return False
             self._durable[folder] = self._durable.pop(folder)
         return folder.is_dir()
+
+    def _check_place(self) -> None:
+        """What is written below a mount point while its volume is away would be hidden as soon as that is back.
+
+        The number of the folder tells; that of its device changes when a network disk is mounted again.
+        """
+        try:
+            if self._place is None:
+                make_folder(self._root)
+            found = self._root.stat().st_ino
+        except FileNotFoundError:
+            found = 0
+        except OSError as err:
+            raise explain_os_error(err, self._root) from err
+        with self._lock:
+            if self._place is None:
+                self._place = found
+        if self._place != found:
+            raise StoreError(
+                Text(
+                    zh=f"{self._root} 已不是先前的目录：其卷可能已被卸载",
+                    en=f"{self._root} is not the folder that it was: its volume may not be mounted any more",
+                ),
+                hint=Text(
+                    zh="重新挂载；若目录无误，重新启动中心；没有接收任何内容，采集端会重发",
+                    en="mount it again; if it is the right folder, start the center again; nothing was taken in, and the"
+                    " agents send again",
+                ),
+            )
 
     def read(self, name: str, offset: int = 0, size: int | None = None) -> bytes:
         """Give `size` bytes from `offset`, or all from there."""
@@ -175,11 +206,7 @@ class NewFileBlob:
         assert self._file is not None
         try:
             self._store.make_durable(self._path.parent)
-            is_new = self._file.commit_new(self._path)
-            if not is_new:
-                # Whoever was first may not have synced the name yet; this caller may promise it all the same.
-                sync_folder(self._path.parent)
-            return is_new
+            return self._file.commit_new(self._path)
         except OSError as err:
             raise explain_os_error(err, self._path) from err
 

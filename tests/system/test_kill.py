@@ -11,7 +11,6 @@ the seed is printed. `-m long` draws a hundred.
 
 import os
 import random
-import shutil
 import subprocess
 import sys
 import threading
@@ -124,8 +123,10 @@ def check_after_kill(runs: Runs, center: Center, source: str, sent: int) -> None
     }
     sys.stdout.write(f"{source}: {len(kept)} snapshots, {sent - runs.sent:+} bytes on the line\n")
     assert sent <= runs.sent + PACK_BYTES + SMALL_TALK_BYTES, f"{sent - runs.sent} bytes were sent twice"
-    # Nobody reads these packs again; two hundred times their size would be much for a temporary folder.
-    shutil.rmtree(world.center_folder / "store" / "packs" / UNIT / source)
+    # Nobody reads these packs again; two hundred times their size would be much for a temporary folder. One stays: a store
+    # that has none of what came last is not taken for the center's.
+    for pack in sorted((world.center_folder / "store" / "packs" / UNIT / source).rglob("*.pack"))[1:]:
+        pack.unlink()
 
 
 def kill_agent(runs: Runs, center: Center, source: str, moment: float) -> bool:

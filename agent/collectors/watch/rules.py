@@ -103,6 +103,10 @@ class Settling:
         self._taken, self._moving_since = self._seen, None
         self._failures, self._retry_at = 0, _NEVER
 
+    def forget(self) -> None:
+        """Take note that what the last snapshot saw must be taken again."""
+        self._taken = None
+
     def fail(self, at: float) -> None:
         """Take note that a look or a snapshot failed: wait twice as long each time, ten minutes at most."""
         wait_s = min(self._pace.poll_s * 2**self._failures, max(self._pace.poll_s, _MOST_BACKOFF_S))

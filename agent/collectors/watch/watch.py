@@ -2,7 +2,8 @@
 """One watched source: hints and looks go into the rules, out comes that a snapshot is due. One thread.
 
 What the last snapshot saw is kept in a file of a line, so that a start makes no snapshot of what has not changed, and a
-change that was made while nobody watched is found by the first look.
+change that was made while nobody watched is found by the first look. Whoever finds that what was taken came to nothing
+removes that file, also while it is watched: then it is taken again.
 """
 
 import os
@@ -44,6 +45,7 @@ class SourceWatch:
         self._clock = clock
         self._is_consistent = is_consistent
         self._settling = Settling(pace, _read_memory(memory))
+        self._is_kept = self._settling.taken is not None
         self._hints: Hints = NoHints()
         self._place: tuple[int, int] | None = None
         self.deafness: str | None = None
@@ -64,6 +66,9 @@ class SourceWatch:
             return None
         if is_deaf:
             self._deafen("the threads that listen have ended")
+        if self._is_kept and not self._memory.exists():
+            self._is_kept = False
+            self._settling.forget()
         seen = self._look.look()
         self._hear()
         self._arrive(seen)
@@ -75,9 +80,11 @@ class SourceWatch:
     def take(self) -> None:
         """Take note that a snapshot was made. Raises: OSError if that cannot be kept."""
         self._settling.take()
+        self._is_kept = False
         assert self._settling.taken is not None
         self._memory.parent.mkdir(parents=True, exist_ok=True)
         write_over(self._memory, self._settling.taken.hex().encode() + b"\n")
+        self._is_kept = True
 
     def fail(self) -> None:
         """Take note that looking or the snapshot failed: wait before the next try."""

@@ -3,12 +3,13 @@
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from agent.errors import SpoolError
+from agent.errors import SpoolError, SpoolFullError
 from agent.holdings import PAGES, PINNED_PAGES, Base, BaseKey, Holdings, KeptFrame
 from agent.spool import Spool, SpooledPack
 from evidence.digest import ObjectId, pack_name
@@ -249,3 +250,65 @@ def test_each_pack_says_the_schema_before_the_tables_first_page(tmp_path: Path) 
     for frames in packs:
         assert [frame.kind for frame in frames].count(ObjectKind.DOCUMENT) == 1
         assert frames[0].object_id == name
+
+
+def hold(path: Path) -> None:
+    """Have a file that nobody can remove or replace, as on Windows while a virus scanner or a backup reads it."""
+    path.unlink(missing_ok=True)
+    path.mkdir(parents=True)
+
+
+def test_kept_pack_that_cannot_be_removed_stops_nothing(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path, min_free=1 << 62)
+    hold(tmp_path / "kept" / f"{'0' * 64}.pack")
+    (tmp_path / "kept" / f"{'1' * 64}.pack").write_bytes(b"free")
+    with pytest.raises(SpoolFullError):
+        spool.check_room()
+    assert [path.name[0] for path in (tmp_path / "kept").iterdir()] == ["0"]
+
+
+def test_sent_pack_that_cannot_be_put_aside_waits_for_the_next_time(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path, keep=0)
+    ((first, _),), ((second, _),) = put(spool, [b"first"]), put(spool, [b"second"])
+    spool.mark_sent(first.name)
+    spool.mark_sent(second.name)
+    hold(tmp_path / "kept" / first.path.name)
+    assert spool.retire_sent(set) == [second.name]
+    assert [pack.name for pack in spool.packs()] == [first.name]
+    assert not spool.unsent(), "it would be sent a second time"
+    (tmp_path / "kept" / first.path.name).rmdir()
+    assert spool.retire_sent(set) == [first.name]
+
+
+def test_given_up_pack_that_cannot_be_removed_is_told(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path)
+    ((pack, _),) = put(spool, [b"bytes"])
+    hold(pack.path)
+    with pytest.raises(SpoolError, match="cannot be written"):
+        spool.remove([pack])
+
+
+@pytest.mark.parametrize(
+    "forget", [Holdings.forget, lambda h, source: h.drop(source, [ids_of(b"gone")])], ids=["all", "one"]
+)
+def test_what_the_holdings_forgot_is_not_back_after_a_power_cut(
+    tmp_path: Path, forget: Callable[[Holdings, str], None]
+) -> None:
+    """The packs go next: an object that would be believed to be in them, or at the center, would be nowhere."""
+    path = tmp_path / "h.sqlite"
+    holdings = Holdings(path)
+    holdings.add("his", [ids_of(b"gone")])
+    holdings.close()
+    holdings = Holdings(path)
+    forget(holdings, "his")
+    # What SQLite has not synced is in the file beside it.
+    left = tmp_path / "left.sqlite"
+    left.write_bytes(path.read_bytes())
+    holdings.close()
+    after = Holdings(left)
+    assert not after.known("his", [ids_of(b"gone")])
+    after.close()
+
+
+def ids_of(body: bytes) -> ObjectId:
+    return name_object(STORAGE_KEY, ObjectKind.CHUNK, body)

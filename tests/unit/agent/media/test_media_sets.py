@@ -9,10 +9,14 @@ import pytest
 
 from agent.errors import MediumError, MediumUnknownError
 from agent.journal import State
+from agent.media.order import Order
 from agent.media.sets import MediaSets, WrittenSet, WrittenVolume, parse_set
+from agent.media.volumes import Item
+from agent.media.write import check_target
 from evidence.digest import sha256
 from evidence.errors import EvidenceError
 from evidence.medium.number import MediumNumber
+from tests.builders.power import Power
 
 NOW = datetime(2026, 11, 26, 8, tzinfo=UTC)
 FIRST, SECOND = sha256(b"1"), sha256(b"2")
@@ -94,3 +98,15 @@ def test_a_damaged_note_is_told_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(MediumError) as caught:
         sets.all()
     assert "move the file aside" in caught.value.hint
+
+
+def test_new_folder_on_a_disk_is_durable_before_a_medium_in_it_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a disk that is pulled out may have nothing of what was written, read back, and noted as done."""
+    power = Power(tmp_path, monkeypatch)
+    written = make_set()
+    items = {name: Item(name, 1000) for volume in written.volumes for name in volume.packs}
+    order = Order(tmp_path / "disk" / "jinsuo" / "2026", written.capacity, False, written.copies, written.redundancy)
+    check_target(order, written, items, [])
+    assert power.survives(order.to)

@@ -426,3 +426,23 @@ def test_no_hints_are_never_lost() -> None:
     hints = NoHints()
     assert hints.take() == Heard()
     hints.close()
+
+
+def test_folder_is_taken_again_when_what_was_taken_of_it_came_to_nothing(folder: Path, tmp_path: Path) -> None:
+    """Its content is lacking at the center: whoever finds that removes the memory, also while the source is watched."""
+    (folder / "a").write_bytes(b"one")
+    scene = _scene(folder, tmp_path / "memory")
+    scene.run(100)
+    (tmp_path / "memory").unlink()
+    scene.run(500)
+    assert len(scene.taken) == 2
+
+
+def test_memory_that_cannot_be_kept_makes_no_second_snapshot(folder: Path, tmp_path: Path) -> None:
+    (folder / "a").write_bytes(b"one")
+    scene = _scene(folder, tmp_path / "file" / "memory")
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OSError, match="file"):
+        scene.run(100)
+    scene.run(500)
+    assert len(scene.taken) == 1

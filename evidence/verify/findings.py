@@ -215,14 +215,14 @@ def _not_proven_of_bundle(findings: Findings) -> list[Message]:
 
 def _limits_of_statement(findings: Findings) -> list[Message]:
     messages: list[Message] = []
-    if findings.level is not Level.STORED:
+    statement = findings.statement
+    if findings.level is not Level.STORED and (statement is None or isinstance(statement, SnapshotStatement)):
         messages.append(
             Message(
                 "不证明中心存有内容：只登记（registered）了声明。",
                 "That the center has the content: the statement is `registered`, not `stored`.",
             )
         )
-    statement = findings.statement
     if isinstance(statement, SnapshotStatement) and statement.consistency is not Consistency.CONSISTENT:
         messages.append(
             Message(

@@ -10,7 +10,7 @@ import pytest
 
 from evidence.digest import sha256
 from evidence.manifest.entry import Act, Level, StoredAct
-from evidence.manifest.statement import Consistency, WithdrawalStatement, statement_digest
+from evidence.manifest.statement import Consistency, GapCause, GapStatement, WithdrawalStatement, statement_digest
 from evidence.note.cosign import cosign
 from evidence.note.signed import Note, parse_note, sign_note
 from evidence.rows.line import Token
@@ -324,6 +324,16 @@ def _later(kind: str, level: Level, text_of: object, by: object = OPERATOR) -> B
     text = text_of(statement_digest(snapshot.statement.encode()))  # type: ignore[operator]
     index = log.add(kind, level, sign_note(text, [by]))  # type: ignore[list-item]
     return replace(bundle, later=(log.receipt(index),))
+
+
+def test_receipt_of_a_gap_does_not_say_that_content_is_lacking() -> None:
+    gap = GapStatement("X013", "his", 2, sha256(b"x"), RECEIVED, RECEIVED, GapCause.OUTAGE, "a night")
+    log = MadeLog()
+    index = log.add("statement", Level.NONE, sign_note(gap.encode(), [UNIT.renamed("X013/his")]))
+    report = verify_receipt_file(log.receipt(index).encode(), policy())
+
+    assert report.exit_code == 0
+    assert "registered" not in said(report)
 
 
 def test_registered_is_not_stored() -> None:

@@ -6,7 +6,7 @@ Source: design sections 2 and 3.
 
 from collections.abc import Callable, Iterable
 from hashlib import sha256 as sha256_state
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import TypeAlias
 
 from evidence.digest import root_from_path
@@ -100,10 +100,10 @@ def verify_order(bundle: Bundle) -> None:
     Which rows lie between two that are shown is not known; but a key that stands twice, or out of order, is no row's of a
     table that has one tree.
     """
-    for before, after in pairwise(bundle.rows):
-        if before.table == after.table:
-            spec = KeySpec.of(bundle.schema_of(after.table))
-            check_order(spec, spec.key_of(before.line), spec.key_of(after.line))
+    for table, rows in groupby(bundle.rows, key=lambda row: row.table):
+        spec = KeySpec.of(bundle.schema_of(table))
+        for before, after in pairwise(row.line for row in rows):
+            check_order(spec, spec.key_of(before), spec.key_of(after))
 
 
 def verify_blobs(bundle: Bundle, find_blob: FindBlob, findings: Findings) -> None:

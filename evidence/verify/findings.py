@@ -18,7 +18,7 @@ from evidence.manifest.statement import Consistency, SnapshotStatement, Statemen
 from evidence.rows.line import Cell, Token
 from evidence.rows.schema import Schema
 from evidence.rows.values import Kind
-from evidence.verify.report import Fact, Message, Outcome, Report, Row, Step, format_time
+from evidence.verify.report import Fact, Message, Outcome, Report, Row, Step, format_bound, format_time
 
 _ONE_SECOND: Final = timedelta(seconds=1)
 _NULL: Final = "NULL"
@@ -111,7 +111,7 @@ def _facts(findings: Findings) -> tuple[Fact, ...]:
             "proven_time",
             "已证明的时间（不晚于）",
             "proven time (not later than)",
-            format_time(findings.times[0].moment),
+            format_bound(findings.times[0].moment),
         )
     return tuple(facts)
 
@@ -169,8 +169,8 @@ def _proven_of_bundle(findings: Findings) -> list[Message]:
         first = findings.times[0]
         messages.append(
             Message(
-                f"该声明不晚于 {format_time(first.moment)} 已存在（{first.by.zh}）；此后任何人都无法不留痕迹地更改它。",
-                f"The statement existed by {format_time(first.moment)} ({first.by.en}); since then nobody could change"
+                f"该声明不晚于 {format_bound(first.moment)} 已存在（{first.by.zh}）；此后任何人都无法不留痕迹地更改它。",
+                f"The statement existed by {format_bound(first.moment)} ({first.by.en}); since then nobody could change"
                 " it without contradicting that.",
             )
         )
@@ -295,9 +295,9 @@ def _proven_of_receipt(findings: Findings) -> list[Message]:
     first = findings.times[0]
     return [
         Message(
-            f"日志 {findings.checkpoint.origin} 的第 {findings.index} 条不晚于 {format_time(first.moment)} 已存在"
+            f"日志 {findings.checkpoint.origin} 的第 {findings.index} 条不晚于 {format_bound(first.moment)} 已存在"
             f"（{first.by.zh}）。",
-            f"Entry {findings.index} of the log {findings.checkpoint.origin} existed by {format_time(first.moment)}"
+            f"Entry {findings.index} of the log {findings.checkpoint.origin} existed by {format_bound(first.moment)}"
             f" ({first.by.en}).",
         )
     ]

@@ -7,13 +7,14 @@ are pairs; error messages of steps that fail stand in both as they are.
 
 import html
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final, NamedTuple
 
 from evidence.encode import Json
 
 LANGUAGES: Final = ("zh", "en")
+_LAST: Final = datetime.max.replace(tzinfo=UTC)
 
 
 class Message(NamedTuple):
@@ -143,6 +144,12 @@ class Report:
 def format_time(moment: datetime) -> str:
     """Write a UTC time for people, to the second."""
     return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def format_bound(moment: datetime) -> str:
+    """Write a time by which something is proven, rounded up: a second earlier would not be proven."""
+    rest = timedelta(microseconds=-moment.microsecond % 1_000_000)
+    return format_time(moment + rest if moment <= _LAST - rest else moment)
 
 
 def render_text(report: Report, language: str) -> str:

@@ -25,7 +25,7 @@ from evidence.timestamp.rfc3161 import Timestamp, is_about, parse_certificate, v
 from evidence.verify.bundle import BundleTimestamp
 from evidence.verify.findings import Findings, TimeProof
 from evidence.verify.policy import Policy
-from evidence.verify.report import Message, format_time
+from evidence.verify.report import Message, format_bound
 from evidence.verify.steps import OpenStep
 
 _LAST_SECOND: Final = 253_402_300_799  # of the year 9999
@@ -87,8 +87,8 @@ def judge_times(findings: Findings, step: OpenStep) -> None:
     if findings.times:
         first = findings.times[0]
         step.found(
-            f"不晚于 {format_time(first.moment)}（{first.by.zh}）",
-            f"not later than {format_time(first.moment)} ({first.by.en})",
+            f"不晚于 {format_bound(first.moment)}（{first.by.zh}）",
+            f"not later than {format_bound(first.moment)} ({first.by.en})",
         )
         return
     step.unsure(

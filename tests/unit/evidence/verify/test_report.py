@@ -4,6 +4,7 @@
 import html
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from evidence.rows.line import Token
 from evidence.rows.schema import Column, Schema
 from evidence.rows.values import Kind
 from evidence.verify.bundle import BundleTimestamp
-from evidence.verify.report import Message, Outcome, Report, Step, render_html, render_text
+from evidence.verify.report import Message, Outcome, Report, Step, format_bound, render_html, render_text
 from evidence.verify.verify import verify_bundle
 from tests.builders.bundles import POLICY_TEXT, MadeSnapshot, make_bundle, policy
 from tests.builders.tsa import Authority, Tsa
@@ -61,6 +62,19 @@ def test_text_and_html_tell_verdict_steps_rows_and_limits(language: str, verdict
         for text in (*REPORT.proven, *REPORT.not_proven, *(step.title for step in REPORT.steps)):
             assert text.into(language).replace("'", "&#x27;") in rendered or text.into(language) in rendered
         assert "患者" in rendered
+
+
+@pytest.mark.parametrize(
+    ("moment", "written"),
+    [
+        (datetime(2026, 11, 22, 1, 0, 5, tzinfo=UTC), "2026-11-22 01:00:05 UTC"),
+        (datetime(2026, 11, 22, 1, 0, 5, 1, tzinfo=UTC), "2026-11-22 01:00:06 UTC"),
+        (datetime(2026, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC), "2027-01-01 00:00:00 UTC"),
+        (datetime.max.replace(tzinfo=UTC), "9999-12-31 23:59:59 UTC"),
+    ],
+)
+def test_bound_in_time_is_rounded_up(moment: datetime, written: str) -> None:
+    assert format_bound(moment) == written
 
 
 def test_failed_step_is_named_and_no_row_is_shown() -> None:

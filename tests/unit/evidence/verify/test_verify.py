@@ -3,12 +3,14 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256 as sha256_state
+from pathlib import Path
 
 import pytest
 
 from evidence.digest import sha256
+from evidence.encode import encode_base64
 from evidence.manifest.entry import Act, Level, StoredAct
 from evidence.manifest.statement import Consistency, GapCause, GapStatement, WithdrawalStatement, statement_digest
 from evidence.note.cosign import cosign
@@ -16,6 +18,7 @@ from evidence.note.signed import Note, parse_note, sign_note
 from evidence.rows.line import Token
 from evidence.rows.schema import Column, Schema
 from evidence.rows.values import Kind
+from evidence.timestamp.rfc3161 import verify_token
 from evidence.verify.bundle import Bundle, BundleTimestamp
 from evidence.verify.policy import Policy
 from evidence.verify.report import Outcome, Report
@@ -312,6 +315,22 @@ def test_key_that_began_after_the_proven_time_is_refused_for_that_reason() -> No
     assert outcome_of(report, 6) is Outcome.FAILS
     assert "others state that it existed at 2026-11-22T00:21:00.000000Z" in report.steps[5].finding.en
     assert "began at 2026-11-22T01:20:00.000000Z" in report.steps[5].finding.en
+
+
+def test_proven_time_is_never_written_earlier_than_it_is(tmp_path: Path) -> None:
+    """A token that is true to half a second proves no more than the whole second after it."""
+    authority = Authority("TSA", purpose=True)
+    bundle = make_bundle(cosigners=[])
+    token = Tsa(tmp_path / "tsa", authority, "accuracy = secs:1, millisecs:500").stamp(bundle.receipt.proof.checkpoint)
+    latest = verify_token(token, bundle.receipt.proof.checkpoint, [authority.certificate]).latest
+    believed = policy(f"{POLICY_TEXT}tsa {encode_base64(authority.der)}\n")
+    report = verify(replace(bundle, timestamps=(BundleTimestamp(token),)), believed)
+
+    assert latest.microsecond == 500_000
+    shown = (latest + timedelta(microseconds=500_000)).strftime("%Y-%m-%d %H:%M:%S UTC")
+    assert facts(report)["proven_time"] == shown
+    assert f"not later than {shown}" in report.steps[4].finding.en
+    assert f"existed by {shown}" in report.proven[1].en and f"不晚于 {shown}" in report.proven[1].zh
 
 
 # Level and later entries

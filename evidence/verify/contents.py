@@ -20,7 +20,7 @@ from evidence.manifest.statement import (
 )
 from evidence.rows.commit import row_leaf
 from evidence.rows.line import MAX_CELL_BYTES, Cell, KeySpec, Token, check_order, parse_line, shorten_line
-from evidence.rows.schema import Schema
+from evidence.rows.schema import RAW_TEXT_NOTE, Schema
 from evidence.rows.values import check_value
 from evidence.tree.proof import root_of_row
 from evidence.verify.bundle import Bundle, BundleClaim, BundleRow
@@ -84,10 +84,12 @@ def verify_row(row: BundleRow, shown: BundleClaim) -> None:
 def read_row(row: BundleRow, schema: Schema) -> list[Cell]:
     """Give the row's cells. Raises: FormatError if the line is not the one spelling of a row of the schema."""
     cells = parse_line(row.line, schema)
+    # As sets: a stranger's schema may have 4,096 columns and 65,536 notes, and its bundle 10,000 rows.
+    notes, key = frozenset(schema.notes), frozenset(schema.key)
     for cell, column in zip(cells, schema.columns, strict=True):
         if isinstance(cell, bytes):
-            check_value(column.kind, column.scale, cell, raw_text=schema.is_raw_text(column.name))
-        elif column.name in schema.key:
+            check_value(column.kind, column.scale, cell, raw_text=RAW_TEXT_NOTE + column.name in notes)
+        elif column.name in key:
             raise FormatError(f"the key column {column.name!r:.80} of {schema.name!r:.80} is NULL or a token")
     if len(row.line) > MAX_CELL_BYTES and shorten_line(row.line, schema)[0] != row.line:
         raise FormatError(f"a row of {schema.name!r:.80} has a large cell written out that must be a token")

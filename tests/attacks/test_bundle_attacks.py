@@ -27,6 +27,7 @@ from evidence.rows.line import KeySpec
 from evidence.rows.schema import Schema
 from evidence.tree.proof import PathStep
 from evidence.verify.bundle import Bundle, BundleRow, BundleTimestamp
+from evidence.verify.contents import read_row
 from evidence.verify.report import Report
 from evidence.verify.verify import verify_bundle
 from tests.builders.bundles import (
@@ -325,6 +326,19 @@ def test_two_rows_that_cannot_stand_in_one_table_so_are_refused(schema: Schema, 
 
     assert verify(replace(bundle, rows=tuple(rows[:1]))).exit_code == 0
     assert refused(replace(bundle, rows=tuple(rows)), 11)
+
+
+def test_notes_of_a_schema_are_not_searched_again_for_each_cell() -> None:
+    """With 65,536 notes and 4,096 columns a row took five seconds, and a bundle has up to 10,000."""
+
+    class Searched(tuple[str, ...]):
+        def __contains__(self, note: object) -> bool:
+            raise AssertionError(f"the notes are searched from the start for {note!r}")
+
+    schema = replace(DRUG, notes=Searched(("not-utf-8 code", "another")))
+    row = BundleRow(schema.name, b"\xff\t1.00", bytes(16), ())
+
+    assert read_row(row, schema) == [b"\xff", b"1.00"]
 
 
 # Signers

@@ -32,7 +32,7 @@ def read_units(folder: Path, units: Units, findings: Findings) -> dict[str, Unit
             continue
         try:
             found[path.name] = units.get(path.name)
-        except (CenterError, EvidenceError) as err:
+        except (CenterError, EvidenceError, OSError) as err:
             findings.add(Thing.UNIT, f"units/{path.name}/unit.json", err)
     return found
 
@@ -50,7 +50,7 @@ def read_secrets(
         for source in unit.sources:
             try:
                 secrets[unit.unit, source] = units.secrets(unit.unit, source)
-            except (CenterError, EvidenceError) as err:
+            except (CenterError, EvidenceError, OSError) as err:
                 failures[f"units/{unit.unit}/sources/{source}.json"] = words_of(err)
     if failures and not secrets and not sealing_opens:
         why = Text(

@@ -427,3 +427,12 @@ def test_statement_by_a_key_that_was_lost_before_is_named(folder: Path) -> None:
         center.ledger.append("statement", Level.NONE, thief.sign(lie))
 
     assert [(finding.thing, finding.where) for finding in damages(run(folder))] == [(Thing.ENTRY, f"log@{before}")]
+
+
+@pytest.mark.parametrize("where", ["units/Y002/unit.json", "units/X013/sources/pacs.json"])
+def test_file_of_a_unit_that_the_disk_does_not_give_is_named(folder: Path, where: str) -> None:
+    """A folder in its place stands for a bad sector: the system, not the file's content, says no."""
+    (folder / where).unlink()
+    (folder / where).mkdir()
+
+    assert {finding.where for finding in damages(run(folder))} == {where}

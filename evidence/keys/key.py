@@ -8,6 +8,7 @@ Source: C2SP signed-note 1.0.0. Types that are not listed here are unknown to us
 import unicodedata
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -17,6 +18,10 @@ from evidence.encode import encode_base64, parse_base64, parse_hex
 from evidence.errors import FormatError, SignatureError, UnsupportedError
 
 MAX_NAME_BYTES = 255
+_P: Final = 2**255 - 19
+_ORDER_8: Final = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+_SMALL_ORDER: Final = frozenset({0, 1, _ORDER_8, _P - _ORDER_8, _P - 1, _P, _P + 1})
+"""The y of the points whose multiples are eight at most, as RFC 8032 and laxer readers would take them."""
 
 
 class KeyType(IntEnum):
@@ -38,6 +43,9 @@ class VerificationKey:
         check_key_name(self.name)
         if len(self.public) != 32:
             raise FormatError(f"an Ed25519 public key has 32 bytes, the one of {self.name} has {len(self.public)}")
+        if int.from_bytes(self.public, "little") & ~(1 << 255) in _SMALL_ORDER:
+            # Nobody has to know a secret for such a key: who enrolled it could disown all that it has signed.
+            raise FormatError(f"the public key of {self.name} is of small order: anybody can sign in its name")
 
     @property
     def key_id(self) -> bytes:

@@ -291,7 +291,10 @@ class SourcePost:
     def _make(
         self, packs: Sequence[SpooledPack], notes: Sequence[JournalEntry], set_: str, volume: int, volumes: int
     ) -> Bagged:
-        """Make a bag here, whole, durable and noted. Raises: SpoolError."""
+        """Make a bag here, whole, durable and noted.
+
+        Raises: SpoolError; CenterRefusedError: a pack is damaged here, which the center would refuse, and is given up.
+        """
         sender = self._sender
         # Not the spool's own cap: bags are how it gets empty again.
         self._spool.check_free(sum(pack.size for pack in packs))
@@ -303,6 +306,11 @@ class SourcePost:
             for entry in notes:
                 writer.add_statement(entry.sequence, entry.digest, entry.note)
             envelope = self._finish(writer, set_, volume, volumes)
+        except EvidenceError as err:
+            remove_bag(self._staging / place.bag)
+            # No bag can carry it, and by a line the center would refuse it: the same is done as there.
+            why = f"a pack of {self._name} is damaged in the spool and cannot be sent: {err}"
+            self._delivery.give_up_on_pack(CenterRefusedError(why, hint="", refusal=PACK_REFUSED))
         except OSError as err:
             remove_bag(self._staging / place.bag)
             raise SpoolError(

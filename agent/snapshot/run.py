@@ -9,6 +9,7 @@ A kill at any moment leaves either no statement (whole packs serve the next run)
 line may be down from `take` on: then everything waits in the spool, as long as it has room (`rationing.py`). Source: design sections 5 to 7.
 """
 
+import logging
 import shutil
 from collections.abc import Sequence
 from datetime import datetime
@@ -33,7 +34,10 @@ from agent.snapshot.take import Place, Taken, take_snapshot
 from agent.spool import SpooledPack
 from agent.transport.send import BackgroundSender, Budget
 from evidence.digest import ObjectId
+from evidence.errors import EvidenceError
 from evidence.manifest.statement import key_name, statement_digest
+
+log = logging.getLogger(__name__)
 
 
 class SourceRun:
@@ -156,7 +160,15 @@ class SourceRun:
         """
         desk = self._desk
         for pack in reversed(desk.spool.unsent()):
-            ids = desk.spool.object_ids(pack)
+            try:
+                ids = desk.spool.object_ids(pack)
+            except (OSError, EvidenceError) as err:
+                # The center refuses it, and what becomes of it then is `give_up_on_pack`'s; the night must not wait for that.
+                log.warning(
+                    "a pack of the spool is damaged",
+                    extra={"source": self._name, "pack": pack.name, "reason": str(err)},
+                )
+                continue
             if desk.holdings.known(self._name, ids).issuperset(ids):
                 return
             desk.holdings.add(self._name, ids)

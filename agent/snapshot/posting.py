@@ -309,7 +309,10 @@ class SourcePost:
         except EvidenceError as err:
             remove_bag(self._staging / place.bag)
             # No bag can carry it, and by a line the center would refuse it: the same is done as there.
-            why = f"a pack of {self._name} is damaged in the spool and cannot be sent: {err}"
+            why = Text(
+                zh=f"发件箱中 {self._name} 的一个数据包已损坏，发不出去：{err}",
+                en=f"a pack of {self._name} is damaged in the spool and cannot be sent: {err}",
+            )
             self._delivery.give_up_on_pack(CenterRefusedError(why, hint="", refusal=PACK_REFUSED))
         except OSError as err:
             remove_bag(self._staging / place.bag)

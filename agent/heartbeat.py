@@ -75,7 +75,7 @@ class EndedRun(Protocol):
 
     @property
     def end(self) -> object:
-        """Give its snapshot, or the error for which there is none."""
+        """Give its snapshot, or the error for which there is none; None if nothing was amiss and nothing to be taken."""
 
 
 def start_thread(work: Callable[[], None]) -> Callable[[], bool]:

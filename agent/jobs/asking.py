@@ -24,6 +24,8 @@ class Watch(Protocol):
     name: str
     deafness: str | None
     """Why no events of the system are heard, or None."""
+    is_seen: bool
+    """Whether the last look found the source."""
 
     def step(self) -> "Ready | None":
         """Look, if a look is due; say so if a snapshot is due now. Raises: AgentError."""

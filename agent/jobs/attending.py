@@ -26,6 +26,7 @@ class RunEnd:
 
     `group`: the group that it was taken in, or None. `scheduled_for`: the instant for which it was due; None where the
     source was taken because it had changed. `is_late`: it was missed at its time, and made up now. `attempt` counts from 1.
+    `end` None: no snapshot and no trouble; a watched source that could not be looked at can be again, or is not watched now.
     """
 
     source: str
@@ -36,7 +37,7 @@ class RunEnd:
     attempt: int
     began: datetime
     ended: datetime
-    end: Outcome | AgentError
+    end: Outcome | AgentError | None
 
 
 class Attendant(Protocol):

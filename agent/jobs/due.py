@@ -7,7 +7,8 @@
 
 Each instant is decided once. The state goes with its notes into one durable step, so a kill between any two steps leaves
 either both or none. If the clock has gone back, what lies ahead again is open again, but for what was taken within the
-day to come: an hour that comes twice is not run twice, and days that the clock had only dreamt of are not lost.
+day to come: an hour that comes twice is not run twice, and days that the clock had only dreamt of are not lost. Other runs
+that were taken ahead are doubtful from then on: they may be run again, but nothing says that they were not taken.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -63,13 +64,27 @@ def reopen(state: JobState, now: datetime) -> JobState:
 
 def is_dreamt(note: Note, now: datetime) -> bool:
     """Tell whether a note is of what has not come yet, now that the clock has gone back."""
-    return note.last > now and not (note.fate is Fate.TAKEN and note.at <= now + SAME_NIGHT)
+    is_kept = note.fate is Fate.DOUBTFUL or (note.fate is Fate.TAKEN and note.at <= now + SAME_NIGHT)
+    return note.last > now and not is_kept
 
 
 def cut(job: Job, note: Note, now: datetime) -> Note | None:
-    """Give what is left of a note that `is_dreamt`: of a row of missed runs, those that have come."""
+    """Give what is left of a note that `is_dreamt`: of a row of missed runs, those that have come; a doubt of a taken one."""
+    if note.fate is Fate.TAKEN:
+        return replace(note, fate=Fate.DOUBTFUL)
     come = [at for at in _instants(job, note.at - timedelta(microseconds=1), now) if at <= note.last]
     return replace(note, last=come[-1], count=len(come)) if come and note.count > 1 else None
+
+
+def leave_out(job: Job, note: Note, is_out: Callable[[datetime], bool]) -> Sequence[Note]:
+    """Give a note of missed runs without those that `is_out` names: of each unbroken row that is left, one."""
+    if note.count == 1:
+        return [] if is_out(note.at) else [note]
+    left: list[Note] = []
+    for out, row in groupby(_instants(job, note.at - timedelta(microseconds=1), note.last), is_out):
+        ats = list(row)
+        left += [] if out else [replace(note, at=ats[0], last=ats[-1], count=len(ats))]
+    return left
 
 
 def note_changed(job: Job, state: JobState, now: datetime, is_taken: IsTaken) -> Sequence[Note]:

@@ -46,9 +46,10 @@ class Job:
 
 
 class Fate(StrEnum):
-    """What became of a scheduled run."""
+    """What became of a scheduled run. `doubtful`: taken, by a clock that went back since by more than a night."""
 
     TAKEN = "taken"
+    DOUBTFUL = "doubtful"
     FAILED = "failed"
     MISSED = "missed"
     BLACKOUT = "blackout"

@@ -83,10 +83,10 @@ class ScheduleMemory:
             insert = "INSERT OR REPLACE INTO note VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             db.executemany(insert, [_row(note) for note in added])
 
-    def is_taken(self, name: str, at: datetime) -> bool:
-        """Tell whether the run that was due at this instant was taken."""
-        sql = "SELECT 1 FROM note WHERE job = ? AND at = ? AND fate = 'taken'"
-        return bool(self._rows(sql, name, to_micros(at)))
+    def has_fate(self, name: str, at: datetime, fate: Fate) -> bool:
+        """Tell whether the run that was due at this instant had this fate."""
+        sql = "SELECT 1 FROM note WHERE job = ? AND at = ? AND fate = ?"
+        return bool(self._rows(sql, name, to_micros(at), fate.value))
 
     def notes(self, name: str | None = None) -> list[Note]:
         """Give what became of the runs of a job (None: of all), in their order."""
@@ -95,7 +95,7 @@ class ScheduleMemory:
 
     def unstated(self, name: str) -> list[Note]:
         """Give the notes of runs that were not taken, and of which no manifest tells yet."""
-        sql = "SELECT * FROM note WHERE job = ? AND stated = 0 AND fate <> 'taken' ORDER BY at"
+        sql = "SELECT * FROM note WHERE job = ? AND stated = 0 AND fate NOT IN ('taken', 'doubtful') ORDER BY at"
         return [_read(row) for row in self._rows(sql, name)]
 
     def mark_stated(self, notes: Sequence[Note]) -> None:

@@ -76,9 +76,10 @@ class Scheduler:
             before = self._states[job.name]
             state, notes = due.settle(job, before, moment, self._find_taken(job), self._salt)
             state, expired = due.expire(job, state, moment.now)
+            left = [each for note in (*notes, *expired) for each in self._leave_doubtful(job, note)]
             if state != before:
-                self._keep(job, state, [*notes, *expired])
-            for note in (*notes, *expired):
+                self._keep(job, state, left)
+            for note in left:
                 _tell(note)
 
     def due(self, now: datetime) -> Sequence[Job]:
@@ -161,10 +162,17 @@ class Scheduler:
         """Note what fell due by the old schedule and was not decided; go on by the new one."""
         old = read_words(job, state.words)
         notes = [] if old is None else due.note_changed(old, state, now, self._find_taken(job))
-        self._keep(job, JobState(job.words, max(now, state.settled), state.pending), notes)
+        left = [] if old is None else [each for note in notes for each in self._leave_doubtful(old, note)]
+        self._keep(job, JobState(job.words, max(now, state.settled), state.pending), left)
+
+    def _leave_doubtful(self, job: Job, note: Note) -> Sequence[Note]:
+        """Give what a note says of runs that were not attempted, without those that may have been taken."""
+        if note.fate is not Fate.MISSED:
+            return [note]
+        return due.leave_out(job, note, lambda at: self._memory.has_fate(job.name, at, Fate.DOUBTFUL))
 
     def _find_taken(self, job: Job) -> IsTaken:
-        return lambda at: self._memory.is_taken(job.name, at)
+        return lambda at: self._memory.has_fate(job.name, at, Fate.TAKEN)
 
     def _keep(self, job: Job, state: JobState, notes: Sequence[Note] = ()) -> None:
         self._memory.put(job.name, state, notes)

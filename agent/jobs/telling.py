@@ -41,7 +41,7 @@ def find_ahead(folder: Path, jobs: Sequence[Job], now: datetime) -> Mapping[str,
     if (folder / SCHEDULE_NAME).exists():
         with ScheduleMemory(folder) as memory:
             states, salt = memory.states(), memory.salt()
-            missed = {note.job: note for note in memory.notes() if note.fate is not Fate.TAKEN}
+            missed = {note.job: note for note in memory.notes() if note.fate not in (Fate.TAKEN, Fate.DOUBTFUL)}
     found: dict[str, Ahead] = {}
     for job in jobs:
         state = states.get(job.name)

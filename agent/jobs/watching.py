@@ -2,7 +2,8 @@
 """Looking after watched sources: a snapshot as soon as one has changed and stands still. One thread.
 
 Only an answer that no honest center gives is raised; everything else is logged and tried again, each time after a longer
-pause. Whether a snapshot may begin now (its window, its days) is asked of `may_begin`.
+pause. A source that cannot be looked at is told of like a run that failed, until a look finds it: by no clock would anybody
+miss its snapshots. Whether a snapshot may begin now (its window, its days) is asked of `may_begin`.
 """
 
 import logging
@@ -49,6 +50,7 @@ class Watching:
         self._heed = heed
         self._told = told
         self._deafness: dict[str, str | None] = {}
+        self._unseen: set[str] = set()
 
     def __enter__(self) -> "Watching":
         return self
@@ -57,6 +59,9 @@ class Watching:
         with ExitStack() as closing:
             for watch in self.watches:
                 closing.callback(watch.close)
+        for name in sorted(self._unseen):
+            self._tell_end(name, self._clock(), None)  # whoever looks next finds out anew
+        self._unseen.clear()
 
     def tend(self) -> Sequence[Outcome]:
         """Look after each; give the snapshots that were taken. Raises: PinError, ReceiptError."""
@@ -66,7 +71,7 @@ class Watching:
     def _tend(self, watch: Watch) -> Outcome | None:
         outcome: Outcome | None = None
         try:
-            ready = watch.step()
+            ready = self._look(watch)
             if ready is not None:
                 outcome = self._snapshot(watch, ready)
         except (PinError, ReceiptError):
@@ -78,6 +83,19 @@ class Watching:
             tell_trouble("source not taken", err, source=watch.name)
         self._tell_deafness(watch)
         return outcome
+
+    def _look(self, watch: Watch) -> "Ready | None":
+        began = self._clock()
+        try:
+            ready = watch.step()
+        except AgentError as err:
+            self._unseen.add(watch.name)
+            self._tell_end(watch.name, began, err)
+            raise
+        if watch.is_seen and watch.name in self._unseen:
+            self._unseen.remove(watch.name)
+            self._tell_end(watch.name, began, None)
+        return ready
 
     def _snapshot(self, watch: Watch, ready: "Ready") -> Outcome:
         remarks = [ready.remark] if ready.remark else []
@@ -98,7 +116,7 @@ class Watching:
             tell_trouble("snapshot not sent", outcome.trouble, statement=outcome.label)
         return outcome
 
-    def _tell_end(self, name: str, began: datetime, end: Outcome | AgentError) -> None:
+    def _tell_end(self, name: str, began: datetime, end: Outcome | AgentError | None) -> None:
         self._told(RunEnd(name, None, Cause.CHANGE, None, False, 1, began, self._clock(), end))
 
     def _tell_deafness(self, watch: Watch) -> None:

@@ -3,7 +3,8 @@
 
 Invariants, for any sequence of scenes however it flickers:
 - of one alert people are told at most once in a `period` (a day at least), and once more if it has become worse;
-- each all-clear follows a telling, and there is one for it at most;
+- each all-clear follows a telling, and there is one for it at most; it is as grave as the worst telling, so that whoever
+  hears of errors alone hears it too;
 - what lasts longer than a period is told, unless somebody acknowledged it.
 An alert is cleared only after it has been gone for `settle`. One that comes back within a period of its last telling is
 open again at once, listed, and told when the period is over. Events are told once, and stay open until they are
@@ -146,7 +147,8 @@ def advance(
         after, is_told = _miss(record, now, pace)
         course[key] = after
         if is_told:
-            items.append(Item(What.CLEARED, now, record.alert))
+            worst = record.told_severity or record.alert.severity
+            items.append(Item(What.CLEARED, now, replace(record.alert, severity=worst)))
     return {key: record for key, record in course.items() if not _is_old(record, now)}, items
 
 
@@ -210,7 +212,7 @@ def _meet(record: Record | None, alert: Alert, now: datetime, pace: Pace) -> tup
     if here.acknowledged is not None or not is_due:
         return here, None
     if record.told is None or record.told < record.raised:
-        return _tell(here, now), What.RAISED
+        return _tell(replace(here, told_severity=None), now), What.RAISED
     return (_tell(here, now), What.REPEATED) if pace.repeat is not None else (here, None)
 
 

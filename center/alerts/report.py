@@ -28,7 +28,11 @@ class Lag:
 
 @dataclass(frozen=True, slots=True)
 class SourceReport:
-    """One source in one month. `lag`: from the source's time to the log's; `storing_lag`: until the content was whole."""
+    """One source in one month. `lag`: from the source's time to the log's; `storing_lag`: until the content was whole.
+
+    `longest_pause`: between two snapshots one after the other, of which a part lies in the month; before the first one
+    of all nothing is a pause.
+    """
 
     unit: str
     source: str
@@ -61,8 +65,12 @@ def make_report(
     month: date,
     zone: str,
     stored_at: Callable[[StatementRow], datetime | None],
+    now: datetime,
 ) -> SourceReport:
-    """Report on a source's month; `rows` are its statements, ascending; `stored_at` gives when a row's content was whole."""
+    """Report on a source's month; `rows` are its statements, ascending; `stored_at` gives when a row's content was whole.
+
+    A pause that lasts still counts until `now`, or until the month's end if that is earlier.
+    """
     local = ZoneInfo(zone)
 
     def is_in(row: StatementRow) -> bool:
@@ -76,14 +84,28 @@ def make_report(
     runs = [row for row in here if row.kind == SnapshotStatement.kind]
     stored = [row for row in runs if row.level is Level.STORED]
     storing = [at - _taken(row) for row in stored if (at := stored_at(row)) is not None]
-    pauses = [_taken(later) - _taken(earlier) for earlier, later in pairwise(runs)]
     return SourceReport(
         unit, source, len(runs), len(stored), len(runs) - len(stored),
         _lag([row.received - _taken(row) for row in runs]), _lag(storing),
         tuple(row for row in here if row.kind == GapStatement.kind),
         sum(bool(row.flags) for row in runs),
-        runs[0] if runs else None, runs[-1] if runs else None, max(pauses, default=None),
+        runs[0] if runs else None, runs[-1] if runs else None,
+        _find_longest_pause([_taken(row) for row in rows if row.kind == SnapshotStatement.kind], month, local, now),
     )  # fmt: skip
+
+
+def _find_longest_pause(times: Sequence[datetime], month: date, local: ZoneInfo, now: datetime) -> timedelta | None:
+    """Give the longest pause that lies in the month, or partly; None if there is none."""
+    begin = datetime(month.year, month.month, 1, tzinfo=local)
+    if begin >= now:
+        return None
+    end = datetime(month.year + month.month // 12, month.month % 12 + 1, 1, tzinfo=local)
+    ordered = sorted(times)
+    pauses = [later - earlier for earlier, later in pairwise(ordered) if earlier < end and later > begin]
+    until = min(now, end)
+    if ordered and ordered[-1] < until:
+        pauses.append(until - ordered[-1])
+    return max(pauses, default=None)
 
 
 def _taken(row: StatementRow) -> datetime:

@@ -4,7 +4,7 @@
 import argparse
 
 from center.cli.opening import add_source, find_sequence, open_center
-from center.cli.words import show_cell
+from center.cli.words import show_cell, show_change
 from center.compare.causes import Cause
 from center.compare.migration import TableMatch, Unmatched, compare_systems, parse_pair
 from terminal.command import Examples, Parser
@@ -120,7 +120,7 @@ def _show_match(match: TableMatch, accepted: frozenset[Cause], out: Printer) -> 
             )
         )
         for example in group.examples:
-            out.say(f"      [{_key(example.key)}] {show_cell(example.before)} → {show_cell(example.after)}")
+            out.say(f"      [{_key(example.key)}] {show_change(example.before, example.after)}")
     out.record(_describe(match, accepted))
 
 

@@ -5,7 +5,7 @@ import argparse
 from collections.abc import Iterator
 
 from center.cli.opening import add_source, find_sequence, open_center
-from center.cli.words import label, show_cell
+from center.cli.words import label, show_cell, show_change
 from center.compare.diff import (
     Action,
     DiffEvent,
@@ -168,8 +168,7 @@ def _show_row(change: RowChange, out: Printer) -> None:
     if change.action is Action.UPDATED:
         out.say(f"  {sign} {_key_text(row)}")
         for cell in change.cells:
-            before, after = show_cell(cell_text(cell.before)), show_cell(cell_text(cell.after))
-            out.say(f"      {cell.column}: {before} → {after}")
+            out.say(f"      {cell.column}: {show_change(cell_text(cell.before), cell_text(cell.after))}")
         return
     cells = "  ".join(f"{name}={show_cell(text)}" for name, text in row.texts().items())
     out.say(f"  {sign} {cells}")

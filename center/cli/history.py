@@ -4,7 +4,7 @@
 import argparse
 
 from center.cli.opening import add_source, open_center
-from center.cli.words import show_cell
+from center.cli.words import show_cell, show_change
 from center.compare.history import Gap, GapKind, Version, read_history
 from terminal.command import Examples, Parser
 from terminal.errors import EXIT_OK
@@ -20,6 +20,7 @@ _GAPS = {
     GapKind.NOT_COMPARABLE: Text(zh="主键不同，无法对照", en="not comparable"),
     GapKind.DAMAGED: Text(zh="已损坏", en="damaged"),
 }
+_NO_COLUMN = Text(zh="（没有这一列）", en="(no such column)")
 
 
 class History:
@@ -89,11 +90,16 @@ def _show_version(version: Version, before: Version | None, source: str, out: Pr
         out.say(Text(zh="  （没有这一行）", en="  (the row is not there)"))
     else:
         old = {} if before is None or before.row is None else before.row.texts()
-        for name, text in version.row.texts().items():
+        new = version.row.texts()
+        for name, text in new.items():
             if not old:
                 out.say(f"  {name}: {show_cell(text)}")
-            elif name not in old or old[name] != text:
-                out.say(f"  {name}: {show_cell(old.get(name))} → {show_cell(text)}")
+            elif name not in old:
+                out.say(f"  {name}: {out.words(_NO_COLUMN)} → {show_cell(text)}")
+            elif old[name] != text:
+                out.say(f"  {name}: {show_change(old[name], text)}")
+        for name in [name for name in old if name not in new]:
+            out.say(f"  {name}: {show_cell(old[name])} → {out.words(_NO_COLUMN)}")
     last = f"{source}#{version.last.sequence}"
     out.say(
         Text(

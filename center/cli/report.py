@@ -57,7 +57,7 @@ class Report:
             reports = [
                 make_report(
                     unit.unit, source, center.catalog.statements(unit.unit, source), month, center.config.alerts.zone,
-                    lambda row: _find_stored(center, row),
+                    lambda row: _find_stored(center, row), center.clock(),
                 )
                 for source in ([args.source] if args.source is not None else unit.sources)
             ]  # fmt: skip

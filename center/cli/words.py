@@ -34,6 +34,8 @@ CONFIRM_HELP: Final = Text(
     en="no agent is left to confirm that the ledger is the newest: the operator vouches, and it is logged",
 )
 MOST_SHOWN: Final = 60
+_SHOWN_BEFORE: Final = 20
+"""So many characters that two texts have in common are shown before the first that they have not."""
 
 
 def label(row: "StatementRow") -> str:
@@ -42,8 +44,30 @@ def label(row: "StatementRow") -> str:
 
 
 def show_cell(text: str | None) -> str:
-    """Write a cell's text on one line of a terminal: NULL as such, control characters escaped, long ones cut."""
+    """Write a cell's text on one line of a terminal: NULL as such, control characters escaped, long ones cut.
+
+    A text that reads NULL stands in quotes.
+    """
     if text is None:
         return "NULL"
+    if text.strip('"') == "NULL":
+        return f'"{text}"'
     plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[: 2 * MOST_SHOWN])
     return plain if len(plain) <= MOST_SHOWN else plain[: MOST_SHOWN - 1] + "…"
+
+
+def show_change(before: str | None, after: str | None) -> str:
+    """Write `before → after`. Where both would look alike, the parts that differ stand in quotes, with escapes."""
+    shown = [show_cell(before), show_cell(after)]
+    if before is not None and after is not None and shown[0].strip() == shown[1].strip():
+        shorter = min(len(before), len(after))
+        differs = next((i for i in range(shorter) if before[i] != after[i]), shorter)
+        start = max(0, differs - _SHOWN_BEFORE)
+        shown = [_show_part(text, start) for text in (before, after)]
+    return " → ".join(shown)
+
+
+def _show_part(text: str, start: int) -> str:
+    part = text[start : start + MOST_SHOWN]
+    plain = "".join(f"\\{c}" if c in '\\"' else c if c.isprintable() else ascii(c)[1:-1] for c in part)
+    return f'{"…" if start else ""}"{plain}"{"…" if len(text) > start + MOST_SHOWN else ""}'

@@ -4,6 +4,8 @@
 Subtrees with equal roots are skipped without being read (`evidence.tree.diff`). Rows are matched by key where both
 snapshots order the table by the same key; columns are matched by name. Where the key or its kinds changed, rows cannot
 be paired: they are compared as whole lines, and the result says so. Values are compared in canonical form, as bytes.
+A line names no columns: equal roots and lines are equal rows only where every common column has kept its place. Where one
+has moved (a column before it dropped or added, two swapped), all rows are read.
 A table that one snapshot could not read is `not-read`, never `removed`: absence of evidence is no evidence of absence.
 """
 
@@ -189,7 +191,7 @@ def _diff_table(
         yield TableDiff(name, Presence.EQUAL, rows, carried=carried)
         return
     method, reason = choose_method(old.schema, new.schema)
-    if old.claim.root == new.claim.root:
+    if old.claim.root == new.claim.root and has_kept_places(old.schema, new.schema):
         method, reason = Method.NONE, NOTHING
     yield TableDiff(name, Presence.CHANGED, rows, changes, method, reason, carried)
     lines = iter(()) if method is Method.NONE else _changed_lines(before, after, old, new, method)
@@ -232,34 +234,43 @@ def choose_method(before: Schema, after: Schema) -> tuple[Method, Text]:
     )
 
 
+def has_kept_places(before: Schema, after: Schema) -> bool:
+    """Tell whether every column of both shapes has the same place in both, so that equal lines are equal rows."""
+    return all(i == j for _, i, j in _shared_columns(before, after))
+
+
 def _changed_lines(
     before: "Snapshot", after: "Snapshot", old: "SnapshotTable", new: "SnapshotTable", method: Method
 ) -> Iterator[Change]:
     spec_old, spec_new = KeySpec.of(old.schema), KeySpec.of(new.schema)
-    if spec_old == spec_new:
+    is_aligned = has_kept_places(old.schema, new.schema)
+    if spec_old == spec_new and is_aligned:
         return diff_trees(before.tree(old), after.tree(new), spec_old)
     lines = before.lines(old), after.lines(new)
     if method is Method.BY_KEY:
-        return _merge_by_key(lines[0], spec_old, lines[1], spec_new)
+        return _merge_by_key(lines[0], spec_old, lines[1], spec_new, is_aligned)
     by_bytes = KeySpec((), ())
     # Equal lines pair off although the two trees have different orders.
     sorted_lines = [
         iterator if spec == by_bytes else sort_lines(iterator, bytes)
         for iterator, spec in zip(lines, (spec_old, spec_new), strict=True)
     ]
-    return _merge_by_key(sorted_lines[0], by_bytes, sorted_lines[1], by_bytes)
+    return _merge_by_key(sorted_lines[0], by_bytes, sorted_lines[1], by_bytes, is_aligned)
 
 
 def _merge_by_key(
-    old_lines: Iterator[bytes], spec_old: KeySpec, new_lines: Iterator[bytes], spec_new: KeySpec
+    old_lines: Iterator[bytes], spec_old: KeySpec, new_lines: Iterator[bytes], spec_new: KeySpec, is_aligned: bool
 ) -> Iterator[Change]:
-    """Yield what differs between two ordered runs of lines whose keys have the same kinds."""
+    """Yield what may differ between two ordered runs of lines whose keys have the same kinds.
+
+    `is_aligned`: equal lines are equal rows; else they are yielded too.
+    """
     old, new = next(old_lines, None), next(new_lines, None)
     while old is not None or new is not None:
         if old is not None and new is not None:
             a, b = spec_old.order_of(spec_old.key_of(old)), spec_new.order_of(spec_new.key_of(new))
             if a == b:
-                if old != new or spec_old != spec_new:
+                if old != new or not is_aligned:
                     yield old, new
                 old, new = next(old_lines, None), next(new_lines, None)
                 continue
@@ -289,7 +300,7 @@ def _diff_rows(name: str, before: Schema, after: Schema, changes: Iterator[Chang
                 if was.cells[i] != now.cells[j]
             )
             if not cells:
-                by_schema += 1
+                by_schema += old != new
                 continue
         action = Action.INSERTED if was is None else Action.DELETED if now is None else Action.UPDATED
         counts[action] += 1

@@ -5,8 +5,8 @@
 
 Every request of a unit is a sign; of those at most one a minute is written. A heartbeat is the agent's own word, kept as
 it came with the center's time; the newest replaces the one before. `Listening` says when somebody was there to be called:
-nobody is silent while the center is off, and a start makes nobody's silence shorter. A file that is damaged is made anew:
-what it held comes again with the next calls.
+nobody is silent while the center is off, and neither a start nor a clock that was ahead makes anybody's silence shorter.
+A file that is damaged is made anew: what it held comes again with the next calls.
 Thread-safe; several processes may share the file. Times come in as arguments.
 """
 
@@ -103,10 +103,15 @@ class Signs:
 
     def keep_listening(self, now: datetime) -> None:
         """Take note that the center listens still. Raises: FullError, StoreError."""
+        at = encode_time(now)
+        # What lies in the future was noted by a clock that was ahead, and would hide a silence until then.
+        self._put("UPDATE seen SET at = ? WHERE at > ?", at, at)
+        (ahead,) = self._all("SELECT max(began) > ? FROM listening", at)
+        if ahead[0]:
+            self.listen(now)
         self._put(
-            "UPDATE listening SET until = ? WHERE began = (SELECT max(began) FROM listening) AND began <= ?",
-            encode_time(now), encode_time(now),
-        )  # fmt: skip
+            "UPDATE listening SET until = ? WHERE began = (SELECT max(began) FROM listening) AND began <= ?", at, at
+        )
 
     def listening(self) -> Listening:
         """Give when the center has listened."""
@@ -171,10 +176,10 @@ class Signs:
         except sqlite3.Error as err:
             raise _refusal(self._path, err) from err
 
-    def _all(self, sql: str) -> list[tuple[Any, ...]]:  # Any: columns of any type
+    def _all(self, sql: str, *values: object) -> list[tuple[Any, ...]]:  # Any: columns of any type
         try:
             with self._lock:
-                return self._db.execute(sql).fetchall()
+                return self._db.execute(sql, values).fetchall()
         except sqlite3.Error as err:
             raise _refusal(self._path, err) from err
 

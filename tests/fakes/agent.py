@@ -66,10 +66,14 @@ class FakeWatch:
     name: str
     steps: list[Ready | Exception | None] = field(default_factory=list)
     deafness: str | None = None
+    is_seen: bool = True
     done: list[str] = field(default_factory=list)
 
     def step(self) -> Ready | None:
-        return _give(self.steps.pop(0)) if self.steps else None
+        if not self.steps:
+            return None
+        self.is_seen = not isinstance(self.steps[0], Exception)
+        return _give(self.steps.pop(0))
 
     def take(self) -> None:
         self.done.append("take")

@@ -50,6 +50,8 @@ class SourceWatch:
         self._place: tuple[int, int] | None = None
         self.deafness: str | None = None
         """Why no events of the system are heard, in one line; None while they are."""
+        self.is_seen = True
+        """Whether the last look found the source, and no empty folder in its place."""
 
     def due_in(self) -> float:
         """Give in how many seconds `step` has something to do, if no hint comes before."""
@@ -69,9 +71,11 @@ class SourceWatch:
         if self._is_kept and not self._memory.exists():
             self._is_kept = False
             self._settling.forget()
+        self.is_seen = False
         seen = self._look.look()
         self._hear()
         self._arrive(seen)
+        self.is_seen = True
         verdict = self._settling.judge(seen.digest, began, self._clock())
         if verdict is Verdict.SETTLED:
             return Ready("")

@@ -13,7 +13,16 @@ from pathlib import Path
 import pytest
 
 from agent.collectors.watch import Ready
-from agent.errors import BusyError, CenterDownError, LoginError, PinError, SourceDownError, SpoolError, WindowOverError
+from agent.errors import (
+    BusyError,
+    CenterDownError,
+    LoginError,
+    PinError,
+    SourceDownError,
+    SourceError,
+    SpoolError,
+    WindowOverError,
+)
 from agent.jobs.attending import RunEnd
 from agent.jobs.daemon import Daemon, Hands, Tally
 from agent.jobs.job import Fate, Job, Note
@@ -315,6 +324,20 @@ def test_watched_source_is_taken_when_it_has_changed_and_only_within_its_window(
     assert (run.cause, run.scheduled_for) == ("change", None)
     assert run.began == local("2026-01-10 13:00")
     assert agent.watched[0].done == ["take", "close"]
+
+
+def test_watched_source_that_cannot_be_looked_at_is_told_of_until_it_can(folder: Path) -> None:
+    gone = SourceError("the folder is empty, and not the one that was there before", hint="see whether it is mounted")
+    agent = FakeAgent(
+        scheduled=(make_job("on change", "exports"), make_job("on change", "images")),
+        watched=(FakeWatch("exports", [None, gone, gone, None, None]), FakeWatch("images", [gone])),
+    )
+    agent.watched[1].is_seen = False
+    companion = Companion()
+    _run(agent, folder, 8, companion=companion)
+    assert [run.end for run in companion.runs if run.source == "exports"] == [gone, gone, None]
+    assert [run.end for run in companion.runs if run.source == "images"] == [gone, None], "nobody looks any more"
+    assert agent.watched[0].done == ["fail", "fail", "close"]
 
 
 def test_companions_that_fail_do_not_stop_the_daemon(folder: Path, caplog: pytest.LogCaptureFixture) -> None:

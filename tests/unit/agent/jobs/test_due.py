@@ -2,6 +2,7 @@
 """What is due, as rules: made up once or skipped, retried without piling up, within windows, past clocks that jump."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -185,8 +186,12 @@ def test_notes_of_what_a_clock_had_dreamt_are_cut_to_what_has_come() -> None:
     assert (left.at, left.last, left.count) == (note.at, local("2026-01-13 01:30"), 3)
     taken = Note(job.name, now + HOUR, now + HOUR, 1, Fate.TAKEN)
     assert not due.is_dreamt(taken, now)
-    assert due.is_dreamt(Note(job.name, now + 2 * DAY, now + 2 * DAY, 1, Fate.TAKEN), now)
-    assert due.cut(job, taken, now) is None
+    ahead = replace(taken, at=now + 2 * DAY, last=now + 2 * DAY)
+    assert due.is_dreamt(ahead, now)
+    doubtful = due.cut(job, ahead, now)
+    assert doubtful == replace(ahead, fate=Fate.DOUBTFUL)
+    assert not due.is_dreamt(doubtful, now - 400 * DAY)
+    assert due.cut(job, replace(ahead, fate=Fate.FAILED), now) is None
 
 
 def test_random_delay_is_the_same_each_time_and_another_for_another_agent() -> None:

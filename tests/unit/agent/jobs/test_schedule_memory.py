@@ -14,7 +14,9 @@ from agent.jobs.due import Moment
 from agent.jobs.job import Fate, JobState, Note, Pending, Reason
 from agent.jobs.memory import SCHEDULE_NAME, ScheduleMemory
 from agent.jobs.scheduler import Scheduler
+from agent.outcome import MemberEnd
 from tests.builders.jobs import local, make_job, utc
+from tests.fakes.agent import make_outcome
 
 DAY = timedelta(days=1)
 NOW = utc("2026-01-10 12:00")
@@ -106,3 +108,26 @@ def test_old_schedule_is_accounted_for_until_the_new_one_counts(tmp_path: Path) 
             (local("2026-01-11 01:30"), local("2026-01-13 01:30"), 3, Reason.CHANGED)
         ]
         assert scheduler.next_run("his", now) == local("2026-01-14 04:00")
+
+
+def test_runs_that_were_taken_are_not_said_to_be_missed_after_a_start_in_the_year_2000(tmp_path: Path) -> None:
+    job = make_job()
+    tenth = local("2026-01-10 12:00")
+    nights = [local(f"2026-01-{day} 01:30") for day in (11, 12, 13, 15)]
+    with ScheduleMemory(tmp_path) as memory:
+        scheduler = Scheduler(memory)
+        scheduler.refresh([job], tenth)
+        for sequence, night in enumerate(nights, 1):
+            scheduler.settle(Moment(night, tenth))
+            scheduler.begin(job, night, {"his": sequence - 1})
+            scheduler.finish(job, night, [MemberEnd("his", make_outcome("his", sequence))], [])
+        assert [note.at for note in memory.unstated("his")] == [local("2026-01-14 01:30")]
+        for wrong in (local("2000-01-01 00:00"), local("2000-01-01 00:01")):
+            scheduler.settle(Moment(wrong, wrong))
+        now = local("2026-01-16 12:00")
+        scheduler.settle(Moment(now, now))
+        missed = [(note.at, note.last, note.count) for note in memory.unstated("his")]
+        assert [(last, count) for _, last, count in missed][1:] == [(local("2026-01-14 01:30"), 1)]
+        assert missed[0][1] < nights[0], "before the schedule began, which a clock of 2000 knows nothing of"
+        assert scheduler.pending(job).at == local("2026-01-16 01:30")
+        assert [note.at for note in memory.notes("his") if note.fate is Fate.DOUBTFUL] == nights

@@ -84,17 +84,32 @@ def test_a_months_report_counts_runs_levels_lags_gaps_and_pauses() -> None:
         run_at(10, lag=9 * HOUR, rows=500, flags=("fewer-rows",)),
         run_at(30, hour=16),  # 1 December in Shanghai
     ]
-    report = make_report("X013", "his", rows, date(2026, 11, 1), "Asia/Shanghai", lambda row: row.received + HOUR)
+    report = make_report("X013", "his", rows, date(2026, 11, 1), "Asia/Shanghai", lambda row: row.received + HOUR, NOW)
     assert (report.runs, report.stored, report.registered, report.flagged) == (4, 3, 1, 1)
     assert report.lag == Lag(timedelta(minutes=75), 9 * HOUR)  # of 0, 30 min, 2 h, 9 h
     assert report.storing_lag == Lag(3 * HOUR, 10 * HOUR)
     assert [gap.sequence for gap in report.gaps] == [5]
-    assert report.longest_pause == 6 * DAY + HOUR
+    assert report.longest_pause == 20 * DAY + 15 * HOUR, "until the first snapshot of December"
     assert (report.first, report.last) == (rows[1], rows[5])
 
 
+def test_a_source_that_has_stopped_pauses_until_today_and_in_no_month_longer_than_to_its_end() -> None:
+    rows = [run_at(day) for day in (1, 2, 3)]
+
+    def find_pause(month: int, now: datetime) -> timedelta | None:
+        return make_report("X013", "his", rows, date(2026, month, 1), "UTC", lambda _: None, now).longest_pause
+
+    assert find_pause(11, rows[2].ended + 12 * DAY) == 12 * DAY
+    assert find_pause(11, datetime(2027, 2, 1, tzinfo=UTC)) == datetime(2026, 12, 1, tzinfo=UTC) - rows[2].ended
+    assert find_pause(12, datetime(2027, 2, 1, tzinfo=UTC)) == datetime(2027, 1, 1, tzinfo=UTC) - rows[2].ended
+    assert find_pause(12, datetime(2026, 11, 20, tzinfo=UTC)) is None, "that month has not come"
+    assert make_report("X013", "his", rows, date(9999, 12, 1), "UTC", lambda _: None, NOW).longest_pause is None
+    assert make_report("X013", "his", rows, date(1, 1, 1), "Asia/Shanghai", lambda _: None, NOW).longest_pause is None
+    assert find_pause(10, datetime(2026, 11, 20, tzinfo=UTC)) is None, "it had not begun"
+
+
 def test_a_month_without_runs_has_no_lag() -> None:
-    report = make_report("X013", "his", [], date(2026, 11, 1), "Asia/Shanghai", lambda _: None)
+    report = make_report("X013", "his", [], date(2026, 11, 1), "Asia/Shanghai", lambda _: None, NOW)
     assert (report.runs, report.lag, report.storing_lag, report.longest_pause) == (0, None, None, None)
 
 

@@ -122,6 +122,30 @@ def test_the_centers_own_disk_is_told_when_it_fills_and_when_there_is_room_again
     assert said(watch) == [("cleared", "disk:center")]
 
 
+def test_a_channel_for_the_worst_hears_the_all_clear_although_it_became_less_bad_before(stage: Stage) -> None:
+    pager = FakeChannel("pager", Severity.ERROR)
+    stage.channels.append(pager)
+    watch = stage.watch()
+    for free_bytes in (10 << 20, 50 << 30, 500 << 30, 500 << 30):
+        stage.free_bytes = free_bytes
+        stage.clock.now += timedelta(minutes=1)
+        watch.look()
+        watch.tell()
+    assert [letter.subject for letter in pager.letters] == [
+        f"[{ORIGIN}] alert: the center's disk has 10.0 MiB left (0 %)",
+        f"[{ORIGIN}] all clear: the center's disk has 50.0 GiB left (5 %)",
+    ]
+    stage.free_bytes = 50 << 30
+    for wait in (timedelta(minutes=1), 2 * DAY):
+        stage.clock.now += wait
+        watch.look()
+    stage.free_bytes = 500 << 30
+    stage.clock.now += timedelta(minutes=1)
+    watch.look()
+    watch.tell()
+    assert len(pager.letters) == 2, "of what was never so bad again it hears nothing"
+
+
 def test_a_rule_that_fails_is_told_and_the_others_are_asked_all_the_same(stage: Stage) -> None:
     watch = stage.watch(rules=stage.rules())
     stage.present = {"quiet", "late"}

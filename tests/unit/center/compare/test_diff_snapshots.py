@@ -42,6 +42,12 @@ def _rows(events: list[DiffEvent]) -> list[tuple[Action, bytes | None, bytes | N
     ]
 
 
+def _cells(events: list[DiffEvent]) -> list[tuple[tuple[object, ...], list[tuple[str, object, object]]]]:
+    return [
+        (e.key, [(c.column, c.before, c.after) for c in e.cells]) for e in events if isinstance(e, RowChange)
+    ]  # fmt: skip
+
+
 def test_inserted_deleted_and_updated_rows_are_told_apart_by_key() -> None:
     events = _diff(
         [TableContent(PATIENT, [b"1\ta\t1", b"2\tb\t2", b"10\tc"])],
@@ -144,6 +150,33 @@ def test_rows_that_differ_only_in_a_removed_column_are_counted_apart() -> None:
     events = _diff([TableContent(PATIENT, [b"1\ta\tx", b"2\tb"])], [TableContent(narrow, [b"1\ta", b"2\tc"])])
     assert _rows(events) == [(Action.UPDATED, b"2\tb", b"2\tc")]
     assert events[-1] == TableTotals("patient", 0, 0, 1, 1)
+
+
+def test_a_value_that_moved_into_another_column_is_a_change_although_its_line_is_the_same() -> None:
+    # UPDATE patient SET phone = name; ALTER TABLE patient DROP COLUMN name
+    narrow = replace(PATIENT, columns=(PATIENT.columns[0], PATIENT.columns[2]))
+    events = _diff([TableContent(PATIENT, [b"1\ta", b"2"])], [TableContent(narrow, [b"1\ta", b"2"])])
+    head = events[0]
+    assert isinstance(head, TableDiff)
+    assert (head.presence, head.method) == (Presence.CHANGED, Method.BY_KEY)
+    assert _cells(events) == [((b"1",), [("phone", None, b"a")])]
+    assert events[-1] == TableTotals("patient", 0, 0, 1, 0)
+
+
+def test_two_columns_that_swapped_their_names_are_a_change_of_every_row_that_has_two_values() -> None:
+    swapped = replace(PATIENT, columns=(PATIENT.columns[0], PATIENT.columns[2], PATIENT.columns[1]))
+    lines = [b"1\ta\tx", b"2\tb\tb"]
+    events = _diff([TableContent(PATIENT, lines)], [TableContent(swapped, [*lines, b"3\tc\tc"])])
+    assert _cells(events) == [((b"1",), [("phone", b"x", b"a"), ("name", b"a", b"x")]), ((b"3",), [])]
+    assert events[-1] == TableTotals("patient", 1, 0, 1, 0)
+
+
+def test_a_moved_value_is_found_in_a_table_without_a_key_too() -> None:
+    keyless = replace(PATIENT, key=())
+    narrow = replace(keyless, columns=(PATIENT.columns[0], PATIENT.columns[2]))
+    events = _diff([TableContent(keyless, [b"1\ta", b"1\ta"])], [TableContent(narrow, [b"1\ta", b"1\ta"])])
+    assert _cells(events) == [((), [("phone", None, b"a")])] * 2
+    assert events[-1] == TableTotals("patient", 0, 0, 2, 0)
 
 
 def test_a_changed_key_is_said_and_rows_are_compared_as_whole_lines() -> None:

@@ -73,8 +73,28 @@ def test_a_clock_that_was_set_back_makes_no_span_longer_than_it_was(signs: Signs
     signs.keep_listening(NOW + timedelta(days=9))
     signs.listen(NOW + timedelta(days=2))
     signs.keep_listening(NOW + timedelta(days=1))
-    two = NOW + timedelta(days=2)
-    assert signs.listening() == Listening(((NOW, two), (two, two)))
+    one = NOW + timedelta(days=1)
+    assert signs.listening() == Listening(((NOW, one), (one, one)))
+
+
+def test_a_center_that_started_while_its_clock_was_ahead_listens_once_it_is_right(signs: Signs) -> None:
+    hour = timedelta(hours=1)
+    signs.listen(NOW + 9000 * hour)
+    signs.keep_listening(NOW + 9000 * hour)
+    signs.keep_listening(NOW)
+    signs.keep_listening(NOW + 7 * hour)
+    assert signs.listening() == Listening(((NOW, NOW + 7 * hour),))
+
+
+def test_a_call_that_was_noted_while_the_clock_was_ahead_makes_nobody_heard_for_ever(signs: Signs) -> None:
+    hour = timedelta(hours=1)
+    signs.listen(NOW)
+    signs.see("X013", NOW + 9000 * hour)
+    signs.see("X014", NOW - hour)
+    signs.keep_listening(NOW)
+    signs.keep_listening(NOW + 7 * hour)
+    assert signs.last_seen() == {"X013": NOW, "X014": NOW - hour}
+    assert signs.listening().since(signs.last_seen()["X013"]) == 7 * hour
 
 
 def test_only_so_many_spans_are_kept(signs: Signs) -> None:

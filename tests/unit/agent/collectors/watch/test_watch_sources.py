@@ -201,9 +201,13 @@ def test_gone_folder_is_an_error_and_an_empty_one_in_its_place_is_not_taken(fold
     folder.mkdir()
     with pytest.raises(SourceError, match="empty, and not the one that was there"):
         scene.watch.step()
+    scene.watch.fail()
+    assert scene.watch.step() is None, "it waits before it looks again"
+    assert not scene.watch.is_seen
     folder.rmdir()
     (tmp_path / "unmounted").rename(folder)
     scene.run(100)
+    assert scene.watch.is_seen
     assert len(scene.taken) == 1
     (folder / "a").unlink()  # emptied, not unmounted
     scene.run(200)

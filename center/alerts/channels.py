@@ -14,8 +14,9 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -39,6 +40,8 @@ TIMEOUT_S: Final = 20.0
 HEADER_SIGNATURE: Final = "Jinsuo-Signature"
 HEADER_LETTER: Final = "Jinsuo-Letter"
 _MOST_SAID: Final = 200
+_MOST_WAITS: Final = 5
+"""So often an address that is to wait is waited for: half an hour, by the pauses of the post. Greylisting asks for some minutes."""
 log = logging.getLogger(__name__)
 
 
@@ -59,6 +62,15 @@ class Sender(Protocol):
         """Hand a letter over. Raises: ChannelError, SecretError; it may have come all the same."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Owed:
+    """A letter that some have: `to` were told to wait, for the last of `waits` times."""
+
+    letter: str
+    to: tuple[str, ...]
+    waits: int
+
+
 class MailSender:
     """Mail by SMTP, one for all addresses."""
 
@@ -68,9 +80,27 @@ class MailSender:
         self._settings = settings
         self._folder = folder
         self._environ = environ
+        self._owed: _Owed | None = None
 
     def send(self, letter: Letter) -> None:
-        """Hand a letter to the mail server. An address that it refuses is logged, if it took another."""
+        """Hand a letter to the mail server. An address that it refuses is logged, if it took another.
+
+        An address that is to wait (4xx: greylisting) is a failure, and the next try of the same letter goes to it alone.
+        """
+        owed = self._owed if self._owed is not None and self._owed.letter == letter.id else None
+        refused = self._hand_over(letter, self._settings.to if owed is None else owed.to, is_first=owed is None)
+        for address in refused:
+            log.warning("mail address refused", extra={"channel": self.name, "address": address})
+        later = {address: answer for address, answer in refused.items() if 400 <= answer[0] < 500}
+        waits = 0 if owed is None else owed.waits
+        self._owed = None
+        if later and waits < _MOST_WAITS:
+            self._owed = _Owed(letter.id, tuple(later), waits + 1)
+            address, answer = next(iter(later.items()))
+            raise _failure(self.name, f"{address}: {_describe(smtplib.SMTPResponseException(*answer))}")
+
+    def _hand_over(self, letter: Letter, to: Sequence[str], *, is_first: bool) -> Mapping[str, tuple[int, bytes]]:
+        """Give the answers to those whom the server refused; of all only where others have the letter. Raises: ChannelError."""
         settings = self._settings
         password = "" if settings.password is None else read_secret(settings.password, self._folder, self._environ)
         try:
@@ -79,11 +109,13 @@ class MailSender:
                     server.starttls(context=self._context())
                 if settings.user is not None:
                     server.login(settings.user, password)
-                refused = server.send_message(self._write(letter))
+                return server.send_message(self._write(letter), to_addrs=list(to))
+        except smtplib.SMTPRecipientsRefused as err:
+            if is_first:
+                raise _failure(self.name, _describe(err)) from err
+            return err.recipients
         except (OSError, smtplib.SMTPException, ssl.SSLError, ValueError) as err:
             raise _failure(self.name, _describe(err)) from err
-        for address in refused:
-            log.warning("mail address refused", extra={"channel": self.name, "address": address})
 
     def _connect(self) -> smtplib.SMTP:
         settings = self._settings

@@ -21,7 +21,7 @@ from center.restore.my_session import MySession, literal, quote
 from center.restore.my_types import find_own_type
 from center.restore.names import split_table_name
 from center.restore.rows import TableRows
-from center.restore.target import Advance, Placement, note_program, note_refused
+from center.restore.target import Advance, Placement, note_program, note_refused, note_unseen
 from evidence.rows.line import Cell, encode_line
 from evidence.rows.schema import Column
 from evidence.rows.values import Kind
@@ -74,7 +74,8 @@ class MyShape:
             texts = [cell.decode("utf-8") if isinstance(cell, bytes) else None for cell in rows.cells(line)]
             self._values[texts[0] or ""] = (None if texts[1] is None else int(texts[1]), int(texts[8] or 0))
             advance(1)
-        return Placement(Text(zh="序列", en="sequences"))
+        unseen = [name for name, (value, _) in self._values.items() if value is None]
+        return Placement(Text(zh="序列", en="sequences"), tuple(note_unseen(unseen)))
 
     def complete(self) -> tuple[Text, ...]:
         """Set the sequences, make views and programs; give notes on what was refused or left out."""

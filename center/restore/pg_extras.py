@@ -15,7 +15,7 @@ import psycopg2
 from center.errors import TargetError
 from center.restore.pg_session import Session, quote
 from center.restore.rows import TableRows
-from center.restore.target import Advance, one_line
+from center.restore.target import Advance, note_unseen, one_line
 from evidence.errors import FormatError
 from evidence.rows.line import MAX_CELL_BYTES, Cell, Token, encode_line
 from evidence.rows.names import encode_name, parse_name
@@ -66,7 +66,7 @@ class Sequences:
             texts = dict(zip(_SEQUENCE_COLUMNS, (None if c is None else c.decode("utf-8") for c in cells), strict=True))
             self._make(session, texts)
             advance(1)
-        return []
+        return note_unseen([name for name, is_seen in self._names.items() if not is_seen])
 
     def read_back(self, session: Session) -> Iterator[bytes]:
         """Yield the sequences that were made, as they are."""

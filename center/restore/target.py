@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a target of a restore promises. No target is named here."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 from center.restore.rows import TableRows
 from evidence.rows.schema import Column
 from terminal.language import Text
 
+_MOST_NAMED: Final = 5
 Advance = Callable[[int], None]
 """Called with the number of rows that were handled since the last call."""
 
@@ -49,6 +50,19 @@ def note_program(title: str) -> Text:
 def note_refused(title: str, err: Exception) -> Text:
     """Note that the server refused a part of the DDL."""
     return Text(zh=f"被拒绝：{title}：{one_line(err)}", en=f"refused: {title}: {one_line(err)}")
+
+
+def note_unseen(names: Sequence[str]) -> list[Text]:
+    """Note which sequences begin anew in the copy, for their positions are not in the snapshot; none: no note."""
+    if not names:
+        return []
+    some = ", ".join(names[:_MOST_NAMED]) + (" …" if len(names) > _MOST_NAMED else "")
+    return [
+        Text(
+            zh=f"{len(names)} 个序列从头开始，采集账户看不到它们的当前值：{some}",
+            en=f"{len(names)} sequence(s) begin anew, for the agent's account could not see where they stood: {some}",
+        )
+    ]
 
 
 def table_named(name: str) -> Text:

@@ -22,13 +22,26 @@ from tests.servers.ports import free_port
 
 @dataclass
 class MailBox:
-    """An SMTP server; `letters` are what it took. `refuse`: the answer that it gives instead, such as `451 later`."""
+    """An SMTP server; `letters` are what it took. `refuse`: the answer that it gives instead, such as `451 later`.
+
+    `refused`: the answer to an address.
+    """
 
     port: int
     letters: list[EmailMessage] = field(default_factory=list)
     refuse: str | None = None
     logins: list[tuple[str, str]] = field(default_factory=list)
     recipients: list[list[str]] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+
+    async def handle_RCPT(
+        self, _server: object, _session: Session, envelope: Envelope, address: str, _options: list[str]
+    ) -> str:
+        """Take an address."""
+        if address in self.refused:
+            return self.refused[address]
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
 
     async def handle_DATA(self, _server: object, _session: Session, envelope: Envelope) -> str:
         """Take a letter."""

@@ -58,10 +58,10 @@ def mail(port: int, folder: Path, password: str = "right", **changes: object) ->
     return make_sender(MailChannel(**(facts | changes)), folder, {"MAIL": password})  # type: ignore[arg-type]  # as the test says
 
 
-def plain_mail(port: int, folder: Path) -> Sender:
+def plain_mail(port: int, folder: Path, *to: str) -> Sender:
     settings = MailChannel(
         name="mail", kind="mail", host="127.0.0.1", port=port, tls="none", sender="jinsuo@archives.example",
-        to=("duty@archives.example",),
+        to=to or ("duty@archives.example",),
     )  # fmt: skip
     return make_sender(settings, folder, {})
 
@@ -107,6 +107,35 @@ def test_a_mail_that_the_server_refuses_is_kept(tmp_path: Path) -> None:
         box.refuse = None
         sender.send(LETTER)
         assert len(box.letters) == 1
+
+
+OLD, NEW = "old@archives.example", "new@archives.example"
+
+
+def test_an_address_that_is_to_wait_gets_the_mail_later_and_the_others_get_it_once(tmp_path: Path) -> None:
+    with run_mail() as box:
+        sender = plain_mail(box.port, tmp_path, OLD, NEW)
+        box.refused = {NEW: "450 greylisted, try again later"}
+        for _ in range(2):
+            with pytest.raises(ChannelError, match=f"{NEW}: 450"):
+                sender.send(LETTER)
+        box.refused = {}
+        sender.send(LETTER)
+        sender.send(compose(ITEMS[1:], ORIGIN, Language.ZH, NOW))
+        assert box.recipients == [[OLD], [NEW], [OLD, NEW]]
+
+
+def test_an_address_that_never_takes_its_mail_holds_the_channel_up_no_longer_than_greylisting(tmp_path: Path) -> None:
+    with run_mail() as box:
+        sender = plain_mail(box.port, tmp_path, OLD, NEW)
+        box.refused = {NEW: "452 the mailbox is full"}
+        for _ in range(5):
+            with pytest.raises(ChannelError, match=f"{NEW}: 452"):
+                sender.send(LETTER)
+        sender.send(LETTER)
+        box.refused = {NEW: "550 no such user"}
+        sender.send(LETTER)
+        assert box.recipients == [[OLD], [OLD]]
 
 
 def test_nobody_at_the_other_end_is_told_in_both_languages(tmp_path: Path) -> None:

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from agent.collectors.mysql import MysqlCollector
+from agent.collectors.mysql.sequences import SEQUENCES
 from agent.collectors.postgresql import PostgresqlCollector, PostgresqlSettings
 from center.errors import TargetError
 from center.restore import Ddl, RestoreReport, open_target, restore
 from center.restore.ddl import Made, MadeWith, Stage, parse_mysql, rename_table, split_postgresql, stage_of, unqualify
 from tests.fakes import nasty
 from tests.fakes.recipe import take_with_agent
-from tests.fakes.snapshot import SourceHistory
+from tests.fakes.snapshot import SourceHistory, TableContent
 from tests.servers import mariadb
 from tests.servers.mariadb import MariadbServer
 from tests.servers.postgresql import PostgresServer, find_binary
@@ -194,6 +195,17 @@ def test_mariadb_dump_finds_no_difference_between_original_and_copy(
     report = _restore_mariadb(mariadb_server, mariadb_live, mariadb_copy, tmp_path, Ddl.PROGRAMS)
     assert report.notes == ()
     assert _dump_mariadb(mariadb_server, mariadb_database) == _dump_mariadb(mariadb_server, mariadb_live)
+
+
+def test_sequences_whose_values_nobody_saw_are_said_to_begin_anew(mariadb_copy: str) -> None:
+    ddl = b"USE `d`;\nCREATE SEQUENCE `s` start with 5;\n"
+    taken = SourceHistory(position="mysql 1").take(TableContent(SEQUENCES, [b"d.s"]), documents={"ddl.sql": ddl})
+    with closing(open_target(mariadb_copy)) as target:
+        report = restore(taken, target, ddl=Ddl.SHAPES)
+    assert report.is_equal
+    assert [note.en for table in report.tables for note in table.notes] == [
+        "1 sequence(s) begin anew, for the agent's account could not see where they stood: d.s"
+    ]
 
 
 def _make_oddly(server: MariadbServer, live: str) -> None:

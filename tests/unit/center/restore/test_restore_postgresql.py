@@ -231,6 +231,9 @@ def test_sequences_go_on_where_they_were(dsn: str) -> None:
     report = _restore(dsn, TableContent(SEQUENCES, lines), position="pg 0/1")
     assert report.is_equal
     assert report.tables[0].where.en == "sequences"
+    assert [note.en for note in report.tables[0].notes] == [
+        "1 sequence(s) begin anew, for the agent's account could not see where they stood: public.unseen"
+    ]
     assert _query(dsn, "SELECT nextval('his.编号'), nextval('public.fresh'), nextval('public.unseen')") == [(43, 7, -5)]
 
 

@@ -149,7 +149,8 @@ def test_a_tables_name_forges_no_other_alert_in_a_letter() -> None:
 def test_a_bags_name_forges_no_line_on_the_console(fate: Fate) -> None:
     name = "x\ntaken in X013-his-1: 9 packs, 9 statements\u061c"
     told, warned = io.StringIO(), io.StringIO()
-    tell_bag(BagOutcome(Path(name), fate, f"the bag {name} is refused"), Printer(Language.EN, out=told, err=warned))
+    reason = Text(zh=f"交换包 {name} 被拒绝", en=f"the bag {name} is refused")
+    tell_bag(BagOutcome(Path(name), fate, reason), Printer(Language.EN, out=told, err=warned))
     lines = (told.getvalue() + warned.getvalue()).splitlines()
     assert len(lines) == 1, lines
     assert "\u061c" not in lines[0], "which turns the direction of text"

@@ -7,8 +7,8 @@
 
 Each instant is decided once. The state goes with its notes into one durable step, so a kill between any two steps leaves
 either both or none. If the clock has gone back, what lies ahead again is open again, but for what was taken within the
-day to come: an hour that comes twice is not run twice, and days that the clock had only dreamt of are not lost. Other runs
-that were taken ahead are doubtful from then on: they may be run again, but nothing says that they were not taken.
+day to come: an hour that comes twice is not run twice, and days that the clock had only dreamt of are not lost. Runs that
+were taken more than a month ahead are doubtful from then on: they may be run again, but nothing says that they were not taken.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -23,6 +23,8 @@ GRACE: Final = timedelta(minutes=15)
 """A run that begins so late was not missed: a restart takes seconds, a machine minutes to start."""
 SAME_NIGHT: Final = timedelta(days=1)
 """How far the clock may go back so that an instant which comes again is the one that was run."""
+LOST: Final = timedelta(days=31)
+"""A clock that goes back by more has lost the time; by less, it was ahead before, and is put right."""
 MOST_BACK: Final = timedelta(days=400)
 """Older instants are not looked at: so long was a clock wrong, or the agent away."""
 LEFT_TO_NEXT: Final = timedelta(hours=1)
@@ -69,8 +71,8 @@ def is_dreamt(note: Note, now: datetime) -> bool:
 
 
 def cut(job: Job, note: Note, now: datetime) -> Note | None:
-    """Give what is left of a note that `is_dreamt`: of a row of missed runs, those that have come; a doubt of a taken one."""
-    if note.fate is Fate.TAKEN:
+    """Give what is left of a note that `is_dreamt`: of a row of missed runs, those that have come; a doubt of one taken far ahead."""
+    if note.fate is Fate.TAKEN and note.at > now + LOST:
         return replace(note, fate=Fate.DOUBTFUL)
     come = [at for at in _instants(job, note.at - timedelta(microseconds=1), now) if at <= note.last]
     return replace(note, last=come[-1], count=len(come)) if come and note.count > 1 else None

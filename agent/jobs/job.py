@@ -46,7 +46,7 @@ class Job:
 
 
 class Fate(StrEnum):
-    """What became of a scheduled run. `doubtful`: taken, by a clock that went back since by more than a night."""
+    """What became of a scheduled run. `doubtful`: taken, by a clock that went back since by more than a month."""
 
     TAKEN = "taken"
     DOUBTFUL = "doubtful"

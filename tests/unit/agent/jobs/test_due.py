@@ -186,7 +186,10 @@ def test_notes_of_what_a_clock_had_dreamt_are_cut_to_what_has_come() -> None:
     assert (left.at, left.last, left.count) == (note.at, local("2026-01-13 01:30"), 3)
     taken = Note(job.name, now + HOUR, now + HOUR, 1, Fate.TAKEN)
     assert not due.is_dreamt(taken, now)
-    ahead = replace(taken, at=now + 2 * DAY, last=now + 2 * DAY)
+    near = replace(taken, at=now + 2 * DAY, last=now + 2 * DAY)
+    assert due.is_dreamt(near, now)
+    assert due.cut(job, near, now) is None, "a clock that was ahead by days has dreamt of it"
+    ahead = replace(taken, at=now + 40 * DAY, last=now + 40 * DAY)
     assert due.is_dreamt(ahead, now)
     doubtful = due.cut(job, ahead, now)
     assert doubtful == replace(ahead, fate=Fate.DOUBTFUL)
